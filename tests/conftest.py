@@ -27,7 +27,7 @@ def _whole_logs() -> None:
     """Let no test lose log records because of those that ran before it."""
     logs = sys.modules.get("idlrt.core.logs")
     if logs is not None:
-        logs.LOG_LIMIT.renew()
+        logs.LOG_LIMIT.after_fork()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

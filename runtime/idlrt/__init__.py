@@ -38,7 +38,7 @@ from idlrt.version import __version__
 if TYPE_CHECKING:
     from idlrt.client import CallOptions, ClientStats, ConnectOptions, client_stats
     from idlrt.server import AsyncServer, ProcessServer
-    from idlrt.server.presence import InstanceOptions
+    from idlrt.server.registration import InstanceOptions
 
 __all__ = [
     "ApplicationCode",
@@ -89,6 +89,6 @@ if not TYPE_CHECKING:
         {
             "idlrt.client": ("CallOptions", "ClientStats", "ConnectOptions", "client_stats"),
             "idlrt.server": ("AsyncServer", "ProcessServer"),
-            "idlrt.server.presence": ("InstanceOptions",),
+            "idlrt.server.registration": ("InstanceOptions",),
         },
     )

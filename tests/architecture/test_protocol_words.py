@@ -21,7 +21,7 @@ RUNTIME = Path(__file__).parents[2] / "runtime" / "idlrt"
 NEUTRAL = ("client", "net", "server", "testing", "tools")
 FILES = [path for package in NEUTRAL for path in sorted((RUNTIME / package).rglob("*.py"))]
 
-THRIFT = re.compile(r"\b(MessageKind|Framing|sequence_id|TApplicationException|Dialect)\b")
+THRIFT = re.compile(r"\b(MessageType|Framing|sequence_id|TApplicationException|Dialect)\b")
 ANY_FRAMING = re.compile(r"\bframings?\b")
 # In a text: `framing="header"`, the entry of an option ("framing: ..."), or nothing but its name.
 OPTION = re.compile(r"\bframing(?==)|^\s*framing(?=:)|\A[\"']framing[\"']\Z|`framing`", re.MULTILINE)
@@ -89,7 +89,7 @@ def test_what_serves_and_calls_knows_no_word_of_thrift(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from idlrt.protocol.thrift.kinds import MessageKind",
+        "from idlrt.protocol.thrift.message_types import MessageType",
         "x = call.sequence_id",
         "x = f'call {sequence_id}'",
         "# a TApplicationException",

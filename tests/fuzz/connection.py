@@ -30,14 +30,14 @@ from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
 from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import encode_refusal
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import BinarySerialization, Limits
-from idlrt.server.routes import routes
+from idlrt.server.context import ServerContext
+from idlrt.server.method_table import method_table
 from idlrt.server.session import Session
-from idlrt.server.surroundings import Surroundings
 
 LIMITS = Limits(max_frame=4096, max_message=4096, max_string=1024, max_container=256, max_depth=8)
 HIGH_WATER = 10_000
@@ -81,7 +81,7 @@ class Handler:
             raise ValueError("odd")
 
 
-class Outlet:
+class Transport:
     """Takes what a session sends, and never reads it."""
 
     def __init__(self) -> None:
@@ -108,9 +108,9 @@ def _never(*_: Any) -> None:
 
 
 SERVED = serve(bind(SERVICE, Handler()))
-AROUND = Surroundings(
+SERVER_CONTEXT = ServerContext(
     served=SERVED,
-    routes=routes(SERVED),
+    methods=method_table(SERVED),
     context=contextvars.copy_context(),
     call_soon=_never,
     run_async=_never,
@@ -186,21 +186,21 @@ def pieces(data: bytes, dice: random.Random) -> list[bytes]:
 
 def throw_at_server(data: bytes, dice: random.Random) -> None:
     """One connection's life."""
-    outlet = Outlet()
-    session = Session(outlet, ServerConnection(detector(LIMITS), SERVED.methods), AROUND, lambda _: None)
+    transport = Transport()
+    session = Session(transport, ServerConnection(detector(LIMITS), SERVED.methods), SERVER_CONTEXT, lambda _: None)
     for piece in pieces(data, dice):
-        if outlet.is_closed:
+        if transport.is_closed:
             break
         session.data_received(piece)
-        assert outlet.pending < HIGH_WATER + LIMITS.max_message + 100, "more is pending than allowed"
-        while not outlet.is_reading and not outlet.is_closed:
-            outlet.pending = 0
+        assert transport.pending < HIGH_WATER + LIMITS.max_message + 100, "more is pending than allowed"
+        while not transport.is_reading and not transport.is_closed:
+            transport.pending = 0
             session.drained()
-    if not outlet.is_closed:
+    if not transport.is_closed:
         session.eof_received()
-        while not outlet.is_closed:
-            assert not outlet.is_reading, "an ended connection stays open"
-            outlet.pending = 0
+        while not transport.is_closed:
+            assert not transport.is_reading, "an ended connection stays open"
+            transport.pending = 0
             session.drained()
 
 
@@ -228,7 +228,7 @@ def answers(how: Dialect, data: bytes) -> bytes:
             (node,), _ = server.arguments(event)
             out.append(server.respond(event, node, {"load": "3"}))
     refusal = encode_refusal(how.envelope, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
-    out.append(how.pack(MessageKind.EXCEPTION, "echo", 2, refusal))
+    out.append(how.pack(MessageType.EXCEPTION, "echo", 2, refusal))
     return b"".join(out)
 
 

@@ -23,7 +23,7 @@ from shapes import shape
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift.envelope import envelope
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import DEFAULT_LIMITS, Limits
 from idlrt.serialization._backend import native
 from idlrt.serialization.base import Backend
@@ -165,7 +165,7 @@ def _encode(codec: Any, value: Any) -> bytes | str:
 @cache
 def _around(name: str) -> tuple[bytes, bytes]:
     around = envelope(name)
-    return around.pack_head(MessageKind.CALL, "a", 1), around.tail
+    return around.pack_head(MessageType.CALL, "a", 1), around.tail
 
 
 def _scan(name: str, data: bytes, end: int, limits: Limits) -> int | None:

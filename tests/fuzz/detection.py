@@ -21,7 +21,7 @@ with guided(__name__):
 
     from idlrt.core import Served
     from idlrt.protocol.base import ProtocolDetected
-    from idlrt.protocol.detection import Detecting, served_protocols
+    from idlrt.protocol.detection import DetectingConnection, served_protocols
     from idlrt.protocol.events import ConnectionBroken
     from idlrt.protocol.jsonrpc.server import ServerConnection as JsonRpcConnection
     from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
@@ -70,7 +70,7 @@ def detect(limits: Limits, given: list[bytes]) -> Outcome:
         AssertionError: a finding.
         Exception: likewise.
     """
-    detecting = Detecting(SERVED, PROTOCOLS, limits)
+    detecting = DetectingConnection(SERVED, PROTOCOLS, limits)
     seen = b""
     outcome = UNDECIDED
     for piece in given:

@@ -12,7 +12,7 @@ from idlrt import spec as rpc
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
 from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.spec import Method
 
@@ -91,5 +91,5 @@ def with_backend(how: Dialect, backend: str) -> Dialect:
     """The same dialect, read and written by this backend."""
     given = how.envelope
     # An old head begins with the length of a name.
-    is_strict = given.pack_head(MessageKind.CALL, "", 0)[:1] != b"\0"
+    is_strict = given.pack_head(MessageType.CALL, "", 0)[:1] != b"\0"
     return Dialect(_envelope(given.name, backend, given.limits, is_strict), how.framing)

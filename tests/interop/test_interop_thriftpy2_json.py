@@ -16,7 +16,7 @@ from thriftpy2_json import UNREADABLE, UNWRITABLE, sound
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.thrift.envelope import JsonEnvelope
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import JsonSerialization
 from idlrt.spec import struct
 
@@ -32,12 +32,12 @@ def classes():
 
 
 def our_message(value):
-    return ENVELOPE.pack_head(MessageKind.REPLY, "echo", 7) + OURS.struct(type(value)).encode(value) + ENVELOPE.tail
+    return ENVELOPE.pack_head(MessageType.REPLY, "echo", 7) + OURS.struct(type(value)).encode(value) + ENVELOPE.tail
 
 
 def our_reading(cls, data):
     head, start = ENVELOPE.unpack_head(data)
-    assert (head.kind, head.name, head.sequence_id) == (MessageKind.REPLY, "echo", 7)
+    assert (head.kind, head.name, head.sequence_id) == (MessageType.REPLY, "echo", 7)
     value, end = OURS.struct(cls).decode(data, start)
     assert ENVELOPE.unpack_tail(data, end) == len(data)
     return value

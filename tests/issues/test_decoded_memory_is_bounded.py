@@ -22,7 +22,7 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.events import RequestReceived, ResponseReceived
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import Limits
 from idlrt.testing.strategies import values
@@ -201,7 +201,7 @@ def calls_of(data: bytes, limits: Limits | None = None) -> list[RequestReceived]
     return events  # type: ignore[return-value]
 
 
-def packed(kind: MessageKind, number: int, body: bytes) -> bytes:
+def packed(kind: MessageType, number: int, body: bytes) -> bytes:
     return ZLIB.pack(kind, "join", number, body)
 
 
@@ -215,13 +215,13 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 def test_a_compressed_call_is_measured_by_what_arrived() -> None:
-    frame = packed(MessageKind.CALL, 1, EMPTY_TEXTS)
+    frame = packed(MessageType.CALL, 1, EMPTY_TEXTS)
     assert len(frame) < 20_000
     found: list[Any] = []
     assert peak_of(lambda: found.extend(calls_of(frame))) < 3 * FLOOR + 600 * len(frame)
     assert "exceed 4194304 bytes plus max_expansion=256 times" in found[0].refusal.message
     # Within the budget of its unpacked bytes, but not with what its texts are.
-    frame = packed(MessageKind.CALL, 1, EMPTY_TEXTS[:4] + struct.pack(">I", 400_000) + bytes(1_600_001))
+    frame = packed(MessageType.CALL, 1, EMPTY_TEXTS[:4] + struct.pack(">I", 400_000) + bytes(1_600_001))
     connection = ServerConnection(detector(), SERVICE.methods)
     (call,) = calls_of(frame)
     assert peak_of(lambda: refusal_of(lambda: connection.arguments(call))) < FLOOR + 600 * len(frame)
@@ -234,7 +234,7 @@ def test_a_compressed_answer_is_measured_by_what_arrived() -> None:
     client = ClientConnection(dialect("header"))
     number, _ = client.request(JOIN, ([], "-"))
     body = struct.pack(">BhI", t.STRING, 0, 12_000_000) + bytes(12_000_001)
-    (reply,) = client.receive_data(packed(MessageKind.REPLY, number, body))
+    (reply,) = client.receive_data(packed(MessageType.REPLY, number, body))
     assert isinstance(reply, ResponseReceived)
     assert "decoded values at offset" in refusal_of(lambda: reply.result())
 

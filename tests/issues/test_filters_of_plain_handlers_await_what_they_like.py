@@ -19,7 +19,7 @@ from kinds import serving as serving_kind
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode
-from idlrt.server.routes import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerEndpoint, ServerFilter
 from idlrt.server.suspending import may_suspend
 
 PLAIN = pytest.mark.parametrize("kind", ["plain", "worker"])

@@ -22,7 +22,7 @@ from idlrt.protocol.events import ResponseReceived
 from idlrt.protocol.thrift.connection import ClientConnection
 from idlrt.protocol.thrift.dialects import client_dialect
 from idlrt.protocol.thrift.envelope import envelope
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import Limits
 from idlrt.serialization.options import with_options
 
@@ -204,7 +204,7 @@ def test_the_text_of_a_refusal_is_read_in_any_case(how: How, text_errors: str) -
     b: Any = how.bytes
     body = b.struct(b.field(STRING, 1, b.text(LATIN)), b.field(I32, 2, b.i32(6)))
     spoken = envelope(how.name)
-    head = spoken.pack_head(MessageKind.EXCEPTION, "get", number)
+    head = spoken.pack_head(MessageType.EXCEPTION, "get", number)
     message = head + body + spoken.tail
     [reply] = connection.receive_data(len(message).to_bytes(4, "big") + message)
     assert isinstance(reply, ResponseReceived)
@@ -217,7 +217,7 @@ def test_metadata_of_an_answer_does_not_cost_the_answer() -> None:
     client = ClientConnection(client_dialect("header"))
     number, _ = client.request(JOIN, (["a"], "-"))
     body = how_binary().bytes.struct(how_binary().bytes.field(STRING, 0, how_binary().bytes.text("fine")))
-    answer = client.dialect.pack(MessageKind.REPLY, "join", number, body, {"uexw": "cafe!"})
+    answer = client.dialect.pack(MessageType.REPLY, "join", number, body, {"uexw": "cafe!"})
     [reply] = client.receive_data(answer.replace(b"cafe!", LATIN))
     assert isinstance(reply, ResponseReceived)
     assert reply.result() == "fine"

@@ -33,7 +33,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         name="framing: moves all buffered bytes for each message",
-        path="runtime/idlrt/protocol/thrift/splitters.py",
+        path="runtime/idlrt/protocol/thrift/frame_buffers.py",
         before="        self._offset = end\n",
         after="        self._buffer = buffer = bytes(bytearray(buffer))\n        self._offset = end\n",
         tests=("tests/idlrt/protocol/test_framing.py",),
@@ -152,7 +152,7 @@ MUTANTS = (
     ),
     Mutant(
         name="server: expired calls begin all the same",
-        path="runtime/idlrt/server/routes.py",
+        path="runtime/idlrt/server/method_table.py",
         before="    if call.remaining() <= 0:\n        raise NotStarted\n    return route.run(call)\n",
         after="    return route.run(call)\n",
         tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
@@ -173,10 +173,10 @@ MUTANTS = (
     ),
     Mutant(
         name="server: idle connections stay open",
-        path="runtime/idlrt/server/patience.py",
+        path="runtime/idlrt/server/timeouts.py",
         before="            elif self._idle and now",
         after="            elif self._idle and now < 0 and now",
-        tests=("tests/idlrt/server/test_patience.py", "tests/idlrt/server/test_still_connections.py"),
+        tests=("tests/idlrt/server/test_timeouts.py", "tests/idlrt/server/test_connection_timeouts.py"),
     ),
     Mutant(
         name="processes: a dead process is not started again",

@@ -78,7 +78,7 @@ class MultiplexedSender:
         self._reset()
 
     def _reset(self) -> None:
-        self._pool.renew()
+        self._pool.after_fork()
         # All open connections, including those that accept no further calls.
         self._links: set[Link] = set()
         self._connecting: set[Connecting] = set()

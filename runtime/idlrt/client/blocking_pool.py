@@ -58,11 +58,11 @@ class BlockingPool(Generic[C]):
         self._peer = opening.peer
         self._pool = pool
         self._max = max_connections
-        forks.renew(self)
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Forget all connections in a child of the process, without closing them: the sockets belong to the parent."""
-        self._pool.renew()
+        self._pool.after_fork()
 
     @property
     def carries_metadata(self) -> bool:

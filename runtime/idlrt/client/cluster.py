@@ -241,8 +241,8 @@ class Cluster(EventEmitter, Generic[S]):
         now = self._now
         start = now()
         tracker = self._tracker
-        if start >= tracker.due or start >= self._view.due:
-            self._view.keep_house(start)
+        if start >= tracker.next_run_at or start >= self._view.next_run_at:
+            self._view.maintain(start)
         permit = node.breaker.allows(start)
         if not permit and not self._view.state.is_panic:
             raise tracker.refused(node, start)

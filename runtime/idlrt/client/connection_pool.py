@@ -134,9 +134,9 @@ class ConnectionPool(Generic[C]):
         self._ping_after = ping_after
         self._is_background = is_background
         self.is_closed = False
-        self.renew()
+        self.after_fork()
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Forget all connections and calls, without closing anything: after a fork, or in another event loop."""
         # A signal handler that makes a call must not wait for the call that it has interrupted.
         self._lock = threading.RLock()

@@ -72,13 +72,13 @@ class EndpointSet(Generic[S]):
         # Why an instance cannot be called by this client.
         self._strange: dict[tuple[str, str], str] = {}
         self._is_closed = False
-        self.renew()
+        self.after_fork()
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset locks and counts in a child of the process: the calls in flight belong to the parent."""
         self._lock = threading.Lock()
         for node in self._nodes.values():
-            node.load.calls.renew()
+            node.load.calls.after_fork()
 
     @property
     def nodes(self) -> list[Node[S]]:

@@ -125,10 +125,10 @@ class Governance:
         self._is_closed = False
         self._settings = _Settings(0, effective(self._layers))
         self.version = 0
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 

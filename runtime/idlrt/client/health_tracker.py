@@ -42,7 +42,7 @@ class HealthTracker:
         is_watched: whether unhealthy endpoints are pinged.
 
     Attributes:
-        due: when `keep_house` has something to do next, on the client's clock.
+        next_run_at: when `maintain` has something to do next, on the client's clock.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class HealthTracker:
         self._lock = threading.RLock()
         self._sweep_at = 0.0
         self._kept_at = -_PAUSE
-        self.due = 0.0
+        self.next_run_at = 0.0
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
@@ -90,7 +90,7 @@ class HealthTracker:
                     node.record = Record()
                 self._outliers.watch([node.record for node in nodes])
             if is_new:
-                self.due = 0.0
+                self.next_run_at = 0.0
                 for node in nodes:
                     self._judge(node, None)
             self._tolerated = tolerated
@@ -129,7 +129,7 @@ class HealthTracker:
         if breaker.changes:
             self._breaker_changed(node, call)
         elif breaker.state != CLOSED:
-            self.due = 0.0  # for the next probe
+            self.next_run_at = 0.0  # for the next probe
         if is_broken:
             self._suspect(node, "repeated internal errors", now, call)
         else:
@@ -147,7 +147,7 @@ class HealthTracker:
             self._breaker_changed(node, call)
             return
         with self._lock:
-            self.due = 0.0
+            self.next_run_at = 0.0
             is_new = self._judge(node, None)
         if is_new:
             self._changed()
@@ -156,7 +156,7 @@ class HealthTracker:
         """Release the permit of a call whose outcome says nothing about the endpoint."""
         node.breaker.abandoned(now, permit)
         if node.breaker.state != CLOSED:
-            self.due = 0.0  # for the next probe
+            self.next_run_at = 0.0  # for the next probe
 
     def pinged(self, node: Node[Any], now: float) -> None:
         """Record a response to a ping. It shows that the endpoint is reachable, not that it handles calls well."""
@@ -177,7 +177,7 @@ class HealthTracker:
             self._out(node, str(error), None, call)
             if not self._is_watched:
                 with self._lock:
-                    self.due = min(self.due, node.health.asked_at)
+                    self.next_run_at = min(self.next_run_at, node.health.asked_at)
         if call is None:
             return
         node.breaker.failed(now, permit)
@@ -191,17 +191,17 @@ class HealthTracker:
     def watch(self, nodes: Sequence[Node[Any]]) -> None:
         """Set the endpoints of the cluster."""
         self._outliers.watch([node.record for node in nodes])
-        self.due = 0.0
+        self.next_run_at = 0.0
 
-    def keep_house(self, nodes: Sequence[Node[Any]], now: float) -> None:
+    def maintain(self, nodes: Sequence[Node[Any]], now: float) -> None:
         """Do periodic maintenance: compare endpoints, end ejections that are over, and let breakers probe."""
         with self._lock:
-            if now < self.due:
+            if now < self.next_run_at:
                 return
             if len(nodes) > _MANY:
                 # Each probe makes this due, and of many endpoints some are always being probed when many fail.
                 if now < self._kept_at + _PAUSE:
-                    self.due = self._kept_at + _PAUSE
+                    self.next_run_at = self._kept_at + _PAUSE
                     return
                 self._kept_at = now
             records = [node.record for node in nodes]
@@ -213,10 +213,10 @@ class HealthTracker:
                 is_first, self._sweep_at = not self._sweep_at, now + self._outliers.settings.interval
                 if not is_first:
                     ejected, restored = self._outliers.sweep(records, now)
-            self.due = min(self._sweep_at, self._next_probe(nodes, now))
+            self.next_run_at = min(self._sweep_at, self._next_probe(nodes, now))
             if not self._is_watched:
                 asked = (each.health.asked_at for each in nodes if each.health.is_out)
-                self.due = min([self.due, *(at for at in asked if at > now)])
+                self.next_run_at = min([self.next_run_at, *(at for at in asked if at > now)])
         for record in ejected:
             node = by_record[id(record)]
             self._out(node, record.why, record.ejected_until - now, None)
@@ -253,7 +253,7 @@ class HealthTracker:
                 fields = self._fields(node, why)
                 _log.info("closing circuit breaker of %s of %s: %s", node.target, self._name, why, extra=fields)
         with self._lock:
-            self.due = 0.0
+            self.next_run_at = 0.0
             self._judge(node, None)
         self._changed()
 
@@ -266,7 +266,7 @@ class HealthTracker:
     def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
         with self._lock:
             # The breaker may have waited for this.
-            self.due = 0.0
+            self.next_run_at = 0.0
             is_new = self._judge(node, None)
         if is_new:
             _log.info("marking %s of %s healthy: %s", node.target, self._name, why, extra=self._fields(node, why))

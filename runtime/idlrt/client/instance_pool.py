@@ -38,7 +38,7 @@ class InstancePool(Generic[S]):
         panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
         is_panic: whether that is so. Circuit breakers are ignored then, too: after a network failure those of all
             endpoints may be open although all are healthy again.
-        due: when `keep` has something to do next; `inf` if never.
+        next_run_at: when `keep` has something to do next; `inf` if never.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class InstancePool(Generic[S]):
     ) -> None:
         self.pool: Pool[Node[S]] = Pool(())
         self.is_panic = False
-        self.due = _NEVER
+        self.next_run_at = _NEVER
         self._now = now
         self._wall = wall
         self._callables = callables
@@ -55,9 +55,9 @@ class InstancePool(Generic[S]):
         self._recount_at = 0.0
         self._is_recount_due = False
         self._weigh_at = _NEVER
-        self.renew()
+        self.after_fork()
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
@@ -94,14 +94,14 @@ class InstancePool(Generic[S]):
             now, nodes = self._now(), self.pool.nodes
             if len(nodes) > _MANY and now < self._recount_at:
                 self._is_recount_due = True
-                self.due = min(self.due, self._recount_at)
+                self.next_run_at = min(self.next_run_at, self._recount_at)
                 return
             self._recount_at = now + _PAUSE
             self._begin(nodes)
 
     def keep(self, now: float) -> bool:
         """Do periodic maintenance. Return whether weights must be updated."""
-        if now < self.due:
+        if now < self.next_run_at:
             return False
         with self._lock:
             if self._is_recount_due and now >= self._recount_at:
@@ -115,6 +115,6 @@ class InstancePool(Generic[S]):
 
     def _begin(self, nodes: Sequence[Node[S]]) -> None:
         self._is_recount_due = False
-        self.due = self._weigh_at
+        self.next_run_at = self._weigh_at
         self.is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self.panic
         self.pool = Pool(nodes)

@@ -65,11 +65,11 @@ class PeerState:
         self.has_answered = False
         # `counts[name] += 1` on a `defaultdict` is one step for other threads: no Python code runs within.
         self.left_out: Final[defaultdict[str, int]] = defaultdict(int)
-        self.renew()
+        self.after_fork()
         if others:
-            forks.renew(self)
+            forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Forget the threads of the parent, in a child of the process."""
         self._probes = Leases()
 

@@ -92,20 +92,20 @@ class ServiceView(Generic[S]):
             self._publish()
         self.endpoints.listen()
         subscription.listen(self._changed)
-        forks.renew(self)
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the locks in a child of the process. Its first call starts the registry's thread again."""
         self._settling = threading.RLock()
-        self._pool.renew()
-        self.endpoints.renew()
-        self.tracker.renew()
+        self._pool.after_fork()
+        self.endpoints.after_fork()
+        self.tracker.after_fork()
         self._publish(is_ready=False)
 
     @property
-    def due(self) -> float:
+    def next_run_at(self) -> float:
         """When weights of warm-up change next, or a delayed rebuild of the pool is due; `inf` if never."""
-        return self._pool.due
+        return self._pool.next_run_at
 
     def _callables(self) -> list[Node[S]]:
         return [node for node in self.endpoints.nodes if node.instance.is_callable]
@@ -120,8 +120,8 @@ class ServiceView(Generic[S]):
         self._catch_up()
         # Maintenance that the change makes due is done here, not by the next call.
         now = self._now()
-        if now >= self.tracker.due:
-            self.keep_house(now)
+        if now >= self.tracker.next_run_at:
+            self.maintain(now)
 
     def _catch_up(self) -> None:
         """Apply pending changes. Returns when there are none left, also if another thread has applied them."""
@@ -220,7 +220,7 @@ class ServiceView(Generic[S]):
                 self._publish()
         self._catch_up()
 
-    def keep_house(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Do periodic maintenance: update warm-up weights, compare endpoints, let breakers probe."""
         with self._settling:
             if self._pool.keep(now):
@@ -228,7 +228,7 @@ class ServiceView(Generic[S]):
             if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
-        self.tracker.keep_house(self._pool.pool.nodes, now)
+        self.tracker.maintain(self._pool.pool.nodes, now)
 
     def close(self) -> list[S]:
         """Close the subscriptions. Return the transports, which the caller must close."""

@@ -15,10 +15,10 @@ from typing import Protocol
 __all__ = ["forks"]
 
 
-class Renewed(Protocol):
+class ForkAware(Protocol):
     """An object that must reset itself in a child process."""
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Discard state that belongs to the parent's threads. Runs in the child, before any other thread."""
         ...
 
@@ -26,21 +26,21 @@ class Renewed(Protocol):
 class _Forks:
     """Number of forks between the original process and this one, and the objects to reset after a fork."""
 
-    __slots__ = ("_renewed", "count")
+    __slots__ = ("_registered", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        self._renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
+        self._registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
-    def renew(self, each: Renewed) -> None:
+    def register(self, each: ForkAware) -> None:
         """Register `each` (weakly) to be reset in child processes."""
-        self._renewed.add(each)
+        self._registered.add(each)
 
     def happened(self) -> None:
         """Reset all registered objects; called in the child."""
         self.count += 1
-        for each in list(self._renewed):
-            each.renew()
+        for each in list(self._registered):
+            each.after_fork()
 
 
 forks = _Forks()

@@ -34,7 +34,7 @@ class Leases(set[ref[Lease]]):
         super().__init__()
         self._lock = threading.Lock()
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Drop all leases after a fork: threads of the parent hold them."""
         self._lock = threading.Lock()
         self.clear()

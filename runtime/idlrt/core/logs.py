@@ -69,10 +69,10 @@ class LogLimit(logging.Filter):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset the counts; after a fork they are those of the parent."""
         self._lock = threading.RLock()  # a signal handler may log, too
         self._counts: dict[_Kind, _Count] = {}

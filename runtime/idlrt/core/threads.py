@@ -35,10 +35,10 @@ class Threads:
     def __init__(self, spare_seconds: float = _SPARE_SECONDS) -> None:
         self._spare_seconds = spare_seconds
         self._idle: list[Inbox] = []
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Start with an empty pool after a fork: the threads exist in the parent only."""
         self._lock = threading.Lock()
         self._idle = []

@@ -103,14 +103,14 @@ class Failcache:
         self._order = itertools.count()
         self._is_closed = False
         self._leases = Leases()
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Start with an empty queue after a fork: the queued calls belong to the parent process."""
         self._lock = threading.Lock()
         self._waiting: list[tuple[float, int, _QueuedCall]] = []
-        self._leases.renew()
+        self._leases.after_fork()
         # The lease is held by the worker, so it is released even if an exception prevents the worker from starting.
         self._worker = _NO_WORKER
 

@@ -60,10 +60,10 @@ class _Allowance:
     def __init__(self, share: float) -> None:
         self._share = share
         self._saved = 0.0
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 

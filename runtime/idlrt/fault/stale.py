@@ -54,10 +54,10 @@ class Stale(Failover):
         self._settings = settings
         self._answers: OrderedDict[tuple[str, bytes], tuple[float, bytes]] = OrderedDict()
         self._has_complained = False
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 

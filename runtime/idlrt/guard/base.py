@@ -85,12 +85,12 @@ class PerMethod(Generic[T]):
     def __init__(self, per: Scope, make: Callable[[str], T]) -> None:
         self._per = per
         self._make = make
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._by_name: dict[str, T] = {}
         self._by_method: dict[Method[..., Any], T] = {}
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 

@@ -121,8 +121,8 @@ class Breaker:
         self.state: str = CLOSED
         self.changes: list[tuple[str, str, str]] = []
         self._settings = settings
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._window = Window(settings.window, settings.buckets)
         self._row = 0
         # Calls share one permit while the breaker is closed; each time that it closes there is a new one.
@@ -132,7 +132,7 @@ class Breaker:
         self._next_try = self._opened_at = self._closed_at = 0.0
         self._why = ""
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: a probe in flight belongs to the parent."""
         self._lock = threading.Lock()
         self._probe = _NO_PROBE

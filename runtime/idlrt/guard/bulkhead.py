@@ -82,16 +82,16 @@ class Permits:
 
     def __init__(self, limit: int, max_waiting: int) -> None:
         self._leases = Leases()
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._limit = limit
         self._max_waiting = max_waiting
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
         self.queue: deque[ref[Waiter]] = deque()
-        self._leases.renew()
+        self._leases.after_fork()
 
     @property
     def in_flight(self) -> int:

@@ -206,14 +206,14 @@ class AdaptiveConcurrency:
         self._now = chance.now
         self._listener = listener
         self._leases = Leases()
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, chance)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
-        self._leases.renew()
+        self._leases.after_fork()
 
     @property
     def in_flight(self) -> int:

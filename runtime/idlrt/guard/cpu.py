@@ -39,15 +39,15 @@ class ProcessCpu:
     def __init__(
         self, now: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.process_time
     ) -> None:
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._now = now
         self._used = used
         self._at = now()
         self._used_before = used()
         self._value = 0.0
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 

@@ -60,14 +60,14 @@ class TokenBucket:
     __slots__ = ("__weakref__", "_due", "_interval", "_lock", "_slack")
 
     def __init__(self, rate: float, burst: int) -> None:
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
         # Arrival time of the next token if each call had waited for its own.
         self._due = -math.inf
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
@@ -102,14 +102,14 @@ class CallerBuckets:
     __slots__ = ("__weakref__", "_buckets", "_burst", "_lock", "_most", "_rate")
 
     def __init__(self, rate: float, burst: int, most: int) -> None:
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._rate = rate
         self._burst = burst
         self._most = most
         self._buckets: dict[str, TokenBucket] = {}
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 

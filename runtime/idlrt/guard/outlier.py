@@ -134,12 +134,12 @@ class OutlierDetector:
 
     def __init__(self, settings: OutlierSettings) -> None:
         self.settings = settings
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._hosts = 0
         self._ejected = 0
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 

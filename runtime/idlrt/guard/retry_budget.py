@@ -50,14 +50,14 @@ class RetryBudget:
 
     def __init__(self, settings: RetryBudgetSettings) -> None:
         self.settings = settings
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._ratio = settings.ratio
         self._reserve = settings.min_retries_per_second * settings.ttl
         # `successes` counts calls, `failures` retries.
         self._window = Window(settings.ttl, _BUCKETS)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 

@@ -83,8 +83,8 @@ class Shedder:
     def __init__(self, settings: ShedderSettings) -> None:
         self._settings = settings
         self.in_flight = Leases()
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._width = settings.window / settings.buckets
         # Responses and their total latency in milliseconds: of past buckets, and of the current one.
         self._past: list[tuple[int, float]] = [(0, 0.0)] * (settings.buckets - 1)
@@ -97,10 +97,10 @@ class Shedder:
         self._busy_at = -math.inf
         self._has_refused = False
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
-        self.in_flight.renew()
+        self.in_flight.after_fork()
 
     def begin(self, now: float, cpu: float) -> Lease | None:
         """Admit or reject a call.

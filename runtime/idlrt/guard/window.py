@@ -47,15 +47,15 @@ class Window:
     )
 
     def __init__(self, seconds: float, buckets: int) -> None:
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
         self._width = seconds / buckets
         self._past: list[tuple[int, int]] = [(0, 0)] * (buckets - 1)
         self._place = 0
         self.ends = float("-inf")
         self.successes = self.failures = self.earlier_successes = self.earlier_failures = 0
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 

@@ -3,7 +3,7 @@
 from idlrt.net.address import Address
 from idlrt.net.blocking import BlockingSocket, BlockingTransport
 from idlrt.net.channel import Channel, Receiver
-from idlrt.net.listener import Listener, file_of, listen, unlink
+from idlrt.net.listener import Listener, listen, socket_inode, unlink
 from idlrt.net.selector_loop import SelectorLoop, Timer
 from idlrt.net.tls import Tls
 
@@ -17,7 +17,7 @@ __all__ = [
     "SelectorLoop",
     "Timer",
     "Tls",
-    "file_of",
     "listen",
+    "socket_inode",
     "unlink",
 ]

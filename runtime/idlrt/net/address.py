@@ -44,7 +44,7 @@ class Address(msgspec.Struct, frozen=True):
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
     @property
-    def place(self) -> str:
+    def socket_path(self) -> str:
         """Path of a Unix socket in the form that the operating system takes."""
         return f"\0{self.path[1:]}" if self.path.startswith("@") else self.path
 

@@ -157,7 +157,7 @@ async def connect(
     context = tls.current if tls is not None else None
     name = tls.server_name(host) if tls is not None else None
     if address.path:
-        _, stream = await loop.create_unix_connection(make, address.place, ssl=context, server_hostname=name)
+        _, stream = await loop.create_unix_connection(make, address.socket_path, ssl=context, server_hostname=name)
     else:
         try:
             _, stream = await loop.create_connection(make, host, address.port, ssl=context, server_hostname=name)

@@ -15,7 +15,7 @@ from idlrt.core import Peer
 from idlrt.core.logs import get_logger
 from idlrt.net.address import peer_name
 from idlrt.net.channel import Receiver
-from idlrt.net.socket_options import cork, forget_socket, unacknowledged
+from idlrt.net.socket_options import close_inherited_socket, cork, unacknowledged
 
 __all__ = ["AsyncioChannel"]
 
@@ -23,7 +23,7 @@ _log = get_logger("idlrt.net")
 
 _LINGER_STEP = 0.005
 # Seconds in which a client may acknowledge the last bytes before its connection is closed.
-_LINGER_MOST = 5.0
+_LINGER_TIMEOUT = 5.0
 
 
 class AsyncioChannel(asyncio.Protocol):
@@ -37,7 +37,7 @@ class AsyncioChannel(asyncio.Protocol):
     Attributes:
         peer: the client.
         last_read: time of the last read that returned data, on the clock of the event loop.
-        last_taken: time at which the send buffer was last empty, or became non-empty, on the same clock.
+        last_written: time at which the send buffer was last empty, or became non-empty, on the same clock.
     """
 
     def __init__(self, connected: socket.socket, opened: Callable[[AsyncioChannel], Receiver]) -> None:
@@ -45,7 +45,7 @@ class AsyncioChannel(asyncio.Protocol):
         self._socket = connected
         self._opened = opened
         self._loop = asyncio.get_running_loop()
-        self.last_read = self.last_taken = self._loop.time()
+        self.last_read = self.last_written = self._loop.time()
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
@@ -79,27 +79,27 @@ class AsyncioChannel(asyncio.Protocol):
         self.last_read = self._loop.time()
         assert self._receiver is not None
         if not self._is_closing:
-            self._guarded(self._receiver.data_received, data)
+            self._notify(self._receiver.data_received, data)
 
     def eof_received(self) -> bool:
         """Pass on the end of stream; without TLS responses can still be sent."""
         assert self._receiver is not None
         if not self._is_closing:
-            self._guarded(self._receiver.eof_received)
+            self._notify(self._receiver.eof_received)
         return not self.peer.is_encrypted  # asyncio does not support half-closed TLS connections
 
     def pause_writing(self) -> None:
         """Remember that the send buffer is not empty."""
         if not self._is_blocked:
             self._is_blocked = True
-            self.last_taken = self._loop.time()
+            self.last_written = self._loop.time()
 
     def resume_writing(self) -> None:
         """Notify the receiver that the send buffer is empty."""
         self._is_blocked = False
-        self.last_taken = self._loop.time()
+        self.last_written = self._loop.time()
         if self._receiver is not None and not self._is_closing:
-            self._guarded(self._receiver.drained)
+            self._notify(self._receiver.drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the receiver that the connection is closed."""
@@ -110,7 +110,7 @@ class AsyncioChannel(asyncio.Protocol):
             self._receiver.connection_lost(exc)
             self._receiver = None
 
-    def _guarded(self, tell: Callable[..., None], *arguments: bytes) -> None:
+    def _notify(self, tell: Callable[..., None], *arguments: bytes) -> None:
         try:
             tell(*arguments)
         except Exception as error:  # noqa: BLE001  # logged, and affects one connection only
@@ -119,10 +119,10 @@ class AsyncioChannel(asyncio.Protocol):
             )
             self.abort(error)
 
-    def forget(self) -> None:
-        """Close the inherited socket in a forked child, as `Channel.forget` does."""
+    def close_inherited(self) -> None:
+        """Close the inherited socket in a forked child, as `Channel.close_inherited` does."""
         self._is_closing = True
-        forget_socket(self._socket)
+        close_inherited_socket(self._socket)
 
     # The interface of sessions; `Channel` documents the methods.
 
@@ -147,10 +147,10 @@ class AsyncioChannel(asyncio.Protocol):
             self._unsent = 0
             self._transport.write(data)
             if not self._is_blocked:
-                self.last_taken = self._loop.time()
+                self.last_written = self._loop.time()
             if self._is_paused and not self._is_blocked and not self._is_closing and self._receiver is not None:
                 # asyncio does not call `resume_writing` when everything could be sent at once.
-                self._guarded(self._receiver.drained)
+                self._notify(self._receiver.drained)
 
     def pause_reading(self) -> None:
         self._is_paused = True
@@ -179,7 +179,7 @@ class AsyncioChannel(asyncio.Protocol):
             transport.pause_reading()  # raises if it is paused already
         if transport.can_write_eof():
             transport.write_eof()
-        self._linger_until = self._loop.time() + _LINGER_MOST
+        self._linger_until = self._loop.time() + _LINGER_TIMEOUT
         self._linger()
 
     def _linger(self) -> None:

@@ -42,9 +42,9 @@ class _MainThread:
 
     def __init__(self) -> None:
         self.ident = main_thread().ident
-        forks.renew(self)
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Update the identifier in a forked child, whose only thread is its main thread."""
         self.ident = get_ident()
 
@@ -89,13 +89,13 @@ class BlockingTransport(Protocol):
 class BlockingSocket:
     """Connection to a TCP address or a Unix socket without TLS; a `BlockingTransport`."""
 
-    __slots__ = ("_patience", "_poll", "_socket")
+    __slots__ = ("_poll", "_receive_timeout", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(True)
         self._socket = connected
         # Receive timeout of the socket in seconds, as set in the kernel.
-        self._patience = 0.0
+        self._receive_timeout = 0.0
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
 
@@ -140,18 +140,20 @@ class BlockingSocket:
                     if self._poll.poll(int(left * 1000) + 1):
                         return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
                     continue
-                if not (left / 2 <= self._patience < left + _PRECISION or self._patience == _LONGEST < left):
-                    self._set_patience(left)
+                if not (
+                    left / 2 <= self._receive_timeout < left + _PRECISION or self._receive_timeout == _LONGEST < left
+                ):
+                    self._set_receive_timeout(left)
                 return self._socket.recv(_RECEIVE)
             except BlockingIOError:
                 if left <= 0:
                     raise TimeoutError("no data received") from None
 
-    def _set_patience(self, seconds: float) -> None:
+    def _set_receive_timeout(self, seconds: float) -> None:
         # Zero would disable the timeout.
-        self._patience = min(max(seconds, _PRECISION), _LONGEST)
-        whole = int(self._patience)
-        timeval = struct.pack("@ll", whole, int((self._patience - whole) * 1e6))
+        self._receive_timeout = min(max(seconds, _PRECISION), _LONGEST)
+        whole = int(self._receive_timeout)
+        timeval = struct.pack("@ll", whole, int((self._receive_timeout - whole) * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def wait_readable(self, until: float) -> bool:
@@ -182,7 +184,7 @@ def connect_socket(address: Address, timeout: float) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connected.settimeout(timeout)
-        connected.connect(address.place)
+        connected.connect(address.socket_path)
     except BaseException:
         connected.close()
         raise

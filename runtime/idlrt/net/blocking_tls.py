@@ -20,15 +20,15 @@ _RECEIVE = 65536
 class BlockingTlsSocket:
     """TLS connection to a server; a `BlockingTransport`."""
 
-    __slots__ = ("_kept", "_lock", "_socket")
+    __slots__ = ("_lock", "_received", "_socket")
 
-    def __init__(self, agreed: ssl.SSLSocket) -> None:
-        agreed.setblocking(False)
-        self._socket = agreed
+    def __init__(self, connected: ssl.SSLSocket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
         # Threads may send and receive at the same time, but OpenSSL does not allow it.
         self._lock = threading.Lock()
         # Data that `is_quiet` has read.
-        self._kept = b""
+        self._received = b""
 
     @classmethod
     def connect(cls, address: Address, timeout: float, tls: TlsContext) -> BlockingTlsSocket:
@@ -64,8 +64,8 @@ class BlockingTlsSocket:
                 self._wait(select.POLLOUT, until, "the server does not read the request")
 
     def receive(self, until: float) -> bytes:
-        if self._kept:
-            kept, self._kept = self._kept, b""
+        if self._received:
+            kept, self._received = self._received, b""
             return kept
         while True:
             try:
@@ -84,7 +84,7 @@ class BlockingTlsSocket:
 
     def wait_readable(self, until: float) -> bool:
         """Wait until data has arrived, possibly only a part of a TLS record."""
-        if self._kept or self._socket.pending():
+        if self._received or self._socket.pending():
             return True
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
@@ -98,7 +98,7 @@ class BlockingTlsSocket:
             return True
         try:
             with self._lock:
-                self._kept += self._socket.recv(_RECEIVE)
+                self._received += self._socket.recv(_RECEIVE)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return True
         except OSError:

@@ -17,17 +17,17 @@ from typing import Any, Protocol
 
 from idlrt.core import Peer
 from idlrt.core.logs import get_logger
-from idlrt.net.readiness import READ, WRITE, Readiness
+from idlrt.net.poller import READ, WRITE, Poller
 from idlrt.net.socket_options import cork, unacknowledged
 
-__all__ = ["Channel", "Receiver", "Rounds"]
+__all__ = ["Channel", "ChannelLoop", "Receiver"]
 
 _log = get_logger("idlrt.net")
 
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
-_LINGER_MOST = 5.0
+_LINGER_TIMEOUT = 5.0
 
 
 class Receiver(Protocol):
@@ -50,7 +50,7 @@ class Receiver(Protocol):
         ...
 
 
-class Rounds(Protocol):
+class ChannelLoop(Protocol):
     """Interface between a channel and its loop. A round is one iteration of the loop."""
 
     @property
@@ -59,7 +59,7 @@ class Rounds(Protocol):
         ...
 
     @property
-    def readiness(self) -> Readiness:
+    def poller(self) -> Poller:
         """The poller of the loop."""
         ...
 
@@ -90,20 +90,20 @@ class Channel:
         peer: the client.
         pending: number of bytes in the send buffer.
         last_read: time of the last read that returned data, initially of the creation, on the clock of the loop.
-        last_taken: time of the last write that made progress, or at which the send buffer became non-empty.
+        last_written: time of the last write that made progress, or at which the send buffer became non-empty.
     """
 
     __slots__ = (
         "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_linger_timeout", "_linger_until", "_loop", "_out",
-        "_receiver", "_socket", "_watched", "last_read", "last_taken", "peer", "pending",
+        "_receiver", "_socket", "_watched", "last_read", "last_written", "peer", "pending",
     )  # fmt: skip
 
     def __init__(
-        self, loop: Rounds, connected: socket.socket, peer: Peer, *, linger_timeout: float = _LINGER_MOST
+        self, loop: ChannelLoop, connected: socket.socket, peer: Peer, *, linger_timeout: float = _LINGER_TIMEOUT
     ) -> None:
         self.peer = peer
         self.pending = 0
-        self.last_read = self.last_taken = loop.now
+        self.last_read = self.last_written = loop.now
         self._loop = loop
         self._socket = connected
         self._receiver: Receiver | None = None
@@ -182,22 +182,22 @@ class Channel:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._lose(error)
+            self._close_now(error)
             return
         if sent == self.pending and self._watched == READ and not self._is_closing:
             # The common case: everything has been sent, and no caller waits for `drained`.
             out.clear()
             self.pending = 0
-            self.last_taken = time.monotonic()
+            self.last_written = time.monotonic()
             return
         self.pending -= sent
         if sent or not self._watched & WRITE:
             # Not `now` of the loop: a handler may have run longer than the write timeout since then.
-            self.last_taken = time.monotonic()
+            self.last_written = time.monotonic()
         if not self.pending:
             out.clear()
             if self._watched & WRITE or self._is_closing or self._is_paused:
-                self._emptied()
+                self._buffer_emptied()
             return
         while sent:
             first = out[0]
@@ -211,7 +211,7 @@ class Channel:
     def _send_many(self) -> int:
         return self._socket.sendmsg(itertools.islice(self._out, _BUFFERS_AT_ONCE))
 
-    def _emptied(self) -> None:
+    def _buffer_emptied(self) -> None:
         """Handle the send buffer becoming empty where the receiver, or `close`, waits for it."""
         self._watch()
         if self._is_closing:
@@ -232,20 +232,20 @@ class Channel:
         if not self._linger_until:
             self._linger_until = now + self._linger_timeout
         if not unacknowledged(self._socket) or now > self._linger_until:
-            self._lose(None)
+            self._close_now(None)
             return
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._lose(error)
+            self._close_now(error)
             return
         self._loop.call_later(_LINGER_STEP, self._linger)
 
     def abort(self, error: Exception | None = None) -> None:
         """Close at once, without sending the buffered data."""
-        self._lose(error)
+        self._close_now(error)
 
-    def forget(self) -> None:
+    def close_inherited(self) -> None:
         """Close the inherited socket in a forked child, without an effect on the connection of the parent."""
         self._is_closed = True
         self._out.clear()
@@ -261,9 +261,9 @@ class Channel:
         if wanted == self._watched:
             return
         if wanted:
-            self._loop.readiness.watch(self._socket, wanted, self._ready)
+            self._loop.poller.watch(self._socket, wanted, self._ready)
         else:
-            self._loop.readiness.unwatch(self._socket)
+            self._loop.poller.unwatch(self._socket)
         self._watched = wanted
 
     def _ready(self, mask: int) -> None:
@@ -276,7 +276,7 @@ class Channel:
             _log.exception(
                 "closing connection from %s: unexpected exception", self.peer, extra={"peer": self.peer.address}
             )
-            self._lose(error)
+            self._close_now(error)
 
     def _read(self) -> bool:
         receiver = self._receiver
@@ -286,7 +286,7 @@ class Channel:
         except BlockingIOError:
             return False
         except OSError as error:
-            self._lose(error)
+            self._close_now(error)
             return False
         if data:
             self.last_read = self._loop.now
@@ -297,20 +297,20 @@ class Channel:
         receiver.eof_received()
         return False
 
-    def _lose(self, error: Exception | None) -> None:
+    def _close_now(self, error: Exception | None) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         if self._watched:
-            self._loop.readiness.unwatch(self._socket)
+            self._loop.poller.unwatch(self._socket)
             self._watched = 0
         self._out.clear()
         self.pending = 0
         self._socket.close()
         # Deferred, because the receiver may be further up the call stack.
-        self._loop.call_soon(self._tell_lost, error)
+        self._loop.call_soon(self._notify_lost, error)
 
-    def _tell_lost(self, error: Exception | None) -> None:
+    def _notify_lost(self, error: Exception | None) -> None:
         if self._receiver is not None:
             self._receiver.connection_lost(error)
             self._receiver = None

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from idlrt.core import Peer
 from idlrt.core.logs import get_logger
 from idlrt.net.address import Address, peer_name
-from idlrt.net.channel import Channel, Rounds
-from idlrt.net.readiness import READ
-from idlrt.net.socket_options import prepare
+from idlrt.net.channel import Channel, ChannelLoop
+from idlrt.net.poller import READ
+from idlrt.net.socket_options import configure
 
-__all__ = ["NO_ROOM", "Listener", "file_of", "listen", "unlink"]
+__all__ = ["OUT_OF_RESOURCES", "Listener", "listen", "socket_inode", "unlink"]
 
 _log = get_logger("idlrt.net")
 
 _ACCEPTS_AT_ONCE = 64
-_ACCEPT_PAUSE = 0.1
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ACCEPT_DELAY = 0.1
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socket.socket:
@@ -40,7 +40,7 @@ def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socke
     """
     if address.path:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        where: object = address.place
+        where: object = address.socket_path
     else:
         found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # Prefer IPv4, which every system has; otherwise take the first address of the name.
@@ -79,7 +79,7 @@ def _remove_stale(address: Address) -> None:
             return
 
 
-def file_of(address: Address) -> int:
+def socket_inode(address: Address) -> int:
     """Return the inode of the file of a Unix socket; 0 if there is none."""
     if not address.path or address.path.startswith("@"):
         return 0
@@ -91,7 +91,7 @@ def file_of(address: Address) -> int:
 
 def unlink(address: Address, file: int) -> None:
     """Remove the file of a Unix socket if its inode is still `file`, so that another server's file is kept."""
-    if file and file_of(address) == file:
+    if file and socket_inode(address) == file:
         with contextlib.suppress(OSError):
             os.unlink(address.path)
 
@@ -105,7 +105,7 @@ class Listener:
         accepted: called with each new connection, which it must open.
     """
 
-    def __init__(self, loop: Rounds, listening: socket.socket, accepted: Callable[[Channel], None]) -> None:
+    def __init__(self, loop: ChannelLoop, listening: socket.socket, accepted: Callable[[Channel], None]) -> None:
         self._loop = loop
         self._socket = listening
         self._accepted = accepted
@@ -132,12 +132,12 @@ class Listener:
 
     def _watch(self) -> None:
         if not self._is_watched and not self._is_closed and not self._is_paused:
-            self._loop.readiness.watch(self._socket, READ, self._ready)
+            self._loop.poller.watch(self._socket, READ, self._ready)
             self._is_watched = True
 
     def _unwatch(self) -> None:
         if self._is_watched:
-            self._loop.readiness.unwatch(self._socket)
+            self._loop.poller.unwatch(self._socket)
             self._is_watched = False
 
     def close(self) -> None:
@@ -163,19 +163,19 @@ class Listener:
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in NO_ROOM:
+                if error.errno in OUT_OF_RESOURCES:
                     _log.warning(
                         "cannot accept connections: %s; retrying in %g s",
                         error,
-                        _ACCEPT_PAUSE,
-                        extra={"delay_s": _ACCEPT_PAUSE},
+                        _ACCEPT_DELAY,
+                        extra={"delay_s": _ACCEPT_DELAY},
                     )
                     self._unwatch()
-                    self._loop.call_later(_ACCEPT_PAUSE, self._watch)
+                    self._loop.call_later(_ACCEPT_DELAY, self._watch)
                     return False
                 continue  # the client has disconnected already
             try:
-                prepare(connected)
+                configure(connected)
                 self._accepted(Channel(self._loop, connected, Peer(address=peer_name(peer))))
             except Exception:  # noqa: BLE001  # logged, and affects one connection only
                 name = peer_name(peer)

@@ -17,14 +17,14 @@ from typing import Any, Final
 
 from idlrt.core.logs import get_logger
 from idlrt.net.channel import Channel
-from idlrt.net.readiness import READ, readiness
+from idlrt.net.poller import READ, poller
 
 __all__ = ["SelectorLoop", "Timer"]
 
 _log = get_logger("idlrt.net")
 
 # Seconds after which responses are sent before the end of an iteration.
-_ROUND = 0.0005
+_FLUSH_INTERVAL = 0.0005
 # Longest timeout that the poller supports on all systems, in seconds.
 _LONGEST_WAIT = 3600.0
 
@@ -53,13 +53,13 @@ class SelectorLoop:
     """The event loop of a `Server`.
 
     Attributes:
-        readiness: the poller; for channels and listeners only.
+        poller: the poller; for channels and listeners only.
         unsent: channels with data to send at the end of the current iteration; for channels only.
         now: time at which the current iteration began, on the clock of `time.monotonic`.
     """
 
     def __init__(self) -> None:
-        self.readiness: Final = readiness()
+        self.poller: Final = poller()
         self.unsent: Final[list[Channel]] = []
         self.now = time.monotonic()
         self._soon: deque[Timer] = deque()
@@ -70,7 +70,7 @@ class SelectorLoop:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self.readiness.watch(self._wake_out, READ, self._woken)
+        self.poller.watch(self._wake_out, READ, self._woken)
 
     def call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call `function` before the loop waits again."""
@@ -99,19 +99,19 @@ class SelectorLoop:
 
     def run(self) -> None:
         """Run until `stop` is called on this thread."""
-        wait, functions = self.readiness.wait, self.readiness.functions
+        wait, functions = self.poller.wait, self.poller.functions
         soon, unsent, now = self._soon, self.unsent, time.monotonic
         while not self._is_stopping:
-            ready = wait(self._patience())
+            ready = wait(self._poll_timeout())
             self.now = now()
-            latest = self.now + _ROUND
+            latest = self.now + _FLUSH_INTERVAL
             for number, mask in ready:
                 function = functions.get(number)
                 if function is not None:  # the socket may have been closed in this iteration
                     function(mask)
                 if unsent and now() > latest:
                     self._flush()
-                    latest = now() + _ROUND
+                    latest = now() + _FLUSH_INTERVAL
             if self._later:
                 self._run_timers()
             for _ in range(len(soon)):
@@ -130,7 +130,7 @@ class SelectorLoop:
             channel.flush()
         unsent.clear()
 
-    def _patience(self) -> float | None:
+    def _poll_timeout(self) -> float | None:
         """Return the time until the next callback in seconds; `None` if there is none."""
         if self._soon:
             return 0
@@ -153,10 +153,10 @@ class SelectorLoop:
         """Return from `run` after the current iteration."""
         self._is_stopping = True
 
-    def forget(self) -> None:
+    def close_inherited(self) -> None:
         """Close the inherited file descriptors in a forked child, without an effect on the loop of the parent."""
         self._is_stopping = True
-        self.readiness.close()
+        self.poller.close()
         self._wake_in.close()
         self._wake_out.close()
 
@@ -165,6 +165,6 @@ class SelectorLoop:
         for timer in list(self._soon):
             self._run(timer)
         self._soon.clear()
-        self.readiness.close()
+        self.poller.close()
         self._wake_in.close()
         self._wake_out.close()

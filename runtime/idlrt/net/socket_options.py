@@ -10,7 +10,7 @@ import struct
 import termios
 from typing import Final
 
-__all__ = ["cork", "forget_socket", "keep_alive", "prepare", "unacknowledged"]
+__all__ = ["close_inherited_socket", "configure", "cork", "keep_alive", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 # State of a closed connection in `struct tcp_info` of Linux.
@@ -20,7 +20,7 @@ _CORK: Final = getattr(socket, "TCP_CORK", None)
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
-def prepare(connected: socket.socket) -> None:
+def configure(connected: socket.socket) -> None:
     """Set the options of an accepted connection: non-blocking, `TCP_NODELAY` and keepalive."""
     connected.setblocking(False)
     if connected.family not in _INTERNET:
@@ -37,7 +37,7 @@ def keep_alive(connected: socket.socket) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, option, seconds)
 
 
-def forget_socket(found: socket.socket) -> None:
+def close_inherited_socket(found: socket.socket) -> None:
     """Close an inherited socket in a forked child at once, even if other objects refer to it."""
     descriptor = found.detach()  # -1 once it is closed
     if descriptor >= 0:

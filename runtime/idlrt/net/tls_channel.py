@@ -13,7 +13,7 @@ from collections.abc import Callable
 from idlrt.core import Peer
 from idlrt.core.logs import get_logger
 from idlrt.net.channel import Channel, Receiver
-from idlrt.net.plain_peer import ENOUGH, is_tls, no_tls
+from idlrt.net.plaintext import PREFIX_SIZE, plaintext_error, starts_tls
 from idlrt.net.tls_context import certificate_names, tls_reason
 
 __all__ = ["TlsChannel"]
@@ -29,7 +29,7 @@ class TlsChannel:
     Args:
         channel: connection with the encrypted bytes, not opened yet.
         context: TLS context of the server.
-        agreed: creates the receiver after the handshake.
+        on_handshake: creates the receiver after the handshake.
         failed: called once if the handshake fails.
 
     Attributes:
@@ -38,21 +38,21 @@ class TlsChannel:
     """
 
     __slots__ = (
-        "_agreed", "_channel", "_error", "_failed", "_first", "_incoming", "_is_closing", "_is_over", "_is_paused",
-        "_outgoing", "_receiver", "_tls", "began_at", "peer",
+        "_channel", "_error", "_failed", "_first", "_incoming", "_is_closing", "_is_over", "_is_paused",
+        "_on_handshake", "_outgoing", "_receiver", "_tls", "began_at", "peer",
     )  # fmt: skip
 
     def __init__(
         self,
         channel: Channel,
         context: ssl.SSLContext,
-        agreed: Callable[[TlsChannel], Receiver],
+        on_handshake: Callable[[TlsChannel], Receiver],
         failed: Callable[[TlsChannel], object],
     ) -> None:
         self.peer = channel.peer
         self.began_at = channel.last_read
         self._channel = channel
-        self._agreed = agreed
+        self._on_handshake = on_handshake
         self._failed = failed
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -82,9 +82,9 @@ class TlsChannel:
         return self._channel.last_read
 
     @property
-    def last_taken(self) -> float:
+    def last_written(self) -> float:
         """Time of the last write that made progress, or at which the send buffer became non-empty."""
-        return self._channel.last_taken
+        return self._channel.last_written
 
     def send(self, data: bytes) -> None:
         if self._is_closing:
@@ -123,17 +123,17 @@ class TlsChannel:
     def abort(self, error: Exception | None = None) -> None:
         self._channel.abort(error)
 
-    def forget(self) -> None:
+    def close_inherited(self) -> None:
         self._is_closing = True
-        self._channel.forget()
+        self._channel.close_inherited()
 
     # Callbacks of the channel (`Receiver`).
 
     def data_received(self, data: bytes) -> None:
         if self._first is not None:
             self._first += data
-            if not is_tls(self._first):
-                if len(self._first) >= ENOUGH:
+            if not starts_tls(self._first):
+                if len(self._first) >= PREFIX_SIZE:
                     self._refuse(self._first)
                 return
             self._first = None
@@ -145,7 +145,7 @@ class TlsChannel:
         if self._is_closing:
             return
         self._is_closing = True
-        self._error = error = no_tls(first)
+        self._error = error = plaintext_error(first)
         self._channel.send(error.answer)
         self._channel.close()
 
@@ -180,7 +180,7 @@ class TlsChannel:
                 self._tls.do_handshake()
                 names = certificate_names(self._tls.getpeercert())
                 self.peer = Peer(address=self.peer.address, is_encrypted=True, names=names)
-                self._receiver = self._agreed(self)
+                self._receiver = self._on_handshake(self)
                 self._flush()
             while not (self._is_paused or self._is_closing or self._is_over or self._channel.is_closed):
                 data = self._tls.read(_READ)

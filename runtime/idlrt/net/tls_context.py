@@ -39,8 +39,8 @@ class TlsContext:
         self._settings = settings
         self._is_server = is_server
         self._lock = threading.Lock()
-        self._stamps = self._look()
-        self._looked_at = time.monotonic()
+        self._stamps = self._read_stamps()
+        self._checked_at = time.monotonic()
         try:
             self._context = self._load()
         except (OSError, ValueError) as error:
@@ -50,10 +50,10 @@ class TlsContext:
     def current(self) -> ssl.SSLContext:
         """Context for a new connection."""
         now = time.monotonic()
-        if now - self._looked_at >= self._settings.refresh_interval:
+        if now - self._checked_at >= self._settings.refresh_interval:
             with self._lock:
-                self._looked_at = now
-                stamps = self._look()
+                self._checked_at = now
+                stamps = self._read_stamps()
                 if stamps != self._stamps:
                     self._reload(stamps)
         return self._context
@@ -77,7 +77,7 @@ class TlsContext:
     def _files(self) -> str:
         return ", ".join(self._settings.paths()) or "the trust store of the system"
 
-    def _look(self) -> list[tuple[int, int] | None]:
+    def _read_stamps(self) -> list[tuple[int, int] | None]:
         found: list[tuple[int, int] | None] = []
         for path in self._settings.paths():
             try:

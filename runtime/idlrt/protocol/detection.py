@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 from idlrt.core.logs import get_logger
 
-__all__ = ["BUILT_IN", "Detecting", "detect", "is_protocol", "protocol", "served_protocols"]
+__all__ = ["BUILT_IN", "DetectingConnection", "detect", "is_protocol", "protocol", "served_protocols"]
 
 BUILT_IN: Final = ("jsonrpc", "thrift")
 """Names of the built-in protocols, in the order in which servers check them."""
@@ -128,7 +128,7 @@ def _unknown(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) ->
     return RemoteProtocolError(f"the client speaks thrift ({found!r}), this server supports {served}")
 
 
-class Detecting:
+class DetectingConnection:
     """Server side of a connection whose protocol is not known yet; a `ServerConnection`."""
 
     def __init__(self, served: Served, protocols: Iterable[RpcProtocol], limits: Limits) -> None:

@@ -47,7 +47,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
         context: typed values of the request.
         refusal: error to respond with, for a request that cannot be processed; `None` otherwise.
         arguments: the decoded arguments; `None` if they have not been decoded, or cannot be.
-        trouble: why the arguments cannot be decoded; `None` if they can, or have not been decoded.
+        decode_error: why the arguments cannot be decoded; `None` if they can, or have not been decoded.
         size: size of the request on the wire in bytes, compressed if it was.
         decoded: upper bound of the memory of `arguments`, in bytes.
         acknowledges_oneway: whether a request for a oneway method gets a response, unless `is_oneway` is set.
@@ -64,7 +64,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     context: RequestContext = NO_CONTEXT
     refusal: ApplicationError | None = None
     arguments: tuple[Any, ...] | None = None
-    trouble: str | None = None
+    decode_error: str | None = None
     size: int = 0
     decoded: int = 0
 

@@ -14,16 +14,16 @@ from typing import Final
 from idlrt.errors import RemoteProtocolError
 
 __all__ = [
-    "ENOUGH",
     "HTTP_TO_TLS",
-    "TLS_REFUSAL",
+    "PREFIX_SIZE",
+    "TLS_ALERT",
     "ForeignProtocol",
     "foreign_binary_client",
     "foreign_client",
     "foreign_server",
 ]
 
-ENOUGH: Final = 4
+PREFIX_SIZE: Final = 4
 """Number of bytes that `foreign_client` needs."""
 
 
@@ -50,7 +50,7 @@ _TO_HTTP: Final = _bad_request("This port does not support HTTP.\n")
 HTTP_TO_TLS: Final = _bad_request("This port requires TLS, not plain HTTP.\n")
 """HTTP response for a plain HTTP client on a TLS port."""
 
-TLS_REFUSAL: Final = bytes((0x15, 3, 3, 0, 2, 2, 10))
+TLS_ALERT: Final = bytes((0x15, 3, 3, 0, 2, 2, 10))
 """Fatal alert `unexpected_message` of TLS, for a client without TLS on a TLS port."""
 
 _HTTP: Final = "HTTP"
@@ -82,7 +82,7 @@ def foreign_client(first: bytes) -> ForeignProtocol | None:
     """Return the error for a client whose first bytes cannot start a Thrift message; `None` if they are not recognized.
 
     Args:
-        first: first bytes of the client, at least `ENOUGH`.
+        first: first bytes of the client, at least `PREFIX_SIZE`.
     """
     begin = first[:4]
     if begin[0] == _TLS_HANDSHAKE and begin[1] == _TLS_MAJOR and begin[2] <= _LAST_TLS_MINOR:

@@ -64,9 +64,9 @@ class Registry:
         self._running_beside: dict[object, Future[None]] = {}
         self._is_closed = False
         self._forks = forks.count
-        forks.renew(self)
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: the thread and the connections belong to the parent. The child creates new ones when a
         subscription is read.
         """

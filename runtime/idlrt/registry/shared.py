@@ -19,10 +19,10 @@ class _Shared:
 
     def __init__(self) -> None:
         self._registries: dict[str, tuple[Registry, int]] = {}
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: the parent's lock may be held."""
         self._lock = threading.Lock()
 

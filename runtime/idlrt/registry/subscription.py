@@ -51,10 +51,10 @@ class Feed:
         self._keeps_last = keeps_last
         self._saved = saved
         self._listeners: list[Listener] = []
-        self.renew()
-        forks.renew(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset after a fork: the parent's locks may be held."""
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)

@@ -28,7 +28,7 @@ import msgspec
 from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Rule, Step
 from idlrt.route.conditions import call_condition, instance_condition
-from idlrt.route.keys import CALLER, Side, call_reader, caller_values, check_key
+from idlrt.route.keys import CALLER, Side, caller_values, check_key, request_reader
 from idlrt.route.router_base import RouterBase, RuleError, errors_at
 
 __all__ = ["CanaryRouter", "CanaryRule"]
@@ -125,4 +125,4 @@ def _reader(key: str, here: Here) -> Callable[[Call], str]:
     if key.startswith(CALLER):
         value = caller_values(key, here)[0]
         return lambda call: value
-    return call_reader(key)
+    return request_reader(key)

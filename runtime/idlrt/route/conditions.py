@@ -30,12 +30,12 @@ from idlrt.route.keys import (
     CALLER,
     SIDES,
     Side,
-    call_reader,
     caller_values,
     instance_reader,
     is_key,
     known_keys,
     method_reader,
+    request_reader,
     unknown_key,
 )
 from idlrt.route.values import Test, Value, make_test
@@ -116,7 +116,7 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
             is_one = any(test(value) for value in caller_values(clause.key, here))
             is_never = is_never or is_one is clause.is_not
         else:
-            tests.append(_reading(call_reader(clause.key), test, clause.is_not))
+            tests.append(_reading(request_reader(clause.key), test, clause.is_not))
             if (read := method_reader(clause.key)) is not None:
                 of_method.append(_reading(read, test, clause.is_not))
     return Condition(text, tests, is_never=is_never, of_method=of_method)

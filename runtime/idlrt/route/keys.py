@@ -22,13 +22,13 @@ __all__ = [
     "SIDES",
     "Number",
     "Side",
-    "call_reader",
     "caller_values",
     "check_key",
     "instance_reader",
     "is_key",
     "known_keys",
     "method_reader",
+    "request_reader",
     "unknown_key",
 ]
 
@@ -123,7 +123,7 @@ def caller_values(key: str, here: Here) -> Sequence[str]:
     return (getattr(here, name),)
 
 
-def call_reader(key: str) -> Callable[[Call], str]:
+def request_reader(key: str) -> Callable[[Call], str]:
     """Return a function that reads `key` from calls. For keys of the caller, see `caller_values`."""
     head, _, name = key.partition(".")
     if head == "service":

@@ -14,7 +14,7 @@ from typing import Any, Final
 from idlrt.core import ServerCall
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
-from idlrt.server.routes import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerEndpoint, ServerFilter
 
 __all__ = ["TOKEN", "allow_addresses", "require_token"]
 

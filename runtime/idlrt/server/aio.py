@@ -23,13 +23,13 @@ from idlrt.core.keyword_options import documented
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
 from idlrt.net.aio_server import AsyncioChannel
-from idlrt.server.coroutines import caught, close_unbegun, outcome_of
+from idlrt.server.context import OnDone, ServerContext
+from idlrt.server.coroutines import catch, close_unstarted, task_result
 from idlrt.server.engine import EngineBase
-from idlrt.server.forked import end_child
+from idlrt.server.forked_child import exit_child
 from idlrt.server.session import Session
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
-from idlrt.server.surroundings import Done, Surroundings
 from idlrt.server.workers import WorkerPool
 
 __all__ = ["AsyncServer"]
@@ -41,7 +41,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
     An `async with` block starts and stops it.
     """
 
-    _around: Surroundings
+    _context: ServerContext
 
     @documented(ServerOptions, SERVER_DEFAULTS)
     def __init__(
@@ -54,16 +54,16 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         super().__init__(handlers, address, **options)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listener: AsyncioListener | None = None
-        self._one_less: asyncio.Event | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._connection_closed: asyncio.Event | None = None
+        self._timeout_task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._gone = asyncio.Event()
-        self._is_hurried = False
+        self._stopped = asyncio.Event()
+        self._is_forced = False
         self._is_started = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._serves_on = 0
+        self._thread_id = 0
         self._forks = forks.count
-        forks.renew(self)
+        forks.register(self)
 
     # Lifecycle.
 
@@ -79,21 +79,23 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         listening = self._listen()
         self._is_started = True
         loop, settings = asyncio.get_running_loop(), self._settings
-        self._loop, self._serves_on, self._forks = loop, threading.get_ident(), forks.count
+        self._loop, self._thread_id, self._forks = loop, threading.get_ident(), forks.count
         if settings.workers:
             self._workers = WorkerPool(settings.workers, settings.max_queued, loop.call_soon_threadsafe)
-        self._around = self._surroundings(
+        self._context = self._make_context(
             call_soon=loop.call_soon,
             run_async=self._run_async,
             run_worker=None if self._workers is None else self._workers.submit,
         )
-        self._listener = AsyncioListener(listening, self._session, self._tls, settings.message_timeout, self._settled)
-        if self._patience.interval:
-            self._looking = loop.create_task(self._look())
+        self._listener = AsyncioListener(
+            listening, self._session, self._tls, settings.message_timeout, self._setup_finished
+        )
+        if self._timeouts.interval:
+            self._timeout_task = loop.create_task(self._check_timeouts())
         self._log_serving()
-        self._announce()
-        if self._presence is not None:
-            await asyncio.to_thread(self._settle)
+        self._register()
+        if self._registrar is not None:
+            await asyncio.to_thread(self._wait_registered)
         return self
 
     async def __aenter__(self) -> Self:
@@ -118,19 +120,19 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         def drain() -> None:
             loop.call_soon_threadsafe(self._stop_soon)
 
-        def hurry(is_interrupted: bool) -> None:
+        def force_stop(is_interrupted: bool) -> None:
             if is_interrupted:
                 # A handler is interrupted, and no other one may start.
                 self._cut_off()
                 for task in self._tasks - {asyncio.current_task(loop)}:
                     task.cancel()
-            loop.call_soon_threadsafe(self._hurry)
+            loop.call_soon_threadsafe(self._force_stop)
 
-        with StopSignals((signal.SIGINT, signal.SIGTERM), drain=drain, hurry=hurry):
+        with StopSignals((signal.SIGINT, signal.SIGTERM), drain=drain, force_stop=force_stop):
             if not self._is_started:
                 await self.start()
             try:
-                await self._gone.wait()
+                await self._stopped.wait()
             finally:
                 await self.stop()
 
@@ -147,7 +149,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             if self._listening is not None:
                 self._listening.close()
                 self._unlink()
-            self._gone.set()
+            self._stopped.set()
             return
         if self._stopping is None:
             grace_s = self._grace(grace_s)
@@ -160,37 +162,37 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         """Number of open connections, without those whose TLS handshake is in progress."""
         return len(self._channels)
 
-    def renew(self) -> None:
-        """Close the inherited sockets in a forked child, as `Server.renew` does."""
+    def after_fork(self) -> None:
+        """Close the inherited sockets in a forked child, as `Server.after_fork` does."""
         loop, listener = self._loop, self._listener
         if loop is None or listener is None:
             return  # only bound, or stopped: there are no connections
-        listener.forget()
+        listener.close_inherited()
         self._file = 0
         for channel in list(self._channels.values()):
-            channel.forget()
-        if self._serves_on == threading.get_ident():
+            channel.close_inherited()
+        if self._thread_id == threading.get_ident():
             # The child shares the parent's selector: if it returned to the loop, it would consume the parent's events.
             with suppress(RuntimeError):
-                loop.call_soon(end_child)
+                loop.call_soon(exit_child)
 
     def _stop_soon(self) -> None:
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(self._settings.grace_s))
 
-    def _hurry(self) -> None:
+    def _force_stop(self) -> None:
         """Stop at once, without draining."""
-        self._is_hurried = True
+        self._is_forced = True
         self._stop_soon()
         if self._listener is not None:
             self._listener.abort()
         self._cut_off()
-        self._settled()
+        self._setup_finished()
 
     async def _stop(self, grace_s: float) -> None:
-        if self._presence is not None:
+        if self._registrar is not None:
             # Clients must have moved to other instances before connections close.
-            await asyncio.to_thread(self._withdraw)
+            await asyncio.to_thread(self._deregister)
         self._is_draining = True
         self._log_draining()
         assert self._listener is not None
@@ -198,39 +200,39 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._unlink()
         for session in self._channels:
             session.drain()
-        await self._until_gone(self._settings.drain_s)
+        await self._wait_closed(self._settings.drain_s)
         self._listener.abort()
         for session in list(self._channels):
             session.finish()
-        await self._until_gone(grace_s)
+        await self._wait_closed(grace_s)
         if self._channels:
             self._log_cut_off(len(self._channels))
         for channel in list(self._channels.values()):
             channel.abort()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._timeout_task is not None:
+            self._timeout_task.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2.0)
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._workers.stop)
-        await self._until_gone(1.0)
+        await self._wait_closed(1.0)
         self._log_stopped()
-        self._gone.set()
+        self._stopped.set()
 
-    async def _until_gone(self, seconds: float) -> None:
+    async def _wait_closed(self, seconds: float) -> None:
         """Wait until all connections are closed, at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not self._is_hurried and (self._channels or (self._listener and self._listener.coming)):
-                    self._one_less = asyncio.Event()
-                    await self._one_less.wait()
+                while not self._is_forced and (self._channels or (self._listener and self._listener.setting_up)):
+                    self._connection_closed = asyncio.Event()
+                    await self._connection_closed.wait()
 
     # Serving.
 
     def _session(self, channel: AsyncioChannel) -> Session:
-        session = Session(channel, self._connection(), self._around, self._forget)
+        session = Session(channel, self._connection(), self._context, self._session_closed)
         self._channels[session] = channel
         if self._is_draining:
             session.drain()
@@ -240,32 +242,32 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             listener.pause()
         return session
 
-    def _forget(self, session: Session) -> None:
+    def _session_closed(self, session: Session) -> None:
         self._channels.pop(session, None)
-        self._settled()
+        self._setup_finished()
         if self._listener is not None:
             self._listener.resume()
 
-    def _settled(self) -> None:
-        if self._one_less is not None:
-            self._one_less.set()
+    def _setup_finished(self) -> None:
+        if self._connection_closed is not None:
+            self._connection_closed.set()
 
-    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
-        task = asyncio.get_running_loop().create_task(caught(coroutine), context=context)
+    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: OnDone) -> None:
+        task = asyncio.get_running_loop().create_task(catch(coroutine), context=context)
         self._tasks.add(task)
         task.add_done_callback(partial(self._finished, coroutine, done))
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
         function()  # event loop and sessions share a thread
 
-    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
-        close_unbegun(task, coroutine)
+    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: OnDone, task: asyncio.Task[Any]) -> None:
+        close_unstarted(task, coroutine)
         self._tasks.discard(task)
-        done(*outcome_of(task))
+        done(*task_result(task))
 
-    async def _look(self) -> None:
+    async def _check_timeouts(self) -> None:
         """Close connections that have exceeded a timeout, periodically."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._patience.interval)
-            self._patience.look(self._channels, loop.time())
+            await asyncio.sleep(self._timeouts.interval)
+            self._timeouts.check(self._channels, loop.time())

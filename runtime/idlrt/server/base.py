@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, serve
 from idlrt.core.keyword_options import check_names
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, file_of, listen, unlink
+from idlrt.net import Address, listen, socket_inode, unlink
 from idlrt.protocol.base import ServerConnection
-from idlrt.protocol.detection import Detecting, served_protocols
-from idlrt.server.patience import Patience
-from idlrt.server.routes import ServerFilter, routes
+from idlrt.protocol.detection import DetectingConnection, served_protocols
+from idlrt.server.context import Load, OnDone, ServerContext
+from idlrt.server.method_table import ServerFilter, method_table
 from idlrt.server.settings import ServerOptions, Settings
-from idlrt.server.surroundings import Done, Load, Surroundings
+from idlrt.server.timeouts import ConnectionTimeouts
 from idlrt.spec import Method
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
     from idlrt.registry import Registration
-    from idlrt.server.presence import Presence
+    from idlrt.server.registration import ServiceRegistrar
 
 __all__ = ["ServerBase"]
 
@@ -39,26 +39,26 @@ class ServerBase:
     ) -> None:
         check_names(type(self).__name__, options, ServerOptions.__annotations__)
         self._served = serve(handlers)
-        self._wanted = Address.parse(address)
+        self._address = Address.parse(address)
         self._settings = settings = Settings(**options)
-        self._routes = routes(self._served, settings.filters, self._guards(), self._run_plain)
+        self._methods = method_table(self._served, settings.filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
         self._protocols = served_protocols(settings.protocols)
-        self._patience = Patience(settings)
+        self._timeouts = ConnectionTimeouts(settings)
         self._tls: TlsContext | None = None
         if settings.tls is not None:
             from idlrt.net.tls_context import TlsContext
 
             self._tls = TlsContext(settings.tls, is_server=True)
-        self._presence: Presence | None = None
+        self._registrar: ServiceRegistrar | None = None
         if settings.registry is not None:
-            from idlrt.server.presence import Presence
+            from idlrt.server.registration import ServiceRegistrar
 
-            self._presence = Presence(
+            self._registrar = ServiceRegistrar(
                 settings.registry,
                 settings.instance,
                 self._served,
-                self._wanted,
+                self._address,
                 rpc_protocols={each.name: each.serializations for each in self._protocols},
                 is_encrypted=settings.tls is not None,
             )
@@ -69,7 +69,7 @@ class ServerBase:
 
     def _connection(self) -> ServerConnection:
         """Return the protocol state machine of a new connection."""
-        return Detecting(self._served, self._protocols, self._settings.reading)
+        return DetectingConnection(self._served, self._protocols, self._settings.reading)
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
         """Run `work` on the thread on which plain handlers run, and return its result. Called on the event loop."""
@@ -80,9 +80,9 @@ class ServerBase:
         settings = self._settings
         if not settings.guards and settings.config is None and not os.environ.get(CONFIG_VARIABLE):
             return lambda method: ()
-        from idlrt.server.guarding import guards_of
+        from idlrt.server.guards import server_guards
 
-        return guards_of(settings.guards, settings.config, settings.listeners)
+        return server_guards(settings.guards, settings.config, settings.listeners)
 
     @property
     def address(self) -> str:
@@ -109,7 +109,7 @@ class ServerBase:
     @property
     def registrations(self) -> Sequence[Registration]:
         """Registrations in the registry, one for each service; empty without a registry or while not serving."""
-        return self._presence.registrations if self._presence is not None else ()
+        return self._registrar.registrations if self._registrar is not None else ()
 
     def enable(self) -> None:
         """Put this server into rotation: clients that find it in the registry may call it.
@@ -130,26 +130,26 @@ class ServerBase:
         self._switch(Status.DISABLED)
 
     def _switch(self, status: Status) -> None:
-        if self._presence is None:
+        if self._registrar is None:
             raise ConfigurationError(
                 "cannot change the instance's status: the server has no registry; pass registry=URL"
             )
-        self._presence.switch(status)
+        self._registrar.switch(status)
 
-    def _announce(self) -> None:
+    def _register(self) -> None:
         """Register in the background, once the server accepts connections."""
-        if self._presence is not None and self._bound is not None:
-            self._presence.announce(self._bound)
+        if self._registrar is not None and self._bound is not None:
+            self._registrar.register(self._bound)
 
-    def _settle(self) -> None:
+    def _wait_registered(self) -> None:
         """Wait until the registry has acknowledged the registration, at most one second."""
-        if self._presence is not None:
-            self._presence.settle()
+        if self._registrar is not None:
+            self._registrar.wait_registered()
 
-    def _withdraw(self) -> None:
+    def _deregister(self) -> None:
         """Deregister before a stop. Waits for the registry, at most two seconds."""
-        if self._presence is not None:
-            self._presence.withdraw()
+        if self._registrar is not None:
+            self._registrar.deregister()
 
     def _listen(self) -> socket.socket:
         """Bind the address and listen on it.
@@ -160,28 +160,28 @@ class ServerBase:
         if self._listening is None:
             settings = self._settings
             try:
-                self._listening = listen(self._wanted, backlog=settings.backlog, reuse_port=settings.reuse_port)
+                self._listening = listen(self._address, backlog=settings.backlog, reuse_port=settings.reuse_port)
             except OSError as error:
                 why = error.strerror or str(error)
-                raise ConfigurationError(f"cannot listen on {self._wanted}: {why}") from error
-            self._bound = self._wanted
-            self._file = file_of(self._wanted)
-            if not self._wanted.path:
-                self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
+                raise ConfigurationError(f"cannot listen on {self._address}: {why}") from error
+            self._bound = self._address
+            self._file = socket_inode(self._address)
+            if not self._address.path:
+                self._bound = Address(self._address.host, self._listening.getsockname()[1])
         return self._listening
 
-    def _surroundings(
+    def _make_context(
         self,
         *,
         call_soon: Callable[[Callable[[], None]], object],
-        run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
-        run_worker: Callable[[Callable[[], Any], Done], bool] | None,
-    ) -> Surroundings:
+        run_async: Callable[[Coroutine[Any, Any, Any], Context, OnDone], object],
+        run_worker: Callable[[Callable[[], Any], OnDone], bool] | None,
+    ) -> ServerContext:
         """Return the state that all sessions share."""
         settings = self._settings
-        return Surroundings(
+        return ServerContext(
             served=self._served,
-            routes=self._routes,
+            methods=self._methods,
             context=handler_context(),
             call_soon=call_soon,
             run_async=run_async,
@@ -206,5 +206,5 @@ class ServerBase:
 
     def _unlink(self) -> None:
         """Remove the file of a Unix socket, unless another server has replaced it with its own."""
-        unlink(self._wanted, self._file)
+        unlink(self._address, self._file)
         self._file = 0

@@ -19,20 +19,20 @@ from typing import Any
 
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.server.context import OnDone
 from idlrt.server.eager import task_starter
-from idlrt.server.forked import end_child
-from idlrt.server.signals import entry
-from idlrt.server.surroundings import Done
+from idlrt.server.forked_child import exit_child
+from idlrt.server.signals import interruptible
 
-__all__ = ["CoroutineRunner", "asked", "caught", "close_unbegun", "outcome_of"]
+__all__ = ["CoroutineRunner", "catch", "close_unstarted", "run_on_thread", "task_result"]
 
 _log = get_logger("idlrt.server")
 
 _STOP_TIMEOUT = 2.0
 
 
-@entry
-async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+@interruptible
+async def catch(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
     """Return the result of a handler and the exception that it raised, one of them `None`.
 
     Exceptions of every class are returned, because `SystemExit` and `KeyboardInterrupt` would end the event loop.
@@ -42,18 +42,18 @@ async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
         result = await work
     except asyncio.CancelledError as cancelled:
         if forks.count != before:
-            end_child(cancelled)
+            exit_child(cancelled)
         raise
     except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
         if forks.count != before:
-            end_child(error)
+            exit_child(error)
         return None, error
     if forks.count != before:
-        end_child()
+        exit_child()
     return result, None
 
 
-def close_unbegun(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
+def close_unstarted(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
     """Close the coroutine of a handler that was cancelled before it started.
 
     Python warns of coroutines that are never awaited.
@@ -62,16 +62,16 @@ def close_unbegun(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
         work.close()
 
 
-def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
-    """Return the result and the exception of a finished task of `caught`, one of them `None`."""
+def task_result(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
+    """Return the result and the exception of a finished task of `catch`, one of them `None`."""
     if task.cancelled():
         return None, asyncio.CancelledError()
     error = task.exception()
     return (None, error) if error is not None else task.result()
 
 
-async def asked(
-    begin: Callable[[Callable[[], bool], Done], object], call_on_thread: Callable[[Callable[[], object]], object]
+async def run_on_thread(
+    begin: Callable[[Callable[[], bool], OnDone], object], call_on_thread: Callable[[Callable[[], object]], object]
 ) -> Any:
     """Run work on the server's thread, or on one of its workers, and return its result.
 
@@ -115,8 +115,8 @@ class CoroutineRunner:
         self._deliver = deliver
         self._call_soon = call_soon
         self._loop = asyncio.new_event_loop()
-        self._coming: deque[tuple[Awaitable[Any], Context, Done]] = deque()
-        self._going: deque[tuple[Done, Any, BaseException | None]] = deque()
+        self._queued: deque[tuple[Awaitable[Any], Context, OnDone]] = deque()
+        self._finished: deque[tuple[OnDone, Any, BaseException | None]] = deque()
         self._is_start_due = False
         self._is_delivery_due = False
         self._is_stopping = False
@@ -125,22 +125,22 @@ class CoroutineRunner:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._thread = threading.Thread(target=self._run, name="idlrt async handlers", daemon=True)
         self._thread.start()
-        forks.renew(self)
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """End a child that a coroutine has forked once it returns to the loop, which belongs to the parent."""
         if threading.get_ident() == self._thread.ident:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon(end_child)
+                self._loop.call_soon(exit_child)
 
     @property
     def thread(self) -> int | None:
         """Identifier of the thread, as returned by `threading.get_ident`."""
         return self._thread.ident
 
-    def run(self, coroutine: Awaitable[Any], context: Context, done: Done) -> None:
+    def run(self, coroutine: Awaitable[Any], context: Context, done: OnDone) -> None:
         """Run `coroutine`, then call `done(result, error)` on the server's thread."""
-        self._coming.append((coroutine, context, done))
+        self._queued.append((coroutine, context, done))
         if not self._is_start_due:
             self._is_start_due = True
             if self._call_soon is None:
@@ -156,7 +156,7 @@ class CoroutineRunner:
         """Start the queued coroutines. The results of those that end without suspending are delivered together."""
         # Clear the flag first, so that a thread that appends from here on schedules another start.
         self._is_start_due = False
-        coming = self._coming
+        coming = self._queued
         holds_delivery, self._is_delivery_due = not self._is_delivery_due, True
         try:
             for _ in range(len(coming)):
@@ -170,17 +170,17 @@ class CoroutineRunner:
         finally:
             if holds_delivery:
                 self._is_delivery_due = False
-            if self._going and not self._is_delivery_due:
+            if self._finished and not self._is_delivery_due:
                 self._deliver_soon()
 
-    def _cancel_unstarted(self, coroutine: Awaitable[Any], done: Done) -> None:
+    def _cancel_unstarted(self, coroutine: Awaitable[Any], done: OnDone) -> None:
         """Cancel a coroutine that has not started. It is closed, because Python warns of coroutines never awaited."""
         if isinstance(coroutine, CoroutineType):
             coroutine.close()
-        self._going.append((done, None, asyncio.CancelledError()))
+        self._finished.append((done, None, asyncio.CancelledError()))
 
-    @entry
-    async def _finish(self, coroutine: Awaitable[Any], done: Done) -> None:
+    @interruptible
+    async def _finish(self, coroutine: Awaitable[Any], done: OnDone) -> None:
         """Await the coroutine of a handler and deliver its result, or its error of any class: `SystemExit` and
         `KeyboardInterrupt` would end the event loop."""
         before = forks.count
@@ -188,17 +188,17 @@ class CoroutineRunner:
             result = await coroutine
         except asyncio.CancelledError as error:
             if forks.count != before:
-                end_child(error)
-            self._going.append((done, None, asyncio.CancelledError()))
+                exit_child(error)
+            self._finished.append((done, None, asyncio.CancelledError()))
             raise
         except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
             if forks.count != before:
-                end_child(error)
-            self._going.append((done, None, error))
+                exit_child(error)
+            self._finished.append((done, None, error))
         else:
             if forks.count != before:
-                end_child()
-            self._going.append((done, result, None))
+                exit_child()
+            self._finished.append((done, result, None))
         finally:
             self._tasks.pop(id(done), None)
             if not self._is_delivery_due:
@@ -206,12 +206,12 @@ class CoroutineRunner:
 
     def _deliver_soon(self) -> None:
         self._is_delivery_due = True
-        self._deliver(self._hand_over)
+        self._deliver(self._deliver_results)
 
-    def _hand_over(self) -> None:
+    def _deliver_results(self) -> None:
         # Clear the flag first, so that a thread that appends from here on schedules another delivery.
         self._is_delivery_due = False
-        going = self._going
+        going = self._finished
         while going:
             done, result, error = going.popleft()
             done(result, error)

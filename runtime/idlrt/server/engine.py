@@ -15,10 +15,10 @@ from idlrt.core.logs import get_logger
 from idlrt.errors import Overloaded
 from idlrt.printable import plural
 from idlrt.server.base import ServerBase
+from idlrt.server.context import OnDone
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
-from idlrt.server.surroundings import Done
-from idlrt.server.workers import WorkerPool, outcome
+from idlrt.server.workers import WorkerPool, run_caught
 
 __all__ = ["EngineBase"]
 
@@ -73,7 +73,7 @@ class EngineBase(ServerBase, Generic[C]):
         """Abort all connections, and start no call that has been received on them."""
         self._is_cut_off = True
         for session, channel in list(self._channels.items()):
-            session.abandon()
+            session.discard_requests()
             channel.abort()
 
     def _log_serving(self) -> None:
@@ -110,11 +110,11 @@ class EngineBase(ServerBase, Generic[C]):
         raise NotImplementedError
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
-        from idlrt.server.coroutines import asked
+        from idlrt.server.coroutines import run_on_thread
 
-        return await asked(partial(self._begin_plain, work), self._call_on_thread)
+        return await run_on_thread(partial(self._begin_plain, work), self._call_on_thread)
 
-    def _begin_plain(self, work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: Done) -> None:
+    def _begin_plain(self, work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: OnDone) -> None:
         """Run a plain handler here, on the server's thread, or submit it to a worker."""
 
         def unless_cancelled() -> Any:
@@ -123,6 +123,6 @@ class EngineBase(ServerBase, Generic[C]):
         if self._is_cut_off:
             tell(None, Overloaded("the server has stopped"))
         elif self._workers is None:
-            tell(*outcome(unless_cancelled))
+            tell(*run_caught(unless_cancelled))
         elif not self._workers.submit(unless_cancelled, tell):
             tell(None, Overloaded("the server is overloaded: all workers are busy and the queue is full"))

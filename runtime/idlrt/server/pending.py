@@ -8,12 +8,12 @@ import msgspec
 
 from idlrt.core import ServerCall
 from idlrt.protocol import RequestReceived
-from idlrt.server.routes import Route
+from idlrt.server.method_table import MethodEntry
 
-__all__ = ["PendingCall", "Place"]
+__all__ = ["PendingCall", "ResponseSlot"]
 
 
-class Place(msgspec.Struct, eq=False):
+class ResponseSlot(msgspec.Struct, eq=False):
     """A slot in the response queue.
 
     Attributes:
@@ -23,30 +23,30 @@ class Place(msgspec.Struct, eq=False):
     response: bytes | None
 
 
-class _Completes(Protocol):
+class _Completer(Protocol):
     def complete(self, pending: PendingCall, result: Any, error: BaseException | None) -> None:
         """Respond to a call whose handler has finished."""
         ...
 
 
-class PendingCall(Place, eq=False):
+class PendingCall(ResponseSlot, eq=False):
     """A call whose handler runs on a worker or on the event loop. One object holds everything that is needed to
     respond, because there may be thousands of them.
 
     Attributes:
         session: session of the connection, which sends the response.
         request: the request.
-        route: entry of the method in the method table.
+        entry: entry of the method in the method table.
         call: the call, as filters and handler see it.
         decoded: memory of the arguments until the call is done, in bytes.
     """
 
-    session: _Completes
+    session: _Completer
     request: RequestReceived
-    route: Route
+    entry: MethodEntry
     call: ServerCall
     decoded: int
 
     def done(self, result: Any, error: BaseException | None) -> None:
-        """Receive the result or the exception of the handler. It is a `Done` callback."""
+        """Receive the result or the exception of the handler. It is a `OnDone` callback."""
         self.session.complete(self, result, error)

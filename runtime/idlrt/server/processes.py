@@ -31,7 +31,7 @@ from idlrt.core.forks import forks
 from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, file_of, listen
+from idlrt.net import Address, listen, socket_inode
 from idlrt.server.base import ServerBase
 from idlrt.server.restarts import RestartDelay, exit_code, exit_text
 from idlrt.server.server import Server
@@ -44,11 +44,11 @@ _log = get_logger("idlrt.server")
 
 
 # Time before a process is killed, beyond what its own stop may take, in seconds.
-_MARGIN: Final = 5.0
+_KILL_MARGIN: Final = 5.0
 _TICK: Final = 0.05
 
 
-class _Seat:
+class _ProcessSlot:
     """A supervised process: its listening socket, process id and restart state."""
 
     def __init__(self, listening: socket.socket) -> None:
@@ -91,22 +91,22 @@ class ProcessServer(ServerBase):
         options.pop("instance", None)
         self._arguments = handlers, address, options
         self._processes = processes
-        self._seats: list[_Seat] = []
+        self._slots: list[_ProcessSlot] = []
         self._is_stopping = False
-        self._is_hurried = False
+        self._is_forced = False
         self._is_killing = False
-        self._is_taken = False
-        self._patience_s: float | None = None
+        self._is_started = False
+        self._kill_after_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         # A pipe: processes stop at its end of file, when the supervisor has closed it or is gone.
-        self._life_in, self._life_out = -1, -1
+        self._lifeline_reader, self._lifeline_writer = -1, -1
         # Memory shared with the processes: 1 once they must stop at once.
-        self._told_to_hurry = mmap.mmap(-1, 1)
+        self._force_flag = mmap.mmap(-1, 1)
         self._forks = forks.count
         # Identifier of the thread that is forking a process; 0 if none is.
         self._forking = 0
-        forks.renew(self)
+        forks.register(self)
 
     # Lifecycle.
 
@@ -119,29 +119,29 @@ class ProcessServer(ServerBase):
         with self._lock:
             if self._stopped.is_set() or self._is_stopping:
                 raise ConfigurationError("cannot start the server: it has been stopped; create a new one")
-            if not self._seats:
+            if not self._slots:
                 self._take_address()
         return self
 
     def _take_address(self) -> None:
-        settings, is_unix = self._settings, bool(self._wanted.path)
-        wanted = self._wanted
+        settings, is_unix = self._settings, bool(self._address.path)
+        wanted = self._address
         try:
             for number in range(self._processes):
                 if number and is_unix:
-                    self._seats.append(_Seat(self._seats[0].listening))
+                    self._slots.append(_ProcessSlot(self._slots[0].listening))
                     continue
                 listening = listen(wanted, backlog=settings.backlog, reuse_port=not is_unix)
-                self._seats.append(_Seat(listening))
+                self._slots.append(_ProcessSlot(listening))
                 if not is_unix:
                     wanted = Address(wanted.host, listening.getsockname()[1])
         except OSError as error:
             self._close_sockets()
             raise ConfigurationError(f"cannot listen on {wanted}: {error.strerror or error}") from error
         self._bound = wanted
-        self._listening = self._seats[0].listening
-        self._file = file_of(wanted)
-        self._life_in, self._life_out = os.pipe()
+        self._listening = self._slots[0].listening
+        self._file = socket_inode(wanted)
+        self._lifeline_reader, self._lifeline_writer = os.pipe()
 
     def __enter__(self) -> Self:
         return self.bind()
@@ -160,9 +160,9 @@ class ProcessServer(ServerBase):
         Raises:
             ConfigurationError: the address is not available, or the server was started before.
         """
-        self._take()
+        self._mark_started()
         numbers = signal.SIGINT, signal.SIGTERM
-        with StopSignals(numbers, drain=self._drain, hurry=self._hurry, kill=self._kill):
+        with StopSignals(numbers, drain=self._drain, force_stop=self._force_stop, kill=self._kill):
             self._fork_all()
             self._supervise()
 
@@ -172,10 +172,10 @@ class ProcessServer(ServerBase):
         Raises:
             ConfigurationError: the address is not available, or the server was started before.
         """
-        self._take()
+        self._mark_started()
         self._fork_all()
         threading.Thread(target=self._supervise, name="idlrt supervisor", daemon=True).start()
-        self._settle()
+        self._wait_registered()
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -189,33 +189,33 @@ class ProcessServer(ServerBase):
         if self._forks != forks.count:
             return  # it belongs to the parent
         with self._lock:
-            self._patience_s = None if grace_s is None else self._grace(grace_s)
+            self._kill_after_s = None if grace_s is None else self._grace(grace_s)
             self._is_stopping = True
-            if not self._is_taken:
-                self._is_taken = True
+            if not self._is_started:
+                self._is_started = True
                 self._end()
         self._stopped.wait()
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the running processes."""
-        return [seat.pid for seat in self._seats if seat.pid]
+        return [slot.pid for slot in self._slots if slot.pid]
 
-    def _take(self) -> None:
+    def _mark_started(self) -> None:
         self.bind()
         with self._lock:
-            if self._is_taken:
+            if self._is_started:
                 raise ConfigurationError("cannot start the server: it was started before; create a new one")
-            self._is_taken = True
+            self._is_started = True
             self._forks = forks.count
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Close all inherited file descriptors in a forked child that is not a server process.
 
         That includes the lifeline: while a child held it open, the processes would not notice that the supervisor is
         gone.
         """
-        if not self._is_taken or self._forking == threading.get_ident():
+        if not self._is_started or self._forking == threading.get_ident():
             return
         self._close_sockets()
         self._close_lifeline()
@@ -224,13 +224,13 @@ class ProcessServer(ServerBase):
     # Processes.
 
     def _fork_all(self) -> None:
-        for seat in self._seats:
-            self._fork(seat)
+        for slot in self._slots:
+            self._fork(slot)
 
-    def _fork(self, seat: _Seat) -> None:
+    def _fork(self, slot: _ProcessSlot) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        seat.started_at = time.monotonic()
+        slot.started_at = time.monotonic()
         # Block signals until the process has its own handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._forking = threading.get_ident()
@@ -240,22 +240,22 @@ class ProcessServer(ServerBase):
         except OSError as error:
             self._forking = 0
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            delay = seat.delay.next(0.0)
-            seat.start_at = seat.started_at + delay
+            delay = slot.delay.next(0.0)
+            slot.start_at = slot.started_at + delay
             _log.error("cannot fork a server process: %s; retrying in %g s", error, delay, extra={"delay_s": delay})
             return
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            seat.pid = pid
+            slot.pid = pid
             services, address = str(self._served), str(self._bound)
             fields = {**ALWAYS, "pid": pid, "services": services, "address": address}
             _log.info("serving %s on %s in process %d", services, address, pid, extra=fields)
             return
         status = 1
         try:
-            os.close(self._life_out)
-            self._life_out = -1
-            self._serve_as_process(seat)
+            os.close(self._lifeline_writer)
+            self._lifeline_writer = -1
+            self._serve_as_process(slot)
             status = 0
         except BaseException:  # noqa: BLE001  # the process exits here after any exception
             traceback.print_exc()
@@ -266,60 +266,62 @@ class ProcessServer(ServerBase):
                 sys.stderr.flush()
             os._exit(status)
 
-    def _serve_as_process(self, seat: _Seat) -> None:
-        for other in self._seats:
-            if other.listening is not seat.listening:
+    def _serve_as_process(self, slot: _ProcessSlot) -> None:
+        for other in self._slots:
+            if other.listening is not slot.listening:
                 other.listening.close()
         handlers, address, options = self._arguments
         server = Server(handlers, address, **options)
-        server.adopt(seat.listening, self._bound)
+        server.use_socket(slot.listening, self._bound)
         # Ctrl+C reaches all processes of a terminal; only the supervisor reacts to it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Before it serves there is nothing to drain.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-        threading.Thread(target=_stop_with, args=(self._life_in, server), name="idlrt lifeline", daemon=True).start()
+        threading.Thread(
+            target=_stop_at_eof, args=(self._lifeline_reader, server), name="idlrt lifeline", daemon=True
+        ).start()
         # A service manager may signal every process of the group, and the supervisor passes the signal on: both count
         # as one request to stop.
-        server.serve(signals=(signal.SIGTERM,), is_meant=lambda: self._told_to_hurry[0] == 1)
+        server.serve(signals=(signal.SIGTERM,), counts=lambda: self._force_flag[0] == 1)
 
     def _supervise(self) -> None:
         try:
-            self._announce()
+            self._register()
             while not self._is_stopping:
-                self._look()
+                self._restart_exited()
                 # Signals and `stop` take effect within a tick.
                 select.select([], [], [], _TICK)
             self._stop_processes()
         finally:
             self._end()
 
-    def _look(self) -> None:
+    def _restart_exited(self) -> None:
         """Restart processes that have exited."""
         now = time.monotonic()
-        for seat in self._seats:
-            if seat.pid and (status := exit_code(seat.pid)) is not None:
-                delay = seat.delay.next(now - seat.started_at)
-                fields = {"pid": seat.pid, "status": status, "delay_s": delay}
-                _log.error("process %d %s; restarting it in %g s", seat.pid, exit_text(status), delay, extra=fields)
-                seat.pid = 0
-                seat.start_at = now + delay
-            if not seat.pid and now >= seat.start_at:
-                self._fork(seat)
+        for slot in self._slots:
+            if slot.pid and (status := exit_code(slot.pid)) is not None:
+                delay = slot.delay.next(now - slot.started_at)
+                fields = {"pid": slot.pid, "status": status, "delay_s": delay}
+                _log.error("process %d %s; restarting it in %g s", slot.pid, exit_text(status), delay, extra=fields)
+                slot.pid = 0
+                slot.start_at = now + delay
+            if not slot.pid and now >= slot.start_at:
+                self._fork(slot)
 
     def _stop_processes(self) -> None:
         settings = self._settings
-        usual = settings.drain_s + settings.grace_s + _MARGIN
-        end = time.monotonic() + (usual if self._patience_s is None else self._patience_s)
-        self._withdraw()
+        usual = settings.drain_s + settings.grace_s + _KILL_MARGIN
+        end = time.monotonic() + (usual if self._kill_after_s is None else self._kill_after_s)
+        self._deregister()
         self._send(signal.SIGTERM)
-        is_hurried = False
+        is_forced = False
         while self.pids:
             if self._is_killing:
                 self._send(signal.SIGKILL)
-            for seat in self._seats:
-                if seat.pid and exit_code(seat.pid) is not None:
-                    seat.pid = 0
+            for slot in self._slots:
+                if slot.pid and exit_code(slot.pid) is not None:
+                    slot.pid = 0
             if self.pids and time.monotonic() >= end:
                 pids = self.pids
                 _log.warning(
@@ -329,10 +331,10 @@ class ProcessServer(ServerBase):
                 end = float("inf")
             if self.pids:
                 select.select([], [], [], _TICK)
-            if self._is_hurried and not is_hurried:
+            if self._is_forced and not is_forced:
                 # Sent only now that the first signal has been handled: the kernel merges pending signals of one kind.
-                is_hurried = True
-                self._told_to_hurry[0] = 1
+                is_forced = True
+                self._force_flag[0] = 1
                 self._send(signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:
@@ -341,15 +343,15 @@ class ProcessServer(ServerBase):
                 os.kill(pid, number)
 
     def _close_sockets(self) -> None:
-        for seat in self._seats:
-            seat.listening.close()
+        for slot in self._slots:
+            slot.listening.close()
 
     def _close_lifeline(self) -> None:
-        for descriptor in (self._life_in, self._life_out):
+        for descriptor in (self._lifeline_reader, self._lifeline_writer):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
-        self._life_in = self._life_out = -1
+        self._lifeline_reader = self._lifeline_writer = -1
 
     def _end(self) -> None:
         self._close_sockets()
@@ -362,14 +364,14 @@ class ProcessServer(ServerBase):
     def _drain(self) -> None:
         self._is_stopping = True
 
-    def _hurry(self, is_interrupted: bool) -> None:
-        self._is_stopping = self._is_hurried = True
+    def _force_stop(self, is_interrupted: bool) -> None:
+        self._is_stopping = self._is_forced = True
 
     def _kill(self) -> None:
         self._is_killing = True
 
 
-def _stop_with(lifeline: int, server: Server) -> None:
+def _stop_at_eof(lifeline: int, server: Server) -> None:
     """Stop `server` when the supervisor is gone."""
     with contextlib.suppress(OSError):
         while os.read(lifeline, 1):

@@ -22,7 +22,7 @@ from idlrt.errors import (
     Overloaded,
 )
 from idlrt.protocol import RequestReceived, ServerConnection
-from idlrt.server.routes import NotStarted
+from idlrt.server.method_table import NotStarted
 from idlrt.spec import DeclaredError
 
 __all__ = ["Responder"]

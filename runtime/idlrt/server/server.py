@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 
-_READS_AT_THE_END = 16
+_FINAL_READS = 16
 
 
 class Server(EngineBase["Channel | TlsChannel"]):
@@ -64,16 +64,16 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._lock = threading.Lock()
         self._forks = forks.count
         self._loop: SelectorLoop | None = None
-        self._is_taken = False
+        self._is_started = False
         self._is_stopping = False
         self._is_over = False
         self._stopped = threading.Event()
-        self._runs_on: int | None = None
+        self._thread_id: int | None = None
         self._listener: Listener | None = None
         # Connections whose TLS handshake is in progress.
-        self._agreeing: set[TlsChannel] = set()
+        self._handshaking: set[TlsChannel] = set()
         self._runner: CoroutineRunner | None = None
-        forks.renew(self)
+        forks.register(self)
 
     # Lifecycle.
 
@@ -99,7 +99,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
     ) -> None:
         self.stop()
 
-    def adopt(self, listening: socket.socket, address: Address | None) -> None:
+    def use_socket(self, listening: socket.socket, address: Address | None) -> None:
         """Use a socket that listens already, as a process of a `ProcessServer` does. Call it before `bind`.
 
         Args:
@@ -110,7 +110,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._bound = address
 
     def serve(
-        self, *, signals: Sequence[signal.Signals] = STOP_SIGNALS, is_meant: Callable[[], bool] | None = None
+        self, *, signals: Sequence[signal.Signals] = STOP_SIGNALS, counts: Callable[[], bool] | None = None
     ) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
 
@@ -119,13 +119,13 @@ class Server(EngineBase["Channel | TlsChannel"]):
 
         Args:
             signals: signals that stop the server.
-            is_meant: returns whether a signal after the first one counts. `None`: every signal counts.
+            counts: returns whether a signal after the first one counts. `None`: every signal counts.
 
         Raises:
             ConfigurationError: the address is not available, or the server was started before.
         """
-        self._take()
-        with StopSignals(signals, drain=self._drain_by_signal, hurry=self._hurry_by_signal, is_meant=is_meant):
+        self._mark_started()
+        with StopSignals(signals, drain=self._stop_by_signal, force_stop=self._force_stop_by_signal, counts=counts):
             self._run()
 
     def start(self) -> Self:
@@ -134,10 +134,10 @@ class Server(EngineBase["Channel | TlsChannel"]):
         Raises:
             ConfigurationError: the address is not available, or the server was started before.
         """
-        self._take()
+        self._mark_started()
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._run,), name="idlrt server", daemon=True).start()
-        self._settle()
+        self._wait_registered()
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -154,13 +154,13 @@ class Server(EngineBase["Channel | TlsChannel"]):
             return  # it belongs to the parent
         with self._lock:
             is_first, self._is_stopping = not self._is_stopping, True
-            if not self._is_taken:
-                self._is_taken = True
+            if not self._is_started:
+                self._is_started = True
                 self._discard()
                 return
         if is_first:
             self._ask_to_stop(grace_s)
-        if not self._is_ours(threading.get_ident()):
+        if not self._is_own_thread(threading.get_ident()):
             self._stopped.wait()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -170,39 +170,39 @@ class Server(EngineBase["Channel | TlsChannel"]):
     @property
     def connections(self) -> int:
         """Number of open connections, including those whose TLS handshake is in progress."""
-        return len(self._channels) + len(self._agreeing)
+        return len(self._channels) + len(self._handshaking)
 
-    def _is_ours(self, thread: int) -> bool:
+    def _is_own_thread(self, thread: int) -> bool:
         """Whether `thread` runs handlers of this server, so that it must not wait for the server to stop."""
         return (
-            thread == self._runs_on
+            thread == self._thread_id
             or (self._runner is not None and thread == self._runner.thread)
             or (self._workers is not None and thread in self._workers.threads)
         )
 
-    def _take(self) -> None:
+    def _mark_started(self) -> None:
         self.bind()
         with self._lock:
-            if self._is_taken:
+            if self._is_started:
                 raise ConfigurationError("cannot start the server: it was started before; create a new one")
-            self._is_taken = True
+            self._is_started = True
             self._forks = forks.count
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Close the inherited sockets in a forked child; otherwise the port would stay in use, and connections open,
         after the parent has stopped.
         """
         if self._loop is None:
             return
-        self._loop.forget()
-        if not self._is_taken:
+        self._loop.close_inherited()
+        if not self._is_started:
             self._loop = SelectorLoop()  # only bound: the child may serve there
             return
         if self._listening is not None:
             self._listening.close()
         self._file = 0
-        for channel in [*self._channels.values(), *self._agreeing]:
-            channel.forget()
+        for channel in [*self._channels.values(), *self._handshaking]:
+            channel.close_inherited()
 
     def _discard(self) -> None:
         """Release the resources that `bind` acquired."""
@@ -214,15 +214,15 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._stopped.set()
 
     def _ask_to_stop(self, grace_s: float) -> None:
-        if self._presence is None:
+        if self._registrar is None:
             self._stop_now(grace_s)
         else:
             # Clients must have moved to other instances before connections close, and the loop serves meanwhile.
-            threading.Thread(target=self._withdraw_and_stop, args=(grace_s,), name="idlrt stop", daemon=True).start()
+            threading.Thread(target=self._deregister_and_stop, args=(grace_s,), name="idlrt stop", daemon=True).start()
 
-    def _withdraw_and_stop(self, grace_s: float) -> None:
+    def _deregister_and_stop(self, grace_s: float) -> None:
         try:
-            self._withdraw()
+            self._deregister()
         finally:
             self._stop_now(grace_s)
 
@@ -236,20 +236,20 @@ class Server(EngineBase["Channel | TlsChannel"]):
         loop, listening = self._loop, self._listening
         assert loop is not None
         assert listening is not None
-        self._runs_on = threading.get_ident()
+        self._thread_id = threading.get_ident()
         if self._settings.workers:
             self._workers = WorkerPool(self._settings.workers, self._settings.max_queued, loop.call_threadsafe)
-        self._around = self._surroundings(
+        self._context = self._make_context(
             call_soon=loop.call_soon,
             run_async=self._run_async,
             run_worker=None if self._workers is None else self._workers.submit,
         )
         try:
             self._listener = Listener(loop, listening, self._accepted)
-            if self._patience.interval:
-                loop.call_later(self._patience.interval, self._look)
+            if self._timeouts.interval:
+                loop.call_later(self._timeouts.interval, self._check_timeouts)
             self._log_serving()
-            self._announce()
+            self._register()
             loop.run()
         finally:
             self._is_stopping = self._is_over = True
@@ -259,11 +259,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
                 self._workers.stop()
             if self._listener is not None:
                 self._listener.close()
-            self._give_up()
+            self._close_remaining()
             self._unlink()
-            self._withdraw()
+            self._deregister()
             loop.close()
-            self._runs_on = None
+            self._thread_id = None
             self._log_stopped()
             self._stopped.set()
 
@@ -273,27 +273,27 @@ class Server(EngineBase["Channel | TlsChannel"]):
         else:
             from idlrt.net.tls_channel import TlsChannel
 
-            encrypted = TlsChannel(channel, self._tls.current, self._agreed, self._not_agreed)
-            self._agreeing.add(encrypted)
+            encrypted = TlsChannel(channel, self._tls.current, self._handshake_finished, self._handshake_failed)
+            self._handshaking.add(encrypted)
             encrypted.open()
         if self._is_full() and self._listener is not None and not self._listener.is_paused:
             self._log_full()
             self._listener.pause()
 
     def _session(self, channel: Channel | TlsChannel) -> Session:
-        session = Session(channel, self._connection(), self._around, self._forget)
+        session = Session(channel, self._connection(), self._context, self._session_closed)
         self._channels[session] = channel
         if self._is_draining:
             session.drain()
         return session
 
-    def _agreed(self, channel: TlsChannel) -> Session:
-        self._agreeing.discard(channel)
+    def _handshake_finished(self, channel: TlsChannel) -> Session:
+        self._handshaking.discard(channel)
         return self._session(channel)
 
-    def _not_agreed(self, channel: TlsChannel) -> None:
-        self._agreeing.discard(channel)
-        self._one_less()
+    def _handshake_failed(self, channel: TlsChannel) -> None:
+        self._handshaking.discard(channel)
+        self._connection_closed()
 
     def _is_full(self) -> bool:
         return self.connections >= self._settings.max_connections
@@ -324,23 +324,23 @@ class Server(EngineBase["Channel | TlsChannel"]):
         assert self._loop is not None
         self._loop.call_threadsafe(function)
 
-    def _forget(self, session: Session) -> None:
+    def _session_closed(self, session: Session) -> None:
         self._channels.pop(session, None)
-        self._one_less()
+        self._connection_closed()
 
-    def _one_less(self) -> None:
+    def _connection_closed(self) -> None:
         if self._is_draining:
             self._stop_if_done()
         elif self._listener is not None and not self._is_full():
             self._listener.resume()
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         """Close connections that have exceeded a timeout, periodically."""
         assert self._loop is not None
-        self._patience.look(self._channels, self._loop.now)
-        for channel in list(self._agreeing):
-            self._patience.look_at_beginner(channel, channel.began_at, self._loop.now)
-        self._loop.call_later(self._patience.interval, self._look)
+        self._timeouts.check(self._channels, self._loop.now)
+        for channel in list(self._handshaking):
+            self._timeouts.check_handshake(channel, channel.began_at, self._loop.now)
+        self._loop.call_later(self._timeouts.interval, self._check_timeouts)
 
     def _begin_to_stop(self, grace_s: float) -> None:
         """Accept no more connections, and tell the clients of open ones to use other instances."""
@@ -360,41 +360,41 @@ class Server(EngineBase["Channel | TlsChannel"]):
     def _finish(self, grace_s: float) -> None:
         """Answer the calls that have arrived, and close the connections."""
         assert self._loop is not None
-        self._loop.call_later(grace_s, self._give_up)
+        self._loop.call_later(grace_s, self._close_remaining)
         for session, channel in list(self._channels.items()):
             # Requests that are in the kernel's buffer are answered too.
-            for _ in range(_READS_AT_THE_END):
+            for _ in range(_FINAL_READS):
                 if not channel.read_now():
                     break
             session.finish()
-        for beginner in list(self._agreeing):
-            beginner.abort()
+        for handshaking in list(self._handshaking):
+            handshaking.abort()
         self._stop_if_done()
 
-    def _give_up(self) -> None:
+    def _close_remaining(self) -> None:
         if self.connections:
             self._log_cut_off(self.connections)
         self._cut_off()
-        for beginner in list(self._agreeing):
-            beginner.abort()
+        for handshaking in list(self._handshaking):
+            handshaking.abort()
 
     def _stop_if_done(self) -> None:
         if not self.connections:
             assert self._loop is not None
             self._loop.stop()
 
-    def _drain_by_signal(self) -> None:
+    def _stop_by_signal(self) -> None:
         # No lock here: the signal may have arrived while this thread holds it.
         if not self._is_stopping:
             self._is_stopping = True
             self._ask_to_stop(self._settings.grace_s)
 
-    def _hurry_by_signal(self, is_interrupted: bool) -> None:
+    def _force_stop_by_signal(self, is_interrupted: bool) -> None:
         assert self._loop is not None
         if is_interrupted:
             self._cut_off()  # a handler is interrupted, and no other one may start
-        self._loop.call_threadsafe(self._hurry)
+        self._loop.call_threadsafe(self._force_stop)
 
-    def _hurry(self) -> None:
+    def _force_stop(self) -> None:
         self._begin_to_stop(0.0)
-        self._give_up()
+        self._close_remaining()

@@ -3,7 +3,7 @@
 Requests wait in `_waiting` while a limit is reached: the number of calls in flight, or the size of the unsent responses
 (`high_water`). Meanwhile nothing is read. Plain handlers run here, on the session's thread, or on workers; `async`
 handlers run on an event loop. Responses that are not ready at once leave in the order of the requests, by a slot in
-`_places`; or as they become ready (`_loose`) if the protocol matches them by an identifier. All responses that are
+`_slots`; or as they become ready (`_unordered`) if the protocol matches them by an identifier. All responses that are
 ready leave in one write.
 
 A call can be rejected before its handler starts: because the server is overloaded (the call has not been processed, so
@@ -31,11 +31,11 @@ from idlrt.protocol import (
     ServerConnection,
     ServerEvent,
 )
-from idlrt.server.forked import end_child
-from idlrt.server.pending import PendingCall, Place
+from idlrt.server.context import OnDone, ServerContext, Transport
+from idlrt.server.forked_child import exit_child
+from idlrt.server.method_table import MethodEntry, NotStarted, run_unless_expired
+from idlrt.server.pending import PendingCall, ResponseSlot
 from idlrt.server.responder import Responder
-from idlrt.server.routes import NotStarted, Route, unless_expired
-from idlrt.server.surroundings import Done, Outlet, Surroundings
 
 __all__ = ["Session"]
 
@@ -49,9 +49,9 @@ class Session:
     """Session of one connection, and its `Receiver`.
 
     Args:
-        outlet: the connection.
+        transport: the connection.
         connection: protocol state machine; a detecting one is replaced once the client's protocol is known.
-        surroundings: state that all sessions share.
+        server_context: state that all sessions share.
         closed: called once, when the connection is closed.
 
     Attributes:
@@ -59,32 +59,32 @@ class Session:
     """
 
     __slots__ = (
-        "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_detecting", "_is_draining",
-        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_request",
-        "_responder", "_surroundings", "_usual", "_waiting", "received",
+        "_arrived", "_closed", "_connection", "_context", "_deadline", "_forks", "_held", "_in_flight", "_is_closed",
+        "_is_detecting", "_is_draining", "_is_ending", "_is_flush_due", "_is_paused", "_now", "_request", "_responder",
+        "_slots", "_transport", "_unordered", "_waiting", "received",
     )  # fmt: skip
 
     def __init__(
         self,
-        outlet: Outlet,
+        transport: Transport,
         connection: ServerConnection,
-        surroundings: Surroundings,
+        server_context: ServerContext,
         closed: Callable[[Session], object],
     ) -> None:
-        self._outlet = outlet
+        self._transport = transport
         self._connection = connection
-        self._responder = Responder(connection, outlet.peer)
-        self._surroundings = surroundings
-        self._now = surroundings.driver.now
+        self._responder = Responder(connection, transport.peer)
+        self._context = server_context
+        self._now = server_context.driver.now
         self._closed = closed
         self._forks = forks.count
         self._waiting: deque[ServerEvent] = deque()
         # Arrival time of the requests in `_waiting`: nothing is read while any wait, so they arrived together.
         self._arrived = 0.0
-        self._usual = Deadline(0.0, surroundings.timeout)
-        self._places: deque[Place] = deque()
-        self._loose: list[bytes] = []
-        # Size of the responses in `_places`, where they wait for earlier ones, and in `_loose`.
+        self._deadline = Deadline(0.0, server_context.timeout)
+        self._slots: deque[ResponseSlot] = deque()
+        self._unordered: list[bytes] = []
+        # Size of the responses in `_slots`, where they wait for earlier ones, and in `_unordered`.
         self._held = 0
         self._in_flight = 0
         self._is_paused = False
@@ -92,14 +92,14 @@ class Session:
         self._is_detecting = True
         self._is_draining = False
         # Set when no more requests are expected: close once all are answered.
-        self._is_last = False
-        self._is_lost = False
+        self._is_ending = False
+        self._is_closed = False
         # Class of the requests of this protocol: `type(event) is` takes a quarter of the time of `isinstance`.
         self._request = RequestReceived
         self.received = 0
 
     @property
-    def is_halfway(self) -> bool:
+    def is_mid_message(self) -> bool:
         """Whether a message has arrived in part."""
         connection = self._connection
         return not (connection.is_broken or connection.is_at_eof or connection.is_between_messages)
@@ -112,7 +112,7 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether there are no calls in flight, no unsent responses and no incomplete message."""
-        return not (self._in_flight or self._waiting or self._places or self._loose or self.is_halfway)
+        return not (self._in_flight or self._waiting or self._slots or self._unordered or self.is_mid_message)
 
     # Callbacks of the connection (`Receiver`).
 
@@ -124,51 +124,51 @@ class Session:
             return
         self.received += len(events)
         self._arrived = arrived = self._now()
-        timeout = self._surroundings.timeout
-        self._usual = Deadline(arrived + timeout, timeout)
-        if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
-            # The common case of one request with no other in flight: the same as `_work`, at half the cost.
+        timeout = self._context.timeout
+        self._deadline = Deadline(arrived + timeout, timeout)
+        if len(events) == 1 and not (self._waiting or self._slots or self._unordered or self._in_flight):
+            # The common case of one request with no other in flight: the same as `_process`, at half the cost.
             event: Any = events[0]
             if type(event) is self._request or self._is_request(event):
-                answer, outlet, around = self._answer(event), self._outlet, self._surroundings
+                answer, transport, shared = self._handle(event), self._transport, self._context
                 if answer is not None:
-                    outlet.send(answer)
-                is_full = self._in_flight >= around.max_in_flight or outlet.pending >= around.high_water
-                if is_full or self._is_last:
-                    self._work()
+                    transport.send(answer)
+                is_full = self._in_flight >= shared.max_in_flight or transport.pending >= shared.high_water
+                if is_full or self._is_ending:
+                    self._process()
                 return
         self._waiting.extend(events)
-        self._work()
+        self._process()
 
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
         """Switch to the protocol of the client."""
         self._connection = self._responder.connection = event.connection
         self._is_detecting = False
         if self._is_draining:
-            self._tell_drain()
+            self._notify_drain()
         return event.connection.receive_data(event.data)
 
     def eof_received(self) -> None:
         """Answer the calls that have arrived, then close. In some protocols the end of stream completes a request."""
-        events, timeout = self._connection.receive_eof(), self._surroundings.timeout
+        events, timeout = self._connection.receive_eof(), self._context.timeout
         if events and not self._waiting:
             self._arrived = self._now()
-            self._usual = Deadline(self._arrived + timeout, timeout)
+            self._deadline = Deadline(self._arrived + timeout, timeout)
         self._waiting.extend(events)
-        self._is_last = True
-        self._work()
+        self._is_ending = True
+        self._process()
 
     def drained(self) -> None:
-        self._work()
+        self._process()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Drop all responses. Running handlers finish, but their results are discarded."""
-        self._is_lost = True
+        self._is_closed = True
         self._waiting.clear()
-        self._places.clear()
-        self._loose.clear()
+        self._slots.clear()
+        self._unordered.clear()
         if error is not None:
-            peer = self._outlet.peer
+            peer = self._transport.peer
             _log.debug("lost connection from %s: %s", peer, error, extra={"peer": peer.address})
         self._closed(self)
 
@@ -176,73 +176,73 @@ class Session:
         """Tell the client with every response to use other instances; if the protocol cannot express that, close the
         connection after the next response."""
         self._is_draining = self._responder.is_draining = True
-        self._tell_drain()
+        self._notify_drain()
 
-    def _tell_drain(self) -> None:
+    def _notify_drain(self) -> None:
         notice = self._connection.drain_notice()
-        if notice and not self._is_lost:
-            self._outlet.send(notice)
+        if notice and not self._is_closed:
+            self._transport.send(notice)
 
     def finish(self) -> None:
         """Answer the calls that have arrived, then close."""
-        self._is_draining = self._responder.is_draining = self._is_last = True
-        self._work()
+        self._is_draining = self._responder.is_draining = self._is_ending = True
+        self._process()
 
-    def abandon(self) -> None:
+    def discard_requests(self) -> None:
         """Drop the requests that have arrived, so that no more calls start."""
         self._waiting.clear()
 
     # Processing.
 
-    def _work(self) -> None:
+    def _process(self) -> None:
         """Process waiting requests within the limits, send responses that are ready, and pause or resume reading."""
-        outlet, around, waiting = self._outlet, self._surroundings, self._waiting
+        transport, shared, waiting = self._transport, self._context, self._waiting
         ready: list[bytes] = []
         size = 0
-        if self._loose or self._places:
+        if self._unordered or self._slots:
             size = self._take_ready(ready)
-        while waiting and self._in_flight < around.max_in_flight:
-            if size + self._held + outlet.pending >= around.high_water:
+        while waiting and self._in_flight < shared.max_in_flight:
+            if size + self._held + transport.pending >= shared.high_water:
                 if not ready:
                     break
-                outlet.send(b"".join(ready))
+                transport.send(b"".join(ready))
                 ready.clear()
                 size = 0
                 continue
             event: Any = waiting.popleft()
             if type(event) is self._request or self._is_request(event):
-                answer, is_unordered = self._answer(event), event.is_unordered
+                answer, is_unordered = self._handle(event), event.is_unordered
             else:  # must not overtake a response either, because the client may match responses by their order
-                answer, is_unordered = self._answer_other(event), False
+                answer, is_unordered = self._handle_other(event), False
             if not answer:
                 continue
-            if self._places and not is_unordered:
-                self._places.append(Place(answer))
+            if self._slots and not is_unordered:
+                self._slots.append(ResponseSlot(answer))
                 self._held += len(answer)
             else:
                 ready.append(answer)
                 size += len(answer)
         if ready:
-            outlet.send(ready[0] if len(ready) == 1 else b"".join(ready))
-        if waiting or self._in_flight >= around.max_in_flight or outlet.pending >= around.high_water:
+            transport.send(ready[0] if len(ready) == 1 else b"".join(ready))
+        if waiting or self._in_flight >= shared.max_in_flight or transport.pending >= shared.high_water:
             if not self._is_paused:
                 self._is_paused = True
-                outlet.pause_reading()
+                transport.pause_reading()
             return
-        if self._is_last and not self._in_flight and not self._is_lost and not self.is_halfway:
-            outlet.close()
+        if self._is_ending and not self._in_flight and not self._is_closed and not self.is_mid_message:
+            transport.close()
         elif self._is_paused:
             self._is_paused = False
-            outlet.resume_reading()
+            transport.resume_reading()
 
     def _take_ready(self, ready: list[bytes]) -> int:
         """Move the responses that may be sent now to `ready`, and return their size in bytes."""
-        if self._loose:
-            ready.extend(self._loose)
-            self._loose.clear()
-        places = self._places
-        while places and (done := places[0].response) is not None:
-            places.popleft()
+        if self._unordered:
+            ready.extend(self._unordered)
+            self._unordered.clear()
+        slots = self._slots
+        while slots and (done := slots[0].response) is not None:
+            slots.popleft()
             ready.append(done)
         size = sum(map(len, ready))
         self._held -= size
@@ -255,32 +255,32 @@ class Session:
         self._request = type(event)
         return True
 
-    def _answer_other(self, event: ServerEvent) -> bytes | None:
+    def _handle_other(self, event: ServerEvent) -> bytes | None:
         """Return the bytes to send for an event other than a request, if any."""
         if isinstance(event, DataToSend):
             return event.data
         if isinstance(event, ConnectionBroken):
-            peer = self._outlet.peer
+            peer = self._transport.peer
             _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
-            self._is_last = True
+            self._is_ending = True
             return event.answer
         return self._connection.pong(event) if isinstance(event, PingReceived) else None
 
-    def _answer(self, event: RequestReceived) -> bytes | None:
+    def _handle(self, event: RequestReceived) -> bytes | None:
         """Process a request and return its response; `None` if it has none, or none yet."""
-        around, responder = self._surroundings, self._responder
+        shared, responder = self._context, self._responder
         if self._is_draining and not self._connection.capabilities.drain:
-            self._is_last = True  # the protocol has no other way to make the client use another instance
+            self._is_ending = True  # the protocol has no other way to make the client use another instance
         if event.refusal is not None:
-            peer, why = self._outlet.peer, event.refusal.message
+            peer, why = self._transport.peer, event.refusal.message
             _log.info("rejected call from %s: %s", peer, why, extra={"peer": peer.address})
             if event.is_oneway:
                 return None
             return self._connection.refuse(event, event.refusal, is_draining=self._is_draining)
-        route = around.routes.get(event.key)
-        if route is None:
-            return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.key))
-        handler = route.handler
+        entry = shared.methods.get(event.key)
+        if entry is None:
+            return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, shared.served.missing(event.key))
+        handler = entry.handler
         try:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
                 decoded = event.decoded
@@ -290,19 +290,19 @@ class Session:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
             return responder.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
-        deadline, timeout = self._usual, event.context.timeout
+        deadline, timeout = self._deadline, event.context.timeout
         if timeout is not None:
             deadline = Deadline(self._arrived + timeout, timeout)
-        is_awaited, peer = route.is_awaited, self._outlet.peer
-        driver = around.async_driver if is_awaited else around.driver
+        is_awaited, peer = entry.is_awaited, self._transport.peer
+        driver = shared.async_driver if is_awaited else shared.driver
         call = ServerCall(
             handler.method, arguments, peer, event.metadata, deadline, driver, event.context, self._arrived
         )
         if timeout is not None and deadline.at <= self._now():
             return responder.expired(event, call)
-        context = around.context.copy()
-        if is_awaited or around.run_worker is not None:
-            load = around.load
+        context = shared.context.copy()
+        if is_awaited or shared.run_worker is not None:
+            load = shared.load
             if load.in_flight >= load.max_in_flight:
                 return responder.overloaded(event, call, f"max_in_flight={load.max_in_flight} is reached")
             if load.decoded and load.decoded + decoded > load.max_decoded:
@@ -310,18 +310,18 @@ class Session:
                 why = f"{what}; {decoded} more would exceed max_decoded_queued={load.max_decoded}"
                 return responder.overloaded(event, call, why)
             if not is_awaited:
-                self._hand_over(event, route, call, context, decoded)
+                self._submit(event, entry, call, context, decoded)
                 return None
         try:
-            result = context.run(route.run, call)
+            result = context.run(entry.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
             if forks.count != self._forks:
-                end_child(error)
+                exit_child(error)
             return responder.fail(event, handler, error, call)
         if forks.count != self._forks:
-            end_child()
+            exit_child()
         if is_awaited or type(result) is _COROUTINE:
-            around.run_async(result, context, self._start(event, route, call, decoded))
+            shared.run_async(result, context, self._start(event, entry, call, decoded))
             return None
         call.outcome = _OK
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
@@ -331,36 +331,36 @@ class Session:
         except (ApplicationError, LocalProtocolError) as error:
             return responder.unsendable(event, handler, error, call)
 
-    def _hand_over(
-        self, event: RequestReceived, route: Route, call: ServerCall, context: Context, decoded: int
+    def _submit(
+        self, event: RequestReceived, entry: MethodEntry, call: ServerCall, context: Context, decoded: int
     ) -> None:
         """Submit a call to the workers."""
-        run_worker = self._surroundings.run_worker
+        run_worker = self._context.run_worker
         assert run_worker is not None
-        done = self._start(event, route, call, decoded)
+        done = self._start(event, entry, call, decoded)
 
         def finished(result: Any, error: BaseException | None) -> None:
             if type(result) is _COROUTINE:
-                self._surroundings.run_async(result, context, done)
+                self._context.run_async(result, context, done)
             else:
                 done(result, error)
 
         def work() -> Any:
-            return context.run(unless_expired, route, call)
+            return context.run(run_unless_expired, entry, call)
 
         if not run_worker(work, finished):
             done(None, NotStarted("all workers are busy and the queue is full"))
 
-    def _start(self, event: RequestReceived, route: Route, call: ServerCall, decoded: int) -> Done:
+    def _start(self, event: RequestReceived, entry: MethodEntry, call: ServerCall, decoded: int) -> OnDone:
         """Count a call as in flight, reserve the slot of its response, and return the callback that completes it.
 
         Args:
             decoded: memory of the arguments until then, in bytes.
         """
-        pending = PendingCall(None, self, event, route, call, decoded)
+        pending = PendingCall(None, self, event, entry, call, decoded)
         if not event.is_unordered:
-            self._places.append(pending)
-        load = self._surroundings.load
+            self._slots.append(pending)
+        load = self._context.load
         load.in_flight += 1
         load.decoded += decoded
         self._in_flight += 1
@@ -368,31 +368,31 @@ class Session:
 
     def complete(self, pending: PendingCall, result: Any, error: BaseException | None) -> None:
         """Respond to a call of a worker or of the event loop with the result or the exception of its handler."""
-        request, call, load = pending.request, pending.call, self._surroundings.load
+        request, call, load = pending.request, pending.call, self._context.load
         load.in_flight -= 1
         load.decoded -= pending.decoded
         self._in_flight -= 1
         call.is_answered = True
         if self._is_draining and not self._connection.capabilities.drain:
-            self._is_last = True
+            self._is_ending = True
         if error is None:
-            answer = self._responder.respond(request, pending.route.handler, result, call)
+            answer = self._responder.respond(request, pending.entry.handler, result, call)
         elif isinstance(error, NotStarted):
             answer = self._responder.not_started(request, call, error)
         else:
-            answer = self._responder.fail(request, pending.route.handler, error, call)
+            answer = self._responder.fail(request, pending.entry.handler, error, call)
         if answer is None:
             answer = b""  # an empty response frees the slot
         self._held += len(answer)
         if request.is_unordered:
-            self._loose.append(answer)
+            self._unordered.append(answer)
         else:
             pending.response = answer
-        if not self._is_flush_due and not self._is_lost:
+        if not self._is_flush_due and not self._is_closed:
             self._is_flush_due = True
-            self._surroundings.call_soon(self._flush)
+            self._context.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if not self._is_lost:
-            self._work()
+        if not self._is_closed:
+            self._process()

@@ -12,12 +12,12 @@ from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.options import TextErrors, UnknownFields, with_options
-from idlrt.server.routes import ServerFilter
+from idlrt.server.method_table import ServerFilter
 
 if TYPE_CHECKING:
     from idlrt.config import ServerConfig
     from idlrt.registry import Registry
-    from idlrt.server.presence import InstanceOptions
+    from idlrt.server.registration import InstanceOptions
 
 __all__ = ["SERVER_DEFAULTS", "ServerOptions", "Settings"]
 

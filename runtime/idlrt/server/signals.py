@@ -1,7 +1,7 @@
 """Signals that stop a server: the first one drains it, the second one interrupts the handler, the third one kills.
 
 Python runs signal handlers on the main thread between two byte codes, so the second signal can raise an exception in a
-handler that hangs there, where the server's loop cannot run. Only code below an `entry` is interrupted,
+handler that hangs there, where the server's loop cannot run. Only code below an `interruptible` is interrupted,
 never the server's own code: if that is running, the server stops at once by itself.
 
 A handler that hangs in C, and resumes a system call that a signal has interrupted, keeps Python from running anything
@@ -19,27 +19,27 @@ from typing import Any, Final, Self, TypeVar
 
 from idlrt.core.forks import forks
 
-__all__ = ["STOP_SIGNALS", "StopSignals", "entry"]
+__all__ = ["STOP_SIGNALS", "StopSignals", "interruptible"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_entries: Final[set[CodeType]] = set()
-_KILLS: Final = 3
+_interruptible_code: Final[set[CodeType]] = set()
+_KILL_COUNT: Final = 3
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 """The signals that stop a server."""
 
 
-def entry(function: F) -> F:
+def interruptible(function: F) -> F:
     """Mark a function that calls user code and handles every exception that it raises."""
-    _entries.add(function.__code__)
+    _interruptible_code.add(function.__code__)
     return function
 
 
 def _is_interruptible(frame: FrameType | None) -> bool:
-    """Return whether an `entry` is among the callers of `frame`."""
+    """Return whether an `interruptible` is among the callers of `frame`."""
     while frame is not None:
         frame = frame.f_back
-        if frame is not None and frame.f_code in _entries:
+        if frame is not None and frame.f_code in _interruptible_code:
             return True
     return False
 
@@ -52,10 +52,10 @@ class StopSignals:
     Args:
         numbers: the signals, which are counted together.
         drain: called at the first signal.
-        hurry: called at the second signal, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
+        force_stop: called at the second signal, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
             `SystemExit` is raised there when this returns.
         kill: called at the third signal. `None`: the default action of the signal applies.
-        is_meant: returns whether a signal after the first one counts. A service manager may signal a whole process
+        counts: returns whether a signal after the first one counts. A service manager may signal a whole process
             group, and so may our supervisor: a process that receives both must not count two requests.
     """
 
@@ -64,15 +64,15 @@ class StopSignals:
         numbers: Sequence[signal.Signals],
         *,
         drain: Callable[[], object],
-        hurry: Callable[[bool], object],
+        force_stop: Callable[[bool], object],
         kill: Callable[[], object] | None = None,
-        is_meant: Callable[[], bool] | None = None,
+        counts: Callable[[], bool] | None = None,
     ) -> None:
         self._numbers = tuple(numbers)
         self._drain = drain
-        self._hurry = hurry
+        self._force_stop = force_stop
         self._kill = kill
-        self._is_meant = is_meant
+        self._counts = counts
         self._count = 0
         self._before: dict[signal.Signals, Any] = {}
         # A pipe to which Python's C signal handler writes signal numbers.
@@ -81,10 +81,10 @@ class StopSignals:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._before = {number: signal.signal(number, self._signalled) for number in self._numbers}
-        if self._kill is None and self._is_meant is None and self._before:
-            self._watch()
-        forks.renew(self)
+        self._before = {number: signal.signal(number, self._handle_signal) for number in self._numbers}
+        if self._kill is None and self._counts is None and self._before:
+            self._count_on_thread()
+        forks.register(self)
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class StopSignals:
     ) -> None:
         self._restore()
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Restore the previous handlers in a forked child."""
         read_end = self._read_end
         self._restore()
@@ -111,14 +111,14 @@ class StopSignals:
                 signal.set_wakeup_fd(found)  # set by other code in the meantime
             os.close(write_end)  # ends the thread
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if self._count and self._is_meant is not None and not self._is_meant():
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._count and self._counts is not None and not self._counts():
             return
         self._count += 1
         if self._count == 1:
             self._drain()
             return
-        is_last = self._count >= _KILLS
+        is_last = self._count >= _KILL_COUNT
         if is_last or self._kill is None:
             # From now on the default action applies, which nothing can delay.
             for each in self._before:
@@ -128,12 +128,12 @@ class StopSignals:
                 self._kill()
             return
         is_interrupted = _is_interruptible(frame)
-        self._hurry(is_interrupted)
+        self._force_stop(is_interrupted)
         if is_interrupted:
             name = signal.Signals(number).name
             raise KeyboardInterrupt(name) if number == signal.SIGINT else SystemExit(128 + number)
 
-    def _watch(self) -> None:
+    def _count_on_thread(self) -> None:
         """Count signals on a thread too, unless the wakeup descriptor is in use by other code."""
         found = signal.set_wakeup_fd(-1)
         if found != -1 or not hasattr(os, "set_blocking"):
@@ -143,13 +143,13 @@ class StopSignals:
         os.set_blocking(self._write_end, False)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         arguments = self._read_end, self._numbers
-        threading.Thread(target=_kill_at_the_last, args=arguments, name="idlrt signals", daemon=True).start()
+        threading.Thread(target=_kill_at_last_signal, args=arguments, name="idlrt signals", daemon=True).start()
 
 
-def _kill_at_the_last(read_end: int, numbers: tuple[signal.Signals, ...]) -> None:
+def _kill_at_last_signal(read_end: int, numbers: tuple[signal.Signals, ...]) -> None:
     count = 0
     while data := os.read(read_end, 64):
         count += sum(byte in numbers for byte in data)
-        if count >= _KILLS:
+        if count >= _KILL_COUNT:
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(read_end)

@@ -33,12 +33,12 @@ def may_suspend(filter: Callable[..., Any]) -> bool:
     if not isinstance(function, FunctionType) or not inspect.iscoroutinefunction(function):
         return True
     code = function.__code__
-    if code.co_argcount < first + 2 or any(_is_of_asyncio(function.__globals__.get(name)) for name in code.co_names):
+    if code.co_argcount < first + 2 or any(_is_from_asyncio(function.__globals__.get(name)) for name in code.co_names):
         return True
     return not _awaits_only(code, code.co_varnames[first + 1])
 
 
-def _is_of_asyncio(found: object) -> bool:
+def _is_from_asyncio(found: object) -> bool:
     name = getattr(found, "__module__", None) or getattr(found, "__name__", "")
     return isinstance(name, str) and name.partition(".")[0] in ("asyncio", "_asyncio")
 

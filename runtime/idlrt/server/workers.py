@@ -18,19 +18,19 @@ from typing import Any, Final
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.printable import plural
-from idlrt.server.forked import end_child
-from idlrt.server.signals import entry
-from idlrt.server.surroundings import Done
+from idlrt.server.context import OnDone
+from idlrt.server.forked_child import exit_child
+from idlrt.server.signals import interruptible
 
-__all__ = ["WorkerPool", "outcome"]
+__all__ = ["WorkerPool", "run_caught"]
 
 _log = get_logger("idlrt.server")
 
 _STOP_TIMEOUT: Final = 2.0
 
 
-@entry
-def outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+@interruptible
+def run_caught(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     """Run user code, and return its result and its exception, one of them `None`."""
     before = forks.count
     try:
@@ -38,7 +38,7 @@ def outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     except BaseException as raised:  # noqa: BLE001  # returned to the caller
         result, error = None, raised
     if forks.count != before:
-        end_child(error)
+        exit_child(error)
     return result, error
 
 
@@ -61,12 +61,12 @@ class WorkerPool:
         stop_timeout: float = _STOP_TIMEOUT,
     ) -> None:
         self._count = count
-        self._most = count + max_queued
+        self._max_in_flight = count + max_queued
         self._deliver = deliver
         self._stop_timeout = stop_timeout
-        self._under_way = 0
-        self._coming: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None] = queue.SimpleQueue()
-        self._going: deque[tuple[Done, Any, BaseException | None]] = deque()
+        self._in_flight = 0
+        self._queued: queue.SimpleQueue[tuple[Callable[[], Any], OnDone] | None] = queue.SimpleQueue()
+        self._finished: deque[tuple[OnDone, Any, BaseException | None]] = deque()
         self._is_delivery_due = False
         self._threads: list[threading.Thread] = []
         self._idents: set[int] = set()
@@ -76,17 +76,17 @@ class WorkerPool:
         """Identifiers of the threads, as returned by `threading.get_ident`."""
         return self._idents
 
-    def submit(self, work: Callable[[], Any], done: Done) -> bool:
+    def submit(self, work: Callable[[], Any], done: OnDone) -> bool:
         """Run `work` on a thread, then call `done(result, error)` on the server's thread.
 
         Returns:
             `False` if the queue is full: `work` is not run and `done` is not called.
         """
-        if self._under_way >= self._most:
+        if self._in_flight >= self._max_in_flight:
             return False
-        self._under_way += 1
-        self._coming.put((work, done))
-        if len(self._threads) < min(self._under_way, self._count):
+        self._in_flight += 1
+        self._queued.put((work, done))
+        if len(self._threads) < min(self._in_flight, self._count):
             thread = threading.Thread(target=self._run, name=f"idlrt worker {len(self._threads) + 1}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -94,31 +94,31 @@ class WorkerPool:
 
     def _run(self) -> None:
         self._idents.add(threading.get_ident())
-        while (item := self._coming.get()) is not None:
+        while (item := self._queued.get()) is not None:
             work, done = item
-            result, error = outcome(work)
-            self._going.append((done, result, error))
+            result, error = run_caught(work)
+            self._finished.append((done, result, error))
             # Do not keep objects of a call alive while waiting for the next one.
             del item, work, done, result, error
             if not self._is_delivery_due:
                 self._is_delivery_due = True
-                self._deliver(self._hand_over)
+                self._deliver(self._deliver_results)
 
-    def _hand_over(self) -> None:
+    def _deliver_results(self) -> None:
         # Clear the flag first, so that a thread that appends from here on schedules another delivery.
         self._is_delivery_due = False
-        while self._going:
-            done, result, error = self._going.popleft()
-            self._under_way -= 1
+        while self._finished:
+            done, result, error = self._finished.popleft()
+            self._in_flight -= 1
             done(result, error)
 
     def stop(self) -> None:
         """End the threads. Queued calls are dropped; handlers that do not return are abandoned with a warning."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self._coming.get_nowait()
+                self._queued.get_nowait()
         for _ in self._threads:
-            self._coming.put(None)
+            self._queued.put(None)
         end = time.monotonic() + self._stop_timeout
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))

@@ -24,14 +24,14 @@ from idlrt.client.stub import connect_settings
 from idlrt.core import LONGEST, Handlers, Peer, handler_context, serve
 from idlrt.core.keyword_options import check_names, documented
 from idlrt.net.address import Address
-from idlrt.protocol.detection import Detecting, served_protocols
+from idlrt.protocol.detection import DetectingConnection, served_protocols
 from idlrt.server import ServerFilter, ServerOptions
-from idlrt.server.guarding import guards_of
-from idlrt.server.routes import RunPlain, routes
+from idlrt.server.context import Load, OnDone, ServerContext
+from idlrt.server.guards import server_guards
+from idlrt.server.method_table import RunPlain, method_table
 from idlrt.server.session import Session
 from idlrt.server.settings import Settings as ServerSettings
-from idlrt.server.surroundings import Done, Load, Surroundings
-from idlrt.server.workers import outcome
+from idlrt.server.workers import run_caught
 
 if TYPE_CHECKING:
     from idlrt.client.transport import AsyncSender, BlockingSender
@@ -130,21 +130,21 @@ class _Server:
         # Once more, with all filters checked.
         self._settings = settings = msgspec.structs.replace(settings, filters=(*filters, *settings.filters))
         # Connections share the guards and their counters.
-        self._guards = guards_of(settings.guards, settings.config, settings.listeners)
+        self._guards = server_guards(settings.guards, settings.config, settings.listeners)
         self._protocols = served_protocols(settings.protocols)
 
     def session(
         self,
-        outlet: _Outlet,
+        transport: _Transport,
         call_soon: Callable[[Callable[[], None]], object],
-        run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
+        run_async: Callable[[Coroutine[Any, Any, Any], Context, OnDone], object],
         run_plain: RunPlain,
     ) -> Session:
         """Return the server's end of a new connection."""
         settings = self._settings
-        around = Surroundings(
+        shared = ServerContext(
             served=self._served,
-            routes=routes(self._served, settings.filters, self._guards, run_plain),
+            methods=method_table(self._served, settings.filters, self._guards, run_plain),
             context=handler_context(),
             call_soon=call_soon,
             run_async=run_async,
@@ -154,11 +154,16 @@ class _Server:
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )
-        return Session(outlet, Detecting(self._served, self._protocols, settings.reading), around, lambda session: None)
+        return Session(
+            transport,
+            DetectingConnection(self._served, self._protocols, settings.reading),
+            shared,
+            lambda session: None,
+        )
 
 
-class _Outlet:
-    """The transport of a pair's session, an `Outlet`."""
+class _Transport:
+    """The transport of a pair's session, an `Transport`."""
 
     def __init__(self, send: Callable[[bytes], None], close: Callable[[], None]) -> None:
         self.peer = Peer(address=_TARGET)
@@ -192,10 +197,10 @@ class _BlockingPair:
         self._due: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._is_closed = False
         self._runner: CoroutineRunner | None = None
-        outlet = _Outlet(self._out.append, self.close)
-        self._session = server.session(outlet, self._due.put, self._run_async, self._run_plain)
+        transport = _Transport(self._out.append, self.close)
+        self._session = server.session(transport, self._due.put, self._run_async, self._run_plain)
 
-    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
+    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: OnDone) -> None:
         if self._runner is None:
             from idlrt.server.coroutines import CoroutineRunner
 
@@ -204,9 +209,9 @@ class _BlockingPair:
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
         """Run a plain handler behind a filter that suspends, on the thread that calls."""
-        from idlrt.server.coroutines import asked
+        from idlrt.server.coroutines import run_on_thread
 
-        return await asked(partial(_begin, work), self._due.put)
+        return await run_on_thread(partial(_begin, work), self._due.put)
 
     def send(self, data: bytes, until: float) -> None:
         """Deliver bytes to the session on the calling thread."""
@@ -244,8 +249,8 @@ class _BlockingPair:
             self._runner = None
 
 
-def _begin(work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: Done) -> None:
-    tell(*outcome(lambda: None if is_cancelled() else work()))
+def _begin(work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: OnDone) -> None:
+    tell(*run_caught(lambda: None if is_cancelled() else work()))
 
 
 async def _run_here(work: Callable[[], Any]) -> Any:
@@ -265,8 +270,8 @@ class _AsyncioPair:
         self._lost = lost
         self._is_closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        outlet = _Outlet(self._send, self.close)
-        self._session = server.session(outlet, self._loop.call_soon, self._run_async, _run_here)
+        transport = _Transport(self._send, self.close)
+        self._session = server.session(transport, self._loop.call_soon, self._run_async, _run_here)
 
     def _send(self, data: bytes) -> None:
         self._loop.call_soon(self._pass_on, data)
@@ -275,7 +280,7 @@ class _AsyncioPair:
         if not self._is_closing:
             self._received(data)
 
-    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
+    def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: OnDone) -> None:
         import asyncio
 
         def finished(task: asyncio.Task[Any]) -> None:

@@ -239,11 +239,11 @@ def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_
     tracker.watch([node])
     tracker.failed(node, ConnectFailed("gone"), START, call=a_call())
     assert node.is_out
-    assert tracker.due <= START
+    assert tracker.next_run_at <= START
     now = START + 5.5
-    tracker.keep_house([node], now)
+    tracker.maintain([node], now)
     assert node.is_out
-    assert tracker.due > now
+    assert tracker.next_run_at > now
 
 
 def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:

@@ -21,7 +21,7 @@ from idlrt.core import CONFIG_VARIABLE
 from idlrt.core.renamed import KEYS, current_key, first_key
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
-from idlrt.server.guarding import guards_of
+from idlrt.server.guards import guards_of
 from idlrt.spec import I64, Service, method, required
 
 SERVICE = "UserService"

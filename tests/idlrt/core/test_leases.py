@@ -30,7 +30,7 @@ def test_as_many_as_live_and_never_more_than_the_limit(limit: int, steps: list[t
         elif what == 3:
             leases.begin()  # lost at once
         elif what == 4 and not number:
-            leases.renew()
+            leases.after_fork()
             held.clear()
         assert len(leases) == len(held)
 
@@ -65,7 +65,7 @@ def test_a_lease_in_a_reference_cycle_is_free_once_it_is_collected() -> None:
 def test_leases_of_the_parent_do_not_count_after_a_fork() -> None:
     leases = Leases()
     of_parent = leases.begin()
-    leases.renew()
+    leases.after_fork()
     assert not leases
     own = leases.begin()
     del of_parent

@@ -301,5 +301,5 @@ def test_whatever_ends_a_kept_call_is_logged(caplog: pytest.LogCaptureFixture) -
 def test_a_closed_one_stays_closed_after_a_fork() -> None:
     trial = Trial("failcache", ConnectFailed)
     trial.mode.close()
-    trial.mode.renew()
+    trial.mode.after_fork()
     assert isinstance(trial.call(NOTE), ConnectFailed)

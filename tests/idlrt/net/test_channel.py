@@ -1,6 +1,6 @@
 """A channel on a loop whose rounds and clock the test plays: what it notes of its peer.
 
-Servers close connections by these times. `last_read` is on the clock of the loop; `last_taken` on `time.monotonic`,
+Servers close connections by these times. `last_read` is on the clock of the loop; `last_written` on `time.monotonic`,
 because a round may be long.
 """
 
@@ -16,7 +16,7 @@ from eventually import TIMEOUT, eventually
 
 from idlrt.core import Peer
 from idlrt.net import Channel
-from idlrt.net.readiness import Readiness, readiness
+from idlrt.net.poller import Poller, poller
 
 
 class Played:
@@ -24,7 +24,7 @@ class Played:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.readiness: Readiness = readiness()
+        self.poller: Poller = poller()
         self.unsent: list[Channel] = []
         self.soon: list[Callable[[], object]] = []
         self.later: list[Callable[[], object]] = []
@@ -38,8 +38,8 @@ class Played:
         return None
 
     def round(self) -> None:
-        for number, mask in self.readiness.wait(0):
-            self.readiness.functions[number](mask)
+        for number, mask in self.poller.wait(0):
+            self.poller.functions[number](mask)
         due, self.later = self.later, []
         for timer in due:
             timer()
@@ -83,7 +83,7 @@ class Bench:
     def close(self) -> None:
         self.channel.abort()
         self.loop.round()
-        self.loop.readiness.close()
+        self.loop.poller.close()
         self.peer.close()
 
 
@@ -114,7 +114,7 @@ def test_a_reply_that_is_taken_at_once_sets_the_time_even_in_a_long_round(bench:
     bench.loop.round()
 
     assert bench.channel.pending == 0
-    assert before <= bench.channel.last_taken <= time.monotonic()
+    assert before <= bench.channel.last_written <= time.monotonic()
 
 
 def test_a_peer_that_has_to_begin_to_take_has_its_time_from_then_on(bench: Bench) -> None:
@@ -124,16 +124,16 @@ def test_a_peer_that_has_to_begin_to_take_has_its_time_from_then_on(bench: Bench
     bench.loop.round()
 
     assert bench.channel.pending > 0
-    assert before <= bench.channel.last_taken <= time.monotonic()
+    assert before <= bench.channel.last_written <= time.monotonic()
 
 
 def test_a_peer_that_takes_nothing_does_not_change_the_time_and_one_that_takes_little_does(bench: Bench) -> None:
     bench.channel.send(bytes(8_000_000))
     bench.loop.round()
-    taken, pending = bench.channel.last_taken, bench.channel.pending
+    taken, pending = bench.channel.last_written, bench.channel.pending
     for _ in range(3):
         bench.loop.round()
-    assert (bench.channel.last_taken, bench.channel.pending) == (taken, pending)
+    assert (bench.channel.last_written, bench.channel.pending) == (taken, pending)
 
     def is_taken() -> bool:
         bench.peer.recv(100_000)
@@ -142,7 +142,7 @@ def test_a_peer_that_takes_nothing_does_not_change_the_time_and_one_that_takes_l
 
     eventually(is_taken)
     assert bench.channel.pending > 0
-    assert bench.channel.last_taken > taken
+    assert bench.channel.last_written > taken
 
 
 def test_a_closed_channel_waits_until_its_peer_has_read_the_last_bytes(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""The readiness loop, without any protocol."""
+"""The poller loop, without any protocol."""
 
 from __future__ import annotations
 

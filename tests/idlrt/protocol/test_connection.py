@@ -17,7 +17,7 @@ from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
 from idlrt.protocol.thrift.framing import Dialect, Framed
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import BinarySerialization, Limits
@@ -59,7 +59,7 @@ def bytewise(stream: bytes) -> list[bytes]:
     return [bytes([byte]) for byte in stream]
 
 
-def message(kind: MessageKind, name: str, number: int, body: bytes = b"\0", how: Dialect = FRAMED) -> bytes:
+def message(kind: MessageType, name: str, number: int, body: bytes = b"\0", how: Dialect = FRAMED) -> bytes:
     return how.pack(kind, name, number, body)
 
 
@@ -177,7 +177,7 @@ def test_answers_may_come_in_any_order() -> None:
 
 def test_a_body_that_cannot_be_read_costs_one_call() -> None:
     server = ServerConnection(detector(), SERVICE.methods)
-    bad, good = server.receive_data(message(MessageKind.CALL, "get", 1, b"\x0a\x00\x01\x00") + requests((GET, (5,))))
+    bad, good = server.receive_data(message(MessageType.CALL, "get", 1, b"\x0a\x00\x01\x00") + requests((GET, (5,))))
     assert isinstance(bad, ThriftRequest)
     assert isinstance(good, ThriftRequest)
 
@@ -189,7 +189,7 @@ def test_a_body_that_cannot_be_read_costs_one_call() -> None:
 def test_an_answer_that_cannot_be_read_costs_one_call() -> None:
     pair = Pair()
     first, second = pair.call(), pair.call()
-    spoiled = message(MessageKind.REPLY, "get", first.id, b"\x0c\x00\x00")
+    spoiled = message(MessageType.REPLY, "get", first.id, b"\x0c\x00\x00")
     data = spoiled + pair.server.respond(second, User(id=2))
     bad, good = pair.client.receive_data(data)
     assert isinstance(bad, ThriftResponse)
@@ -250,7 +250,7 @@ def test_a_kind_that_does_not_exist_breaks_the_stream() -> None:
 
 
 def test_a_kind_that_only_servers_send_is_passed_on_for_a_refusal() -> None:
-    (event,) = server_events(message(MessageKind.REPLY, "get", 1))
+    (event,) = server_events(message(MessageType.REPLY, "get", 1))
 
     assert isinstance(event, ThriftRequest)
     assert event.refusal is not None
@@ -258,8 +258,8 @@ def test_a_kind_that_only_servers_send_is_passed_on_for_a_refusal() -> None:
     assert event.refusal.message == "the client sent 'get' as a message of type REPLY, expected CALL or ONEWAY"
 
 
-@pytest.mark.parametrize("kind", [MessageKind.CALL, MessageKind.ONEWAY])
-def test_a_server_that_calls_breaks_the_stream(kind: MessageKind) -> None:
+@pytest.mark.parametrize("kind", [MessageType.CALL, MessageType.ONEWAY])
+def test_a_server_that_calls_breaks_the_stream(kind: MessageType) -> None:
     client = ClientConnection(FRAMED)
     client.request(GET, (1,))
     (event,) = client.receive_data(message(kind, "get", 1))
@@ -272,7 +272,7 @@ def test_a_server_that_calls_breaks_the_stream(kind: MessageKind) -> None:
 def test_an_answer_to_a_call_that_was_not_made_breaks_the_stream(number: int) -> None:
     client = ClientConnection(FRAMED)
     client.request(GET, (1,))
-    (event,) = client.receive_data(message(MessageKind.REPLY, "get", number))
+    (event,) = client.receive_data(message(MessageType.REPLY, "get", number))
 
     assert isinstance(event, ConnectionBroken)
     assert f"call {number}" in str(event.error)

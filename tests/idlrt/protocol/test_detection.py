@@ -17,7 +17,7 @@ from idlrt.core import serve
 from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import UnknownPlugin
 from idlrt.protocol import ConnectionBroken, ProtocolDetected, RpcProtocol, ServerEvent, Sniff
-from idlrt.protocol.detection import BUILT_IN, Detecting, detect, is_protocol, protocol, served_protocols
+from idlrt.protocol.detection import BUILT_IN, DetectingConnection, detect, is_protocol, protocol, served_protocols
 
 LIMITS = Limits()
 THRIFT = requests((GET, (1,)))
@@ -46,7 +46,7 @@ class Hesitant:
 
 def outcome(pieces: Iterable[bytes], protocols: Iterable[RpcProtocol]) -> tuple[str, bytes]:
     """The kind of what was detected, or the error; and the bytes that its connection is given."""
-    connection = Detecting(serve(user_service(Users())), tuple(protocols), LIMITS)
+    connection = DetectingConnection(serve(user_service(Users())), tuple(protocols), LIMITS)
     for piece in pieces:
         events: list[ServerEvent] = connection.receive_data(piece)
         for event in events:
@@ -138,14 +138,14 @@ def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
 
 
 def test_the_end_of_data_before_the_protocol_is_known_is_an_error_within_a_message_only() -> None:
-    connection = Detecting(serve(user_service(Users())), [Hesitant()], LIMITS)
+    connection = DetectingConnection(serve(user_service(Users())), [Hesitant()], LIMITS)
     assert connection.receive_data(b"") == []
     assert connection.is_between_messages
     assert connection.receive_data(b"he") == []
     assert not connection.is_between_messages
     [event] = connection.receive_eof()
     assert isinstance(event, ConnectionBroken)
-    fresh = Detecting(serve(user_service(Users())), [Hesitant()], LIMITS)
+    fresh = DetectingConnection(serve(user_service(Users())), [Hesitant()], LIMITS)
     assert fresh.receive_eof() == []
 
 

@@ -14,7 +14,7 @@ from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
 from idlrt.protocol.thrift.framing import Dialect, Framed
 from idlrt.protocol.thrift.header_framing import HeaderFramed
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.requests import ThriftRequest
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization.binary import BinarySerialization
@@ -32,7 +32,7 @@ def test_each_dialect_is_told_from_the_first_bytes(name: str) -> None:
     has_header = spoken.framing.has_metadata
     assert known.framing.name == ("header" if has_header else spoken.framing.name)
     assert known.envelope.name == ("binary" if has_header else spoken.envelope.name)
-    head = MessageKind.CALL, "", 0
+    head = MessageType.CALL, "", 0
     assert has_header or known.envelope.pack_head(*head) == spoken.envelope.pack_head(*head)
     # Six bytes are enough, and no answer is ever taken back.
     assert all(each in (None, known) for each in told)
@@ -47,11 +47,11 @@ def test_an_answer_goes_out_the_way_the_question_came_in(name: str) -> None:
     assert isinstance(call, ThriftRequest)
     answer = server.respond(call, User(id=7))
 
-    splitter = spoken.framing.splitter(spoken.envelope)
-    splitter.add(answer)
-    frame = splitter.next()
+    frame_buffer = spoken.framing.frame_buffer(spoken.envelope)
+    frame_buffer.add(answer)
+    frame = frame_buffer.next()
     assert frame is not None
-    message, told, _, _ = spoken.framing.opener(spoken)(frame)
+    message, told, _, _ = spoken.framing.frame_decoder(spoken)(frame)
     assert (told.framing.name, told.envelope.name) == (spoken.framing.name, spoken.envelope.name)
     head, _ = spoken.envelope.unpack_head(message)
     assert (head.name, head.sequence_id) == ("get", call.id)

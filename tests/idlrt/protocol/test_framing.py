@@ -16,17 +16,17 @@ from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift._binary_scanner import BinaryScanner
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
-from idlrt.protocol.thrift.framing import NO_METADATA, Dialect, Framed, Splitter, Unframed
+from idlrt.protocol.thrift.framing import NO_METADATA, Dialect, FrameBuffer, Framed, Unframed
 from idlrt.serialization import BinarySerialization, Limits
 
 ENVELOPE = BinaryEnvelope(BinarySerialization())
 
 
-def split(splitter: Splitter, *pieces: bytes) -> list[bytes]:
+def split(frame_buffer: FrameBuffer, *pieces: bytes) -> list[bytes]:
     frames: list[bytes] = []
     for piece in pieces:
-        splitter.add(piece)
-        while (frame := splitter.next()) is not None:
+        frame_buffer.add(piece)
+        while (frame := frame_buffer.next()) is not None:
             frames.append(frame)
     return frames
 
@@ -40,58 +40,58 @@ def test_frames_do_not_depend_on_how_bytes_are_cut(payloads: list[bytes], data: 
     stream = b"".join(map(frame, payloads))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    splitter = Framed().splitter(ENVELOPE)
+    frame_buffer = Framed().frame_buffer(ENVELOPE)
 
-    assert split(splitter, *pieces) == payloads
-    assert splitter.is_empty
+    assert split(frame_buffer, *pieces) == payloads
+    assert frame_buffer.is_empty
 
 
 @pytest.mark.parametrize("framing", ["framed", "unframed", "header"])
 def test_messages_cut_at_every_position(framing: str) -> None:
     how = dialect(framing)
     stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), (GET, (2,)), how=how)
-    whole = split(how.framing.splitter(how.envelope), stream)
+    whole = split(how.framing.frame_buffer(how.envelope), stream)
 
     assert len(whole) == 3
     for cut in range(len(stream)):
-        assert split(how.framing.splitter(how.envelope), stream[:cut], stream[cut:]) == whole
-    assert split(how.framing.splitter(how.envelope), *[bytes([byte]) for byte in stream]) == whole
+        assert split(how.framing.frame_buffer(how.envelope), stream[:cut], stream[cut:]) == whole
+    assert split(how.framing.frame_buffer(how.envelope), *[bytes([byte]) for byte in stream]) == whole
 
 
 def test_an_announced_length_over_the_limit_is_refused_before_its_bytes_come() -> None:
-    splitter = Framed(Limits(max_message=100)).splitter(ENVELOPE)
-    splitter.add(struct.pack(">I", 101))
+    frame_buffer = Framed(Limits(max_message=100)).frame_buffer(ENVELOPE)
+    frame_buffer.add(struct.pack(">I", 101))
 
     with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_message=100"):
-        splitter.next()
+        frame_buffer.next()
 
 
 def test_the_limit_of_frames_is_named() -> None:
-    splitter = Framed(Limits(max_frame=100, max_message=200)).splitter(ENVELOPE)
-    splitter.add(struct.pack(">I", 101))
+    frame_buffer = Framed(Limits(max_frame=100, max_message=200)).frame_buffer(ENVELOPE)
+    frame_buffer.add(struct.pack(">I", 101))
 
     with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_frame=100"):
-        splitter.next()
+        frame_buffer.next()
 
 
 def test_a_negative_length_is_refused() -> None:
-    splitter = Framed().splitter(ENVELOPE)
-    splitter.add(b"\xff\xff\xff\xff")
+    frame_buffer = Framed().frame_buffer(ENVELOPE)
+    frame_buffer.add(b"\xff\xff\xff\xff")
 
     with pytest.raises(RemoteProtocolError, match="limit"):
-        splitter.next()
+        frame_buffer.next()
 
 
 def test_frames_before_one_over_the_limit_are_still_good() -> None:
-    splitter = Framed(Limits(max_message=10)).splitter(ENVELOPE)
-    splitter.add(frame(b"good") + frame(b"x" * 11))
+    frame_buffer = Framed(Limits(max_message=10)).frame_buffer(ENVELOPE)
+    frame_buffer.add(frame(b"good") + frame(b"x" * 11))
 
-    assert splitter.next() == b"good"
+    assert frame_buffer.next() == b"good"
     with pytest.raises(RemoteProtocolError):
-        splitter.next()
+        frame_buffer.next()
 
 
-def memory_of_steps(splitter: Splitter, pieces: list[bytes]) -> tuple[int, int]:
+def memory_of_steps(frame_buffer: FrameBuffer, pieces: list[bytes]) -> tuple[int, int]:
     """Split, and return the number of frames and the sum of the memory that each step took at its peak.
 
     A step is one `add` or one `next`. What is copied has to be allocated, so the sum shows how many bytes are moved.
@@ -109,8 +109,8 @@ def memory_of_steps(splitter: Splitter, pieces: list[bytes]) -> tuple[int, int]:
     tracemalloc.start()
     try:
         for piece in pieces:
-            step(partial(splitter.add, piece))
-            while step(splitter.next):
+            step(partial(frame_buffer.add, piece))
+            while step(frame_buffer.next):
                 frames += 1
     finally:
         tracemalloc.stop()
@@ -122,9 +122,9 @@ def test_a_message_in_many_pieces_is_not_copied_with_each_of_them(framing: str) 
     how = dialect(framing)
     stream = requests((JOIN, (["x" * 100_000], "-")), how=how)
     pieces = [stream[at : at + 20] for at in range(0, len(stream), 20)]
-    splitter = how.framing.splitter(how.envelope)
+    frame_buffer = how.framing.frame_buffer(how.envelope)
 
-    frames, total = memory_of_steps(splitter, pieces)
+    frames, total = memory_of_steps(frame_buffer, pieces)
     assert frames == 1
     # A copy for each piece would be 250 MB.
     assert total < len(pieces) * 2_000
@@ -135,9 +135,9 @@ def test_the_rest_of_a_piece_is_not_copied_with_each_message_in_it(framing: str)
     how = dialect(framing)
     count = 4_000
     stream = requests((GET, (1,)), how=how) * count
-    splitter = how.framing.splitter(how.envelope)
+    frame_buffer = how.framing.frame_buffer(how.envelope)
 
-    frames, total = memory_of_steps(splitter, [stream])
+    frames, total = memory_of_steps(frame_buffer, [stream])
     assert frames == count
     # A copy for each message would be hundreds of megabytes.
     assert total < count * 2_000
@@ -154,20 +154,20 @@ def test_an_unframed_message_is_scanned_by_one_scanner_however_many_pieces_it_ha
     envelope = Counting(BinarySerialization())
     stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), how=dialect("unframed"))
 
-    assert len(split(Unframed().splitter(envelope), *[bytes([byte]) for byte in stream])) == 2
+    assert len(split(Unframed().frame_buffer(envelope), *[bytes([byte]) for byte in stream])) == 2
     assert envelope.scanners == 2
 
 
 def test_nothing_is_kept_of_frames_that_were_taken() -> None:
-    splitter = Framed().splitter(ENVELOPE)
+    frame_buffer = Framed().frame_buffer(ENVELOPE)
     payload = b"x" * 1_000_000
     tracemalloc.start()
     try:
         for _ in range(3):
             pieces = frame(payload)[:700_000], frame(payload)[700_000:]
-            assert split(splitter, *pieces) == [payload]
+            assert split(frame_buffer, *pieces) == [payload]
             del pieces
-            assert splitter.is_empty
+            assert frame_buffer.is_empty
             assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
@@ -191,13 +191,13 @@ def test_plain_framings_carry_no_metadata(framing: type[Framed] | type[Unframed]
 
     spoken = Dialect(ENVELOPE, plain)
     assert plain.pack(ENVELOPE, 1, b"a", b"b", {"tag": "x"}) == plain.pack(ENVELOPE, 1, b"a", b"b")
-    assert plain.opener(spoken)(b"ab") == (b"ab", spoken, NO_METADATA, 0)
+    assert plain.frame_decoder(spoken)(b"ab") == (b"ab", spoken, NO_METADATA, 0)
 
 
 def test_an_unframed_message_over_the_limit_is_refused_before_its_bytes_come() -> None:
     limits = Limits(max_message=1000)
-    splitter = Unframed(limits).splitter(BinaryEnvelope(BinarySerialization(limits)))
+    frame_buffer = Unframed(limits).frame_buffer(BinaryEnvelope(BinarySerialization(limits)))
     stream = requests((JOIN, (["x" * 2000], "-")), how=dialect("unframed"))
 
     with pytest.raises(RemoteProtocolError, match="max_message=1000"):
-        split(splitter, *[stream[at : at + 10] for at in range(0, 100, 10)])
+        split(frame_buffer, *[stream[at : at + 10] for at in range(0, 100, 10)])

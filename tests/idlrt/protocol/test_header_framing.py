@@ -17,12 +17,12 @@ from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, 
 from idlrt.protocol.events import ConnectionBroken
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
-from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame
+from idlrt.protocol.thrift.framing import BadFrame, Dialect
 from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
-from idlrt.protocol.thrift.infos import ATTEMPT, CALLER, CLIENT_TIMEOUT, TAG, TRACE
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
 from idlrt.protocol.thrift.sniff import detector
+from idlrt.protocol.thrift.typed_metadata import ATTEMPT, CALLER, CLIENT_TIMEOUT, TAG, TRACE
 from idlrt.serialization import Limits
 
 HEADER = dialect("header")
@@ -64,7 +64,7 @@ def refusal(data: bytes, limits: Limits | None = None) -> ApplicationError:
 
 def test_the_bytes_are_those_of_the_specification() -> None:
     message = b"\x80\x01\x00\x01\0\0\0\x04ping\0\0\0\x01\0"
-    packed = HEADER.pack(MessageKind.CALL, "ping", 1, b"\0", {"foo": "bar"})
+    packed = HEADER.pack(MessageType.CALL, "ping", 1, b"\0", {"foo": "bar"})
 
     expected = "0fff 0000 00000001 0003 00 00 01 01 03666f6f 03626172"
     assert packed == struct.pack(">I", 22 + len(message)) + bytes.fromhex(expected) + message
@@ -72,7 +72,7 @@ def test_the_bytes_are_those_of_the_specification() -> None:
 
 def test_a_header_is_padded_to_words() -> None:
     for count in range(9):
-        packed = HEADER.pack(MessageKind.CALL, "ping", 1, b"\0", {"k": "v" * count})
+        packed = HEADER.pack(MessageType.CALL, "ping", 1, b"\0", {"k": "v" * count})
         (words,) = struct.unpack_from(">H", packed, 12)
         assert packed[14 + words * 4 :].startswith(b"\x80\x01\x00\x01")
 
@@ -332,16 +332,16 @@ def test_metadata_that_cannot_be_sent_is_named(metadata: Any, said: str) -> None
 
 def test_a_header_has_an_end() -> None:
     with pytest.raises(LocalProtocolError, match="header of 300007 bytes: the limit is 262140 bytes"):
-        HEADER.pack(MessageKind.CALL, "get", 1, b"\0", {"a": "x" * 299_998})
+        HEADER.pack(MessageType.CALL, "get", 1, b"\0", {"a": "x" * 299_998})
 
 
 @pytest.mark.parametrize("framing", [HeaderFramed, HeaderZlibFramed])
 def test_messages_and_frames_over_the_limit_are_not_sent(framing: type[HeaderFramed]) -> None:
     how = Dialect(HEADER.envelope, framing(Limits(max_frame=50, max_message=40)))
     with pytest.raises(LocalProtocolError, match="message of 45 bytes: the limit is max_message=40"):
-        how.pack(MessageKind.CALL, "ping", 1, bytes(29))
+        how.pack(MessageType.CALL, "ping", 1, bytes(29))
     with pytest.raises(LocalProtocolError, match=r"frame of \d+ bytes: the limit is max_frame=50"):
-        how.pack(MessageKind.CALL, "ping", 1, b"\0", {"a": "x" * 40})
+        how.pack(MessageType.CALL, "ping", 1, b"\0", {"a": "x" * 40})
 
 
 def test_kept_metadata_does_not_grow_without_end() -> None:
@@ -404,7 +404,7 @@ names = text.filter(lambda name: name not in (ATTEMPT, CALLER, CLIENT_TIMEOUT, T
 
 @given(st.dictionaries(names, text, max_size=5), st.sampled_from(["header", "header_zlib"]))
 def test_any_text_travels(metadata: dict[str, str], framing: str) -> None:
-    call = received(dialect(framing).pack(MessageKind.CALL, "get", 3, CALL[-12:], metadata))
+    call = received(dialect(framing).pack(MessageType.CALL, "get", 3, CALL[-12:], metadata))
 
     assert call.metadata == metadata
     assert call.id == 3
@@ -412,10 +412,10 @@ def test_any_text_travels(metadata: dict[str, str], framing: str) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 0xFFFF))
 def test_any_header_is_opened_or_refused(data: bytes, words: int) -> None:
-    open = HEADER.framing.opener(HEADER)
+    open = HEADER.framing.frame_decoder(HEADER)
     for announced in (len(data) // 4, words):
         whole = struct.pack(">HHiH", 0x0FFF, 0, 7, announced) + data
-        with contextlib.suppress(SpoiledFrame):
+        with contextlib.suppress(BadFrame):
             message, how, _, number = open(whole)
             assert number == 7
             assert how.framing.name in ("header", "header_zlib")

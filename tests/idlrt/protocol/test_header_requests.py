@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, ConnectionBroken, PongReceived, RequestContext
-from idlrt.protocol.thrift.calls import CallReader, Calls, HeaderCalls, call_reader
 from idlrt.protocol.thrift.connection import PING, ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
 from idlrt.protocol.thrift.framing import Dialect, FramePrefix
 from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
-from idlrt.protocol.thrift.infos import request_metadata
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import method_codec
+from idlrt.protocol.thrift.message_types import MessageType
+from idlrt.protocol.thrift.request_readers import HeaderRequestReader, PlainRequestReader, RequestReader, request_reader
 from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
 from idlrt.protocol.thrift.sniff import detector
+from idlrt.protocol.thrift.typed_metadata import request_metadata
 from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.serialization._backend import native
 from idlrt.serialization.base import DEFAULT_LIMITS, Backend
@@ -50,7 +50,7 @@ each_dialect = pytest.mark.parametrize("how", DIALECTS, ids=IDS)
 
 
 def step_by_step(
-    how: Dialect, kind: MessageKind, name: str, number: int, body: bytes, context: RequestContext = NO_CONTEXT
+    how: Dialect, kind: MessageType, name: str, number: int, body: bytes, context: RequestContext = NO_CONTEXT
 ) -> bytes:
     metadata = request_metadata(NO_METADATA, context)
     return how.pack(kind, name, number, body + how.envelope.tail, metadata)
@@ -73,7 +73,7 @@ def test_requests_have_the_same_bytes_as_step_by_step(how: Dialect, each: list[R
     arguments = method_codec(GET, how.envelope).arguments.encode((7,))
     name = f"{service}:get" if service else "get"
     for number, context in enumerate([*each, *each], start=1):
-        expected = step_by_step(how, MessageKind.CALL, name, number, arguments, context)
+        expected = step_by_step(how, MessageType.CALL, name, number, arguments, context)
         assert client.request(GET, (7,), NO_METADATA, context) == (number, expected)
 
 
@@ -84,7 +84,7 @@ def test_timeouts_of_all_widths_have_the_same_bytes_as_step_by_step(how: Dialect
     widths = [0.0, 0.009, 0.01, 0.099, 0.1, 0.999, 1.0, 9.9991, 10.0, 99.0, 100.0, 1e6]
     for number, timeout in enumerate([*widths, *reversed(widths), -1.0], start=1):
         context = RequestContext(timeout=timeout, caller="billing")
-        expected = step_by_step(how, MessageKind.CALL, "get", number, body, context)
+        expected = step_by_step(how, MessageType.CALL, "get", number, body, context)
         assert client.request(GET, (7,), NO_METADATA, context)[1] == expected
 
 
@@ -93,7 +93,7 @@ def test_oneway_requests_have_the_same_bytes_as_step_by_step(how: Dialect) -> No
     client, context = ClientConnection(how), RequestContext(timeout=3.0)
     body = method_codec(POKE, how.envelope).arguments.encode((7,))
 
-    expected = step_by_step(how, MessageKind.ONEWAY, "poke", 1, body, context)
+    expected = step_by_step(how, MessageType.ONEWAY, "poke", 1, body, context)
     assert client.request(POKE, (7,), NO_METADATA, context)[1] == expected
     assert client.in_flight == 0
 
@@ -105,7 +105,7 @@ def test_replies_have_the_same_bytes_as_step_by_step(how: Dialect, number: int) 
     call = ThriftRequest(number, "get", GET, dialect=how, message=b"", start=0)
     body = b"\x0c\0\0\x0a\0\1" + bytes(7) + b"\x03\0\0"
     if how.envelope.name == "binary":
-        assert server.respond(call, User(id=3)) == step_by_step(how, MessageKind.REPLY, "get", number, body)
+        assert server.respond(call, User(id=3)) == step_by_step(how, MessageType.REPLY, "get", number, body)
     result = method_codec(GET, how.envelope).pack_result(how, number, User(id=3), {"load": "1"})
     plain = server.respond(call, User(id=3))
     # The same message, behind other headers.
@@ -160,7 +160,7 @@ def test_what_is_wrong_is_told_in_the_same_order(how: Dialect) -> None:
     assert client.in_flight == 0
     number, data = client.request(GET, (1,), NO_METADATA, RequestContext(timeout=5.0))
     body = method_codec(GET, how.envelope).arguments.encode((1,))
-    assert data == step_by_step(how, MessageKind.CALL, "get", number, body, RequestContext(timeout=5.0))
+    assert data == step_by_step(how, MessageType.CALL, "get", number, body, RequestContext(timeout=5.0))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -287,7 +287,7 @@ def test_requests_are_the_same_however_they_arrive(parts: list[tuple[bytes, int,
     cut = data.draw(st.integers(0, len(stream)))
     expected = told(StepByStep(), stream)
     assert len(expected) == len(parts)
-    for make in (python_reader, lambda: call_reader(HEADER, SERVICE.methods)):
+    for make in (python_reader, lambda: request_reader(HEADER, SERVICE.methods)):
         assert told(make(), stream) == expected
         assert told(make(), stream[:cut], stream[cut:]) == expected
         assert told(make(), *(stream[at : at + 1] for at in range(len(stream)))) == expected
@@ -297,27 +297,27 @@ HEADER = dialect("header")
 FRAMING = HEADER.framing
 
 
-def python_reader() -> HeaderCalls:
+def python_reader() -> HeaderRequestReader:
     assert isinstance(FRAMING, HeaderFramed)
-    return HeaderCalls(HEADER, SERVICE.methods, FRAMING)
+    return HeaderRequestReader(HEADER, SERVICE.methods, FRAMING)
 
 
-class StepByStep(Calls):
+class StepByStep(PlainRequestReader):
     """A reader that knows no short headers with pairs, and no header that came before."""
 
     def __init__(self) -> None:
         super().__init__(HEADER, SERVICE.methods)
         assert isinstance(FRAMING, HeaderFramed)
-        self.opener = FRAMING.header_opener()
-        self.opener.accepts_short = False
-        self._open = self.opener.open
+        self.frame_decoder = FRAMING.header_frame_decoder()
+        self.frame_decoder.accepts_short = False
+        self._open = self.frame_decoder.open
 
     def read_frame(self, frame: bytes) -> ThriftRequest:
-        self.opener.mark = b"no frame begins like this"
+        self.frame_decoder.mark = b"no frame begins like this"
         return super().read_frame(frame)
 
 
-def told(reader: CallReader, *pieces: bytes) -> list[Any]:
+def told(reader: RequestReader, *pieces: bytes) -> list[Any]:
     """What requests say, with their arguments."""
     events: list[Any] = []
     for piece in pieces:

@@ -10,8 +10,8 @@ from hand_written import GET, JOIN, PING, NotFound, User
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, JsonEnvelope
 from idlrt.protocol.thrift.framing import NO_METADATA, Dialect, Framed, Unframed
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import MethodCodec, decode_refusal, encode_refusal, method_codec
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import DEFAULT_LIMITS, BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.serialization._backend import native
 from idlrt.serialization.base import Backend
@@ -53,11 +53,11 @@ def codec_of(method, dialect: Dialect) -> MethodCodec:
 def body_of(dialect: Dialect, data: bytes | None) -> tuple[bytes, int]:
     """The message in the bytes of one, and where its body starts."""
     assert data is not None
-    splitter = dialect.framing.splitter(dialect.envelope)
-    splitter.add(data)
-    message = splitter.next()
+    frame_buffer = dialect.framing.frame_buffer(dialect.envelope)
+    frame_buffer.add(data)
+    message = frame_buffer.next()
     assert message is not None
-    assert splitter.is_empty
+    assert frame_buffer.is_empty
     return message, dialect.envelope.unpack_head(message)[1]
 
 
@@ -85,7 +85,7 @@ def test_a_call_goes_and_comes(dialect: Dialect, number: int) -> None:
     message, start = body_of(dialect, data)
     head, _ = dialect.envelope.unpack_head(message)
 
-    assert (head.kind, head.name, head.sequence_id) == (MessageKind.CALL, "Strings:join", number)
+    assert (head.kind, head.name, head.sequence_id) == (MessageType.CALL, "Strings:join", number)
     assert codec.decode_arguments(message, start) == (["a", "b"], "+")
 
 
@@ -93,7 +93,7 @@ def test_a_call_goes_and_comes(dialect: Dialect, number: int) -> None:
 def test_messages_are_the_same_in_one_go_and_step_by_step(dialect: Dialect) -> None:
     envelope = dialect.envelope
     body = envelope.serialization.record(JOIN.arguments).encode((["a"], "")) + envelope.tail
-    steps = dialect.pack(MessageKind.CALL, "join", 300, body)
+    steps = dialect.pack(MessageType.CALL, "join", 300, body)
 
     assert codec_of(JOIN, dialect).pack_call(dialect, "join", 300, (["a"], ""), NO_METADATA) == steps
 
@@ -137,7 +137,7 @@ def test_a_result_goes_and_comes(dialect: Dialect) -> None:
     message, start = body_of(dialect, codec.pack_result(dialect, 7, User(id=1), NO_METADATA))
     head, _ = dialect.envelope.unpack_head(message)
 
-    assert (head.kind, head.name, head.sequence_id) == (MessageKind.REPLY, "get", 7)
+    assert (head.kind, head.name, head.sequence_id) == (MessageType.REPLY, "get", 7)
     assert codec.decode_result(message, start) == User(id=1)
 
 
@@ -153,7 +153,7 @@ def test_a_method_without_result_answers_an_empty_struct(dialect: Dialect) -> No
 @each_dialect
 def test_a_declared_exception_is_raised_as_its_class(dialect: Dialect) -> None:
     codec = codec_of(GET, dialect)
-    message, start = body_of(dialect, codec.pack_thrown(dialect, 7, NotFound(id=3), NO_METADATA))
+    message, start = body_of(dialect, codec.pack_exception(dialect, 7, NotFound(id=3), NO_METADATA))
 
     with pytest.raises(NotFound) as caught:
         codec.decode_result(message, start)
@@ -164,15 +164,15 @@ def test_a_declared_exception_is_raised_as_its_class(dialect: Dialect) -> None:
 def test_a_subclass_of_a_declared_exception_counts_as_it(dialect: Dialect) -> None:
     codec = codec_of(GET, dialect)
 
-    assert codec.pack_thrown(dialect, 7, Subclass(id=3), NO_METADATA) == codec.pack_thrown(
+    assert codec.pack_exception(dialect, 7, Subclass(id=3), NO_METADATA) == codec.pack_exception(
         dialect, 7, NotFound(id=3), NO_METADATA
     )
 
 
 @each_dialect
 def test_an_exception_that_the_method_does_not_declare_is_not_encoded(dialect: Dialect) -> None:
-    assert codec_of(GET, dialect).pack_thrown(dialect, 7, Stranger(), NO_METADATA) is None
-    assert codec_of(PING, dialect).pack_thrown(dialect, 7, NotFound(id=1), NO_METADATA) is None
+    assert codec_of(GET, dialect).pack_exception(dialect, 7, Stranger(), NO_METADATA) is None
+    assert codec_of(PING, dialect).pack_exception(dialect, 7, NotFound(id=1), NO_METADATA) is None
 
 
 @each_dialect

@@ -9,7 +9,7 @@ import pytest
 from builders import BUILDERS, UNKNOWN
 
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import DEFAULT_LIMITS, BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.serialization._backend import native
 
@@ -58,7 +58,7 @@ class How:
     @cached_property
     def head(self) -> bytes:
         """The head of a message."""
-        return self.envelope().pack_head(MessageKind.CALL, "a", 1)
+        return self.envelope().pack_head(MessageType.CALL, "a", 1)
 
     def message(self, body: bytes) -> bytes:
         """A message with this body."""

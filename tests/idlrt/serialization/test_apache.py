@@ -20,7 +20,7 @@ from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.protocol.TJSONProtocol import TJSONProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._binary_layout import type_id
 from idlrt.spec import BaseType, EnumType, ListType, MapType, SetType, StructType
 from idlrt.testing.strategies import values
@@ -86,7 +86,7 @@ def theirs(name: str, value: Any, head: tuple[str, int, int] = ("name", 1, 7)) -
 
 
 def ours(how: Any, value: Any, head: tuple[str, int, int] = ("name", 1, 7)) -> bytes:
-    packed = how.envelope().pack_head(MessageKind(head[1]), head[0], head[2])
+    packed = how.envelope().pack_head(MessageType(head[1]), head[0], head[2])
     return packed + how().struct(type(value)).encode(value) + how.envelope().tail
 
 

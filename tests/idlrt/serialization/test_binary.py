@@ -10,7 +10,7 @@ from protocols import HOWS, OLD
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
-from idlrt.protocol.thrift.kinds import MessageHead, MessageKind
+from idlrt.protocol.thrift.message_types import MessageHeader, MessageType
 from idlrt.serialization import BinarySerialization, TypeId
 
 B = BUILDERS["binary"]
@@ -53,7 +53,7 @@ def test_both_heads_are_read_whichever_is_written(head, data):
     for reader in (ENVELOPE, OLD.envelope()):
         for expected in map(bytes.fromhex, data):
             read = reader.unpack_head(b"??" + expected + b"rest", 2)
-            assert read == (MessageHead(MessageKind(kind), name, sequence_id), 2 + len(expected))
+            assert read == (MessageHeader(MessageType(kind), name, sequence_id), 2 + len(expected))
 
 
 @pytest.mark.parametrize(

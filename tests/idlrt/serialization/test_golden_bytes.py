@@ -13,7 +13,7 @@ from protocols import OLD, each_protocol, each_protocol_and_old
 from walked import walked
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift.kinds import MessageHead, MessageKind
+from idlrt.protocol.thrift.message_types import MessageHeader, MessageType
 
 pytestmark = pytest.mark.slow
 
@@ -84,9 +84,9 @@ def test_lengths_around_where_they_take_more_bytes(how, count):
 def test_heads(how, head):
     kind, name, sequence_id = head
     expected = heads(how.name, strict=how is not OLD)[head]
-    assert how.envelope().pack_head(MessageKind(kind), name, sequence_id) == expected
+    assert how.envelope().pack_head(MessageType(kind), name, sequence_id) == expected
     read = how.envelope().unpack_head(b"??" + expected + b"rest", 2)
-    assert read == (MessageHead(MessageKind(kind), name, sequence_id), 2 + len(expected))
+    assert read == (MessageHeader(MessageType(kind), name, sequence_id), 2 + len(expected))
 
 
 @each_protocol_and_old
@@ -101,9 +101,9 @@ def test_a_head_that_ends_early_is_an_error_that_says_where(how, head):
 @each_protocol_and_old
 def test_a_name_is_a_string_and_has_its_limit(how):
     envelope = how.envelope(max_string=3)
-    assert envelope.unpack_head(envelope.pack_head(MessageKind.CALL, "abc", 1))[0].name == "abc"
+    assert envelope.unpack_head(envelope.pack_head(MessageType.CALL, "abc", 1))[0].name == "abc"
     with pytest.raises(RemoteProtocolError, match="max_string=3"):
-        envelope.unpack_head(envelope.pack_head(MessageKind.CALL, "abcd", 1))
+        envelope.unpack_head(envelope.pack_head(MessageType.CALL, "abcd", 1))
 
 
 # Records: fields without a class.

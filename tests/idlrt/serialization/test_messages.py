@@ -10,8 +10,8 @@ from protocols import each_protocol, each_protocol_and_old
 
 from idlrt import codegen as rpc
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import decode_refusal, encode_refusal, method_codec
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.spec import Method, service
 
 pytestmark = pytest.mark.slow
@@ -36,12 +36,12 @@ def body(how, fields, values):
 
 
 def call(how, arguments):
-    return how.envelope().pack_head(MessageKind.CALL, "order", 7) + body(how, ORDER.arguments, arguments)
+    return how.envelope().pack_head(MessageType.CALL, "order", 7) + body(how, ORDER.arguments, arguments)
 
 
 def read_call(how, message):
     head, start = how.envelope().unpack_head(message)
-    assert (head.kind, head.name, head.sequence_id) == (MessageKind.CALL, "order", 7)
+    assert (head.kind, head.name, head.sequence_id) == (MessageType.CALL, "order", 7)
     return method_codec(ORDER, how.envelope()).decode_arguments(message, start)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocols import HOWS, OLD, each_protocol, each_protocol_and_old
 from walked import walked
 
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization import DEFAULT_LIMITS
 from idlrt.serialization._binary_skip import skip
 from idlrt.serialization._binary_values import PADDING
@@ -65,7 +65,7 @@ def test_unknown_fields_change_nothing(how, data):
 @each_protocol_and_old
 @QUICK
 @given(
-    kind=st.sampled_from(list(MessageKind)),
+    kind=st.sampled_from(list(MessageType)),
     name=st.text(max_size=30),
     sequence_id=st.integers(-(2**31), 2**31 - 1),
     value=values(t.Scalars),

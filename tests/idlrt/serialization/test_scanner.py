@@ -9,7 +9,7 @@ from golden_bytes import GOLDEN, golden, heads
 from protocols import HOWS, OLD
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_the_end_is_where_the_reader_ends(how, name):
 @pytest.mark.parametrize("head", heads("binary"))
 def test_heads_of_any_kind(how, head):
     kind, name, sequence_id = head
-    message = how.envelope().pack_head(MessageKind(kind), name, sequence_id) + how.bytes.struct() + how.envelope().tail
+    message = how.envelope().pack_head(MessageType(kind), name, sequence_id) + how.bytes.struct() + how.envelope().tail
     assert [how.envelope().scanner().scan(message[:end]) for end in range(len(message))] == [None] * len(message)
     assert how.envelope().scanner().scan(message) == len(message)
 

@@ -13,7 +13,7 @@ from hand_written import AsyncUsers, Users, UserServiceClient, user_service
 from idlrt.core import BlockingDriver, Deadline, Peer, ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
 from idlrt.server import Server, allow_addresses, require_token
-from idlrt.server.routes import ServerFilter
+from idlrt.server.method_table import ServerFilter
 from idlrt.spec import VOID, method
 
 

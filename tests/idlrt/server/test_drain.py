@@ -27,9 +27,9 @@ from idlrt.core import ServerCall
 from idlrt.errors import ApplicationError, ConnectFailed
 from idlrt.protocol.thrift.dialects import client_dialect, dialect
 from idlrt.protocol.thrift.framing import Dialect
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.server import AsyncServer, Server
-from idlrt.server.routes import ServerEndpoint
+from idlrt.server.method_table import ServerEndpoint
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_refusals_of_a_server_that_stops_say_so_too() -> None:
             raw.call(JOIN, ["a"], "", metadata={"client_timeout": "0"})  # too late
             number, data = raw.client.request(PING, ())
             raw.socket.sendall(data.replace(b"ping", b"pong"))  # not served
-            head = raw.client.dialect.pack(MessageKind.CALL, "get", number + 1, b"\x0a")
+            head = raw.client.dialect.pack(MessageType.CALL, "get", number + 1, b"\x0a")
             raw.client.request(GET, (1,))
             raw.socket.sendall(head)  # not to be read
             answers = raw.read(4)

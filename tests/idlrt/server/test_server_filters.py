@@ -15,7 +15,7 @@ from hand_written import GET, JOIN, PING, POKE, AsyncUsers, NotFound, User, User
 import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.routes import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerEndpoint, ServerFilter
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 

@@ -20,7 +20,7 @@ from idlrt.core import Decision, Rejected, Retrying
 from idlrt.errors import ApplicationError, ConfigurationError, Overloaded
 from idlrt.guard import RateLimiter
 from idlrt.server import AsyncServer, ProcessServer, Server
-from idlrt.server.guarding import guards_of
+from idlrt.server.guards import server_guards
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -135,10 +135,10 @@ def test_a_guard_with_all_its_defaults() -> None:
         {"limiter.enabled": True},
     ]
     for guards in spellings:
-        (guard,) = guards_of(guards, {}, ())(GET)
+        (guard,) = server_guards(guards, {}, ())(GET)
         assert isinstance(guard, RateLimiter)
-        assert len(guards_of(guards, {}, ())(PING)) == ("methods" not in guards)
-    assert guards_of({}, {}, ())(GET) == []
+        assert len(server_guards(guards, {}, ())(PING)) == ("methods" not in guards)
+    assert server_guards({}, {}, ())(GET) == []
 
 
 def test_what_is_refused_is_heard(stack: ExitStack, serve: Serve) -> None:

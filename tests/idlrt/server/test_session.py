@@ -15,12 +15,12 @@ from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.protocol.events import ResponseReceived
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import Limits
-from idlrt.server.routes import routes
+from idlrt.server.context import ServerContext
+from idlrt.server.method_table import method_table
 from idlrt.server.session import Session
-from idlrt.server.surroundings import Surroundings
 from idlrt.spec import Method
 
 
@@ -52,9 +52,9 @@ class Bench:
         self.soon: list[Callable[[], None]] = []
         self.under_way: list[Callable[[Any, BaseException | None], None]] = []
         served = serve(user_service(handler if handler is not None else Deferred()))
-        around = Surroundings(
+        shared = ServerContext(
             served=served,
-            routes=routes(served),
+            methods=method_table(served),
             context=contextvars.copy_context(),
             call_soon=self.soon.append,
             run_async=self._run_async,
@@ -62,14 +62,14 @@ class Bench:
             high_water=high_water,
         )
         connection = ServerConnection(detector(limits) if limits else detector(), served.methods)
-        self.session = Session(self, connection, around, lambda session: setattr(self, "is_forgotten", True))
+        self.session = Session(self, connection, shared, lambda session: setattr(self, "is_forgotten", True))
         self.client = ClientConnection(dialect())
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, done: Any) -> None:
         coroutine.close()
         self.under_way.append(done)
 
-    # The outlet.
+    # The transport.
 
     def send(self, data: bytes) -> None:
         self.sends.append(data)
@@ -183,18 +183,18 @@ def test_a_missing_result_is_said_to_the_client() -> None:
     assert error.code is ApplicationCode.MISSING_RESULT
 
 
-def raw(kind: MessageKind, name: str, body: bytes = b"\0") -> bytes:
+def raw(kind: MessageType, name: str, body: bytes = b"\0") -> bytes:
     return dialect().pack(kind, name, 1, body)
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (raw(MessageKind.CALL, "nothing_like_it"), ApplicationCode.UNKNOWN_METHOD),
-        (raw(MessageKind.REPLY, "get"), ApplicationCode.INVALID_MESSAGE_TYPE),
-        (raw(MessageKind.CALL, "get", b"\x0a\x00\x01"), ApplicationCode.PROTOCOL_ERROR),
-        (raw(MessageKind.CALL, "get", b"\x00"), ApplicationCode.PROTOCOL_ERROR),
-        (raw(MessageKind.CALL, "get", b"\x00\x00"), ApplicationCode.PROTOCOL_ERROR),
+        (raw(MessageType.CALL, "nothing_like_it"), ApplicationCode.UNKNOWN_METHOD),
+        (raw(MessageType.REPLY, "get"), ApplicationCode.INVALID_MESSAGE_TYPE),
+        (raw(MessageType.CALL, "get", b"\x0a\x00\x01"), ApplicationCode.PROTOCOL_ERROR),
+        (raw(MessageType.CALL, "get", b"\x00"), ApplicationCode.PROTOCOL_ERROR),
+        (raw(MessageType.CALL, "get", b"\x00\x00"), ApplicationCode.PROTOCOL_ERROR),
     ],
 )
 def test_a_call_that_cannot_be_made_is_refused(data: bytes, code: ApplicationCode) -> None:
@@ -207,7 +207,7 @@ def test_a_call_that_cannot_be_made_is_refused(data: bytes, code: ApplicationCod
     assert not bench.is_closed
 
 
-@pytest.mark.parametrize("data", [raw(MessageKind.ONEWAY, "nothing_like_it"), raw(MessageKind.ONEWAY, "poke", b"\x0a")])
+@pytest.mark.parametrize("data", [raw(MessageType.ONEWAY, "nothing_like_it"), raw(MessageType.ONEWAY, "poke", b"\x0a")])
 def test_a_oneway_call_that_cannot_be_made_is_only_logged(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "idlrt.server")
     bench = Bench()
@@ -217,8 +217,8 @@ def test_a_oneway_call_that_cannot_be_made_is_only_logged(data: bytes, caplog: p
     assert "oneway" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [MessageKind.CALL, MessageKind.ONEWAY])
-def test_oneway_methods_are_never_answered_whatever_the_client_calls_them(kind: MessageKind) -> None:
+@pytest.mark.parametrize("kind", [MessageType.CALL, MessageType.ONEWAY])
+def test_oneway_methods_are_never_answered_whatever_the_client_calls_them(kind: MessageType) -> None:
     users = Users()
     bench = Bench(users)
     bench.session.data_received(raw(kind, "poke", b"\x0a\x00\x01" + b"\xff" * 8 + b"\0"))
@@ -229,7 +229,7 @@ def test_oneway_methods_are_never_answered_whatever_the_client_calls_them(kind: 
 
 def test_a_method_with_result_that_is_called_oneway_is_not_answered() -> None:
     bench = Bench()
-    bench.session.data_received(raw(MessageKind.ONEWAY, "ping"))
+    bench.session.data_received(raw(MessageType.ONEWAY, "ping"))
 
     assert bench.sends == []
 
@@ -292,7 +292,7 @@ def test_a_session_knows_how_many_messages_came_and_whether_one_is_incomplete() 
     size = len(requests((GET, (1,))))
     for start, end in ((0, 5), (5, size + 5), (size + 5, 2 * size), (2 * size, len(data))):
         bench.session.data_received(data[start:end])
-        seen.append((bench.session.received, bench.session.is_halfway, bench.session.is_idle))
+        seen.append((bench.session.received, bench.session.is_mid_message, bench.session.is_idle))
 
     assert seen == [(0, True, False), (1, True, False), (2, False, True), (3, False, True)]
 

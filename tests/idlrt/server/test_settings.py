@@ -14,7 +14,7 @@ from hand_written import Users, user_service
 from idlrt.core import Call, Endpoint
 from idlrt.errors import ConfigurationError
 from idlrt.server import AsyncServer, ProcessServer, Server
-from idlrt.server.presence import InstanceOptions
+from idlrt.server.registration import InstanceOptions
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions, Settings
 
 NUMBERS = {

@@ -118,9 +118,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_calls", "_cancelled", "_doubtful", "_has_begun", "_has_notified", "_is_broken", "_is_doubting", "_last_id",
-        "_limits", "_lines", "_pings", "_prefix", "_refusal", "_refused",
-        "_repeated", "_support", "capabilities",
+        "_calls", "_cancelled", "_has_begun", "_has_notified", "_is_broken", "_last_id", "_limits", "_lines",
+        "_may_resend", "_pings", "_prefix", "_refusal", "_refused", "_repeated", "_resend", "_support", "capabilities",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, service: str = "", support: MetaSupport | None = None) -> None:
@@ -128,9 +127,9 @@ class ClientConnection:
         self._support = support if support is not None else MetaSupport()
         # Requests without `meta`, by id, to be sent if the server rejects those with it (empty if cancelled); and ids
         # of requests that have been sent again.
-        self._doubtful: dict[int, bytes] = {}
+        self._resend: dict[int, bytes] = {}
         self._repeated: set[int] = set()
-        self._is_doubting = True
+        self._may_resend = True
         # Whether a notification was sent with `meta`: its rejection has no id either.
         self._has_notified = False
         # Number of rejections without an id, which belong to unknown requests in flight; and the text of the last one,
@@ -171,13 +170,13 @@ class ClientConnection:
         id, is_oneway = self._last_id + 1, method.is_oneway
         name, id_text = self._prefix + method.name, b"" if is_oneway else str(id).encode()
         meta = write_request_meta(metadata, context) if metadata or context is not NO_CONTEXT else b""
-        takes_meta, is_ambient = self._support.takes_meta, True
-        if meta and takes_meta is not True:
+        supports_meta, is_ambient = self._support.supports_meta, True
+        if meta and supports_meta is not True:
             is_ambient = metadata.keys() <= AMBIENT
-            if takes_meta is False and not is_ambient:
+            if supports_meta is False and not is_ambient:
                 what = "the server does not support `meta`"
                 raise LocalProtocolError(f"cannot send the metadata of {method.full_name}: {what}")
-            if is_ambient and (is_oneway or takes_meta is False or self._refused):
+            if is_ambient and (is_oneway or supports_meta is False or self._refused):
                 meta = b""
         line = request_line(name, params, id_text, meta)
         size = len(line) - 1
@@ -187,8 +186,8 @@ class ClientConnection:
         self._last_id = id
         if not is_oneway:
             self._calls[id] = method
-            if meta and is_ambient and takes_meta is None and self._is_doubting:
-                self._doubtful[id] = request_line(name, params, id_text, b"")
+            if meta and is_ambient and supports_meta is None and self._may_resend:
+                self._resend[id] = request_line(name, params, id_text, b"")
         elif meta:
             self._has_notified = True
         return id, line
@@ -204,8 +203,8 @@ class ClientConnection:
         if self._calls.pop(id, None) is not None:
             self._cancelled.add(id)
             self._pings.discard(id)
-            if id in self._doubtful:
-                self._doubtful[id] = b""
+            if id in self._resend:
+                self._resend[id] = b""
         return b""
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
@@ -293,7 +292,7 @@ class ClientConnection:
         id, error = response.id, bytes(response.error)
         if bytes(response.method):
             return None  # a request or a notification of the server, which other implementations send
-        if self._doubtful or self._repeated:
+        if self._resend or self._repeated:
             if id is None:
                 if self._is_refusal(error):
                     return None
@@ -322,7 +321,7 @@ class ClientConnection:
 
     def _is_refusal(self, error: bytes) -> bool:
         """Whether an error without an id may reject a request in flight because of its `meta`."""
-        if not self._doubtful or self._has_notified or _code_of(error) != INVALID_REQUEST:
+        if not self._resend or self._has_notified or _code_of(error) != INVALID_REQUEST:
             return False
         self._refused += 1
         self._refusal = _text_of(error)
@@ -337,13 +336,13 @@ class ClientConnection:
         """
         in_flight = self._calls.keys() | self._cancelled
         is_known = len(in_flight) <= self._refused
-        if not self._doubtful or (is_known and in_flight != self._doubtful.keys()):
+        if not self._resend or (is_known and in_flight != self._resend.keys()):
             raise RemoteProtocolError(f"the server could not read a request: {self._refusal}")
         if not is_known:
             return b""
-        lines = b"".join(self._doubtful.values())
+        lines = b"".join(self._resend.values())
         self._repeated.update(self._calls)
-        self._doubtful.clear()
+        self._resend.clear()
         self._cancelled.clear()
         self._refused = 0
         return lines
@@ -354,29 +353,29 @@ class ClientConnection:
         if _code_of(error) != INVALID_REQUEST:
             self._resolved(id)
             return b""
-        line = self._doubtful.pop(id, b"")
+        line = self._resend.pop(id, b"")
         if line:
             self._repeated.add(id)
         elif id in self._repeated:
             # The server rejects requests without `meta` too, so repeating other requests is pointless.
             self._repeated.discard(id)
-            self._is_doubting = False
-            self._doubtful.clear()
+            self._may_resend = False
+            self._resend.clear()
             self._refusal = ""
         return line
 
     def _resolved(self, id: int) -> None:
         """Record that the server has accepted a request."""
-        if id in self._doubtful:
-            self._support.takes_meta = True
+        if id in self._resend:
+            self._support.supports_meta = True
         elif id in self._repeated:
             self._support.refused()
             self.capabilities = self._support.capabilities
             self._refusal = ""
         self._repeated.discard(id)
-        self._doubtful.pop(id, None)
-        if self._support.takes_meta is True:
-            self._doubtful.clear()
+        self._resend.pop(id, None)
+        if self._support.supports_meta is True:
+            self._resend.clear()
 
 
 def _code_of(error: bytes) -> int:

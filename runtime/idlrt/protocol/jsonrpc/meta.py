@@ -96,7 +96,7 @@ def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
     try:
         meta = _REQUEST.decode(text)
     except _WRONG:
-        raise RemoteProtocolError(_what_is_wrong(text)) from None
+        raise RemoteProtocolError(_invalid_member(text)) from None
     if meta is None:
         return NO_CONTEXT, NO_METADATA
     attempt = meta.attempt or 0
@@ -121,7 +121,7 @@ _KINDS: Final[tuple[tuple[str, msgspec.json.Decoder[Any], str], ...]] = (
 )
 
 
-def _what_is_wrong(text: bytes) -> str:
+def _invalid_member(text: bytes) -> str:
     """Return the error text for the member that is invalid."""
     try:
         members = _MEMBERS.decode(text)

@@ -69,7 +69,7 @@ class JsonRpcRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
     code: int = 0
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _PongSlot(msgspec.Struct, frozen=True):
     """Id and slot of the response to a ping."""
 
     id: bytes
@@ -175,7 +175,7 @@ class ServerConnection:
         place = batch.reserve() if batch is not None and id else 0
         name = request.method
         if name == PING:
-            return [PingReceived(_Place(id, batch, place))] if id else []
+            return [PingReceived(_PongSlot(id, batch, place))] if id else []
         method = self._methods.get(name)
         if name.startswith(_RESERVED):
             method = None
@@ -255,7 +255,7 @@ class ServerConnection:
 
     def pong(self, ping: PingReceived) -> bytes:
         """Return the response to a ping, with the result `null`."""
-        place = cast("_Place", ping.token)
+        place = cast("_PongSlot", ping.token)
         text = result_text(place.id, NULL)
         return place.batch.put(place.place, text) if place.batch is not None else text + b"\n"
 

@@ -16,15 +16,15 @@ class MetaSupport:
     """Whether a server supports requests with `meta`. Thread-safe.
 
     Attributes:
-        takes_meta: whether the server supports `meta`; `None` while it is unknown.
+        supports_meta: whether the server supports `meta`; `None` while it is unknown.
         capabilities: capabilities of connections to the server.
     """
 
     def __init__(self) -> None:
-        self.takes_meta: bool | None = None
+        self.supports_meta: bool | None = None
         self.capabilities = CAPABILITIES
 
     def refused(self) -> None:
         """Record that the server does not support `meta`."""
-        self.takes_meta = False
+        self.supports_meta = False
         self.capabilities = _PLAIN

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._binary_layout import FIXED_SIZES, MINIMUM_SIZES
 from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import over_limit, too_deep, too_long, unknown_type, whole
@@ -170,5 +170,5 @@ class BinaryScanner:
 
 
 def _check_kind(number: int) -> None:
-    if number not in MessageKind._value2member_map_:
+    if number not in MessageType._value2member_map_:
         raise RemoteProtocolError(f"cannot read message: unknown message type {number}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._compact_layout import MINIMUM_SIZES, PROTOCOL_ID, TYPES, VERSION
 from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import (
@@ -138,7 +138,7 @@ class CompactScanner:
         byte = buffer[1]
         if byte & 0x1F != VERSION:
             raise Fault(not_compact_version(1, byte & 0x1F))
-        if byte >> 5 not in MessageKind._value2member_map_:
+        if byte >> 5 not in MessageType._value2member_map_:
             raise Fault(f"unknown message type {byte >> 5} at offset 1")
         number, offset = self._varint(buffer, 2, 5)
         if number >> 32:

@@ -16,18 +16,18 @@ from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, ClientEvent, ConnectionBroken, PongReceived, RequestContext
 from idlrt.protocol.foreign import ForeignProtocol, foreign_server
-from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame, capabilities
-from idlrt.protocol.thrift.header_framing import FIXED, HeaderOpener, is_header
+from idlrt.protocol.thrift.framing import BadFrame, Dialect, capabilities
+from idlrt.protocol.thrift.header_framing import FIXED, HeaderFrameDecoder, is_header
 from idlrt.protocol.thrift.header_requests import HeaderRequests
-from idlrt.protocol.thrift.infos import is_draining, request_metadata
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import MethodCodec, method_codec
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.requests import ThriftResponse
+from idlrt.protocol.thrift.typed_metadata import is_draining, request_metadata
 from idlrt.spec import VOID, Method, method
 
 __all__ = ["PING", "ClientConnection"]
 
-_REPLY, _EXCEPTION = MessageKind.REPLY, MessageKind.EXCEPTION
+_REPLY, _EXCEPTION = MessageType.REPLY, MessageType.EXCEPTION
 _SMALLEST: Final = 4 + FIXED
 # Size of a frame with the smallest header of the binary protocol: length, version, empty name and sequence id.
 _SMALLEST_PLAIN: Final = 16
@@ -62,8 +62,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_calls", "_cancelled", "_first", "_has_rest", "_headers", "_highest", "_is_broken", "_max_message",
-        "_max_sequence_id", "_most", "_open", "_opener", "_pings", "_prefix", "_sequence_id", "_splitter",
+        "_calls", "_cancelled", "_first", "_frame_buffer", "_frame_decoder", "_has_rest", "_headers", "_highest",
+        "_is_broken", "_max_message", "_max_sequence_id", "_most", "_open", "_pings", "_prefix", "_sequence_id",
         "capabilities", "dialect",
     )  # fmt: skip
 
@@ -78,11 +78,11 @@ class ClientConnection:
         self.dialect = dialect
         self.capabilities = capabilities(dialect.framing)
         self._prefix = f"{service}:" if service else ""
-        self._splitter = dialect.framing.splitter(dialect.envelope)
+        self._frame_buffer = dialect.framing.frame_buffer(dialect.envelope)
         framing = dialect.framing
         self._headers: HeaderRequests | None = None
-        self._opener: HeaderOpener | None = None
-        # Whether a part of a frame is in the splitter.
+        self._frame_decoder: HeaderFrameDecoder | None = None
+        # Whether a part of a frame is in the frame_buffer.
         self._has_rest = False
         self._sequence_id = self._highest = first_sequence_id - 1
         self._max_sequence_id = max_sequence_id
@@ -99,10 +99,10 @@ class ClientConnection:
             self._most = min(limits.max_message, limits.max_frame)
         elif is_header(framing):
             self._most, self._max_message = framing.limits.max_frame, framing.limits.max_message
-            self._opener = framing.header_opener()
+            self._frame_decoder = framing.header_frame_decoder()
             if dialect.prefix is not None:
                 self._headers = HeaderRequests(framing, dialect.envelope)
-        self._open = framing.opener(dialect) if self._opener is None else self._opener.open
+        self._open = framing.frame_decoder(dialect) if self._frame_decoder is None else self._frame_decoder.open
 
     @property
     def in_flight(self) -> int:
@@ -136,7 +136,7 @@ class ClientConnection:
         if self._headers is not None and not metadata:
             prefix = self._headers.prefix(context, sequence_id)
         if prefix is not None:
-            data = codec.pack_behind(
+            data = codec.pack_with_prefix(
                 dialect, prefix, codec.arguments, codec.call_kind, name, sequence_id, arguments
             )  # fmt: skip
         else:
@@ -182,8 +182,8 @@ class ClientConnection:
                 if not verdict:
                     return events
             if not self._has_rest:
-                if self._opener is not None:
-                    at = self._read_whole(self._opener, data, events)
+                if self._frame_decoder is not None:
+                    at = self._read_whole(self._frame_decoder, data, events)
                     if at == len(data):
                         return events
                     data = data[at:]
@@ -196,18 +196,18 @@ class ClientConnection:
                             event = self._find(self.dialect, data[4:], NO_METADATA, 0, length)
                         return [event] if event is not None else events
             self._has_rest = True
-            self._splitter.add(data)
-            while (frame := self._splitter.next()) is not None:
+            self._frame_buffer.add(data)
+            while (frame := self._frame_buffer.next()) is not None:
                 event = self._read(frame)
                 if event is not None:
                     events.append(event)
-            self._has_rest = not self._splitter.is_empty
+            self._has_rest = not self._frame_buffer.is_empty
         except RemoteProtocolError as error:
             self._is_broken = True
             events.append(ConnectionBroken(error))
         return events
 
-    def _read_whole(self, opener: HeaderOpener, data: bytes, events: list[ClientEvent]) -> int:
+    def _read_whole(self, frame_decoder: HeaderFrameDecoder, data: bytes, events: list[ClientEvent]) -> int:
         """Read the complete frames at the beginning of `data`. Returns the offset after them.
 
         Raises:
@@ -219,14 +219,14 @@ class ClientConnection:
             begin = at + 4
             end = begin + length
             if end > size or length > self._most:
-                break  # incomplete, or rejected by the splitter
-            start = begin + 8 + len(opener.header)
+                break  # incomplete, or rejected by the frame_buffer
+            start = begin + 8 + len(frame_decoder.header)
             if (
-                opener.is_plain
-                and data.startswith(opener.mark, begin)
-                and data.startswith(opener.header, begin + 8)
+                frame_decoder.is_plain
+                and data.startswith(frame_decoder.mark, begin)
+                and data.startswith(frame_decoder.header, begin + 8)
                 and (method := self._calls.get(sequence_id := _unpack_i32(data, begin + 4)[0])) is not None
-                and (codec := method.codecs.get((dialect := opener.dialect).envelope)) is not None
+                and (codec := method.codecs.get((dialect := frame_decoder.dialect).envelope)) is not None
                 and (head := codec.reply_head) is not None
                 and data.startswith(head, start)
                 and (body := start + len(head) + 4) <= end
@@ -234,7 +234,7 @@ class ClientConnection:
                 and not self._pings
             ):
                 del self._calls[sequence_id]
-                metadata = opener.metadata
+                metadata = frame_decoder.metadata
                 events.append(
                     ThriftResponse(
                         sequence_id, method, metadata, bool(metadata) and is_draining(metadata), length,
@@ -282,7 +282,7 @@ class ClientConnection:
         """Return the event of a frame; `None` if its request was cancelled."""
         try:
             message, dialect, metadata, number = self._open(frame)
-        except SpoiledFrame as error:
+        except BadFrame as error:
             found = self._waiting_for(error.sequence_id, "")
             if found is None:
                 return None
@@ -296,7 +296,7 @@ class ClientConnection:
                 dialect=error.dialect,
                 message=b"",
                 start=0,
-                trouble=str(error),
+                decode_error=str(error),
             )
         return self._find(dialect, message, metadata, number, len(frame))
 

@@ -17,19 +17,19 @@ from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, 
 from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import ConnectionBroken, PingReceived, RequestReceived
 from idlrt.protocol.foreign import ForeignProtocol
-from idlrt.protocol.thrift.calls import CallReader, call_reader
 from idlrt.protocol.thrift.client import PING, ClientConnection
 from idlrt.protocol.thrift.framing import Dialect, capabilities
-from idlrt.protocol.thrift.infos import response_metadata
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import MethodCodec, encode_refusal, method_codec
+from idlrt.protocol.thrift.message_types import MessageType
+from idlrt.protocol.thrift.request_readers import RequestReader, request_reader
 from idlrt.protocol.thrift.requests import ThriftRequest
 from idlrt.protocol.thrift.sniff import Detector
+from idlrt.protocol.thrift.typed_metadata import response_metadata
 from idlrt.spec import DeclaredError, Method
 
 __all__ = ["PING", "ClientConnection", "ServerConnection", "capabilities"]
 
-_EXCEPTION = MessageKind.EXCEPTION
+_EXCEPTION = MessageType.EXCEPTION
 
 
 class ServerConnection:
@@ -46,7 +46,7 @@ class ServerConnection:
         self._detector = detector
         self._methods = methods
         self._dialect: Dialect | None = None
-        self._calls: CallReader | None = None
+        self._calls: RequestReader | None = None
         self._prefix = b""
         self.capabilities = Capabilities()
         self.is_broken = False
@@ -71,7 +71,7 @@ class ServerConnection:
                 dialect = self._dialect = self._detector.detect(self._prefix)
                 if dialect is None:
                     return events
-                self._calls = call_reader(dialect, self._methods)
+                self._calls = request_reader(dialect, self._methods)
                 self.capabilities = capabilities(dialect.framing)
                 data, self._prefix = self._prefix, b""
             self._calls.receive(data, events)
@@ -93,8 +93,8 @@ class ServerConnection:
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
         if request.arguments is not None:
             return request.arguments, request.decoded
-        if request.trouble is not None:
-            raise RemoteProtocolError(request.trouble)
+        if request.decode_error is not None:
+            raise RemoteProtocolError(request.decode_error)
         found = request.method
         assert found is not None
         own = cast("ThriftRequest", request)
@@ -123,7 +123,7 @@ class ServerConnection:
         found, dialect = request.method, cast("ThriftRequest", request).dialect
         assert found is not None
         carried = response_metadata(metadata, is_draining)
-        return method_codec(found, dialect.envelope).pack_thrown(dialect, request.id, error, carried)
+        return method_codec(found, dialect.envelope).pack_exception(dialect, request.id, error, carried)
 
     def refuse(
         self,

@@ -18,7 +18,7 @@ from idlrt.plugins import Plugins
 from idlrt.protocol.thrift._binary_scanner import BinaryScanner
 from idlrt.protocol.thrift._compact_scanner import CompactScanner, not_compact, not_compact_version
 from idlrt.protocol.thrift._json_scanner import JsonScanner
-from idlrt.protocol.thrift.kinds import MessageHead, MessageKind
+from idlrt.protocol.thrift.message_types import MessageHeader, MessageType
 from idlrt.serialization._binary_input import BinaryInput
 from idlrt.serialization._compact_input import CompactInput
 from idlrt.serialization._compact_layout import PROTOCOL_ID, varint
@@ -41,7 +41,7 @@ _unpack_i32 = struct.Struct(">i").unpack_from
 # Limit of the cache, so that a peer that sends invented names cannot make it grow without bounds.
 _HEADS_KEPT: Final = 1024
 _KEPT_NAME: Final = 128
-_KINDS: Final[dict[int, MessageKind]] = {kind.value: kind for kind in MessageKind}
+_KINDS: Final[dict[int, MessageType]] = {kind.value: kind for kind in MessageType}
 
 
 class MessageScanner(Protocol):
@@ -80,11 +80,11 @@ class Envelope(ABC):
         self._head_limits = strict(serialization.limits)  # method names are compared, so they must be valid UTF-8
 
     @abstractmethod
-    def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
+    def pack_head(self, kind: MessageType, name: str, sequence_id: int) -> bytes:
         """Return the header of a message."""
 
     @abstractmethod
-    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
+    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHeader, int]:
         """Return the header that starts at `start`, and the offset after it.
 
         Raises:
@@ -95,7 +95,7 @@ class Envelope(ABC):
     def scanner(self) -> MessageScanner:
         """Return a scanner for one message, including header and tail."""
 
-    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes] | None:
+    def head_parts(self, kind: MessageType, name: str) -> tuple[bytes, bytes] | None:
         """Return the parts of the header before and after the sequence id.
 
         `None` unless messages consist of these parts around a number in the encoding of the serialization, and of
@@ -124,32 +124,32 @@ class BinaryEnvelope(Envelope):
     def __init__(self, serialization: Serialization, *, is_strict: bool = True) -> None:
         super().__init__(serialization)
         self._is_strict = is_strict
-        self._heads: dict[bytes, tuple[MessageKind, str]] = {}
+        self._heads: dict[bytes, tuple[MessageType, str]] = {}
 
-    def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
+    def pack_head(self, kind: MessageType, name: str, sequence_id: int) -> bytes:
         before, after = self.head_parts(kind, name)
         return before + _pack_u32(sequence_id & 0xFFFFFFFF) + after
 
-    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+    def head_parts(self, kind: MessageType, name: str) -> tuple[bytes, bytes]:
         data = name.encode()
         if self._is_strict:
             return _pack_strict(_VERSION | kind, len(data)) + data, b""
         return _pack_u32(len(data)) + data + bytes((kind,)), b""
 
-    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
+    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHeader, int]:
         # The headers of the few methods that a connection calls are cached.
         if len(data) - start >= 12 and data[start] & 0x80:
             (length,) = _unpack_u32(data, start + 4)
             end = start + 8 + length
             known = self._heads.get(data[start:end]) if length <= _KEPT_NAME else None
             if known is not None and end + 4 <= len(data):
-                return MessageHead(known[0], known[1], _unpack_i32(data, end)[0]), end + 4
+                return MessageHeader(known[0], known[1], _unpack_i32(data, end)[0]), end + 4
         try:
             return self._read_head(data, start)
         except Fault as fault:
             raise whole(fault, "message header") from None
 
-    def _read_head(self, data: bytes, start: int) -> tuple[MessageHead, int]:
+    def _read_head(self, data: bytes, start: int) -> tuple[MessageHeader, int]:
         source = BinaryInput(data, start, self._head_limits)
         first = source.read_i32()
         is_strict = first < 0
@@ -166,7 +166,7 @@ class BinaryEnvelope(Envelope):
             raise Fault(f"unknown message type {number}")
         if is_strict and end - start - 8 <= _KEPT_NAME and len(self._heads) < _HEADS_KEPT:
             self._heads[data[start:end]] = (kind, name)
-        return MessageHead(kind, name, source.read_i32()), source.offset
+        return MessageHeader(kind, name, source.read_i32()), source.offset
 
     def scanner(self) -> BinaryScanner:
         return BinaryScanner(self.limits)
@@ -175,16 +175,16 @@ class BinaryEnvelope(Envelope):
 class CompactEnvelope(Envelope):
     """Messages of the compact protocol."""
 
-    def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
+    def pack_head(self, kind: MessageType, name: str, sequence_id: int) -> bytes:
         before, after = self.head_parts(kind, name)
         # An unsigned varint of the 32 bits: not zigzag, unlike other numbers.
         return before + varint(sequence_id & 0xFFFFFFFF) + after
 
-    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+    def head_parts(self, kind: MessageType, name: str) -> tuple[bytes, bytes]:
         data = name.encode()
         return bytes((PROTOCOL_ID, COMPACT_VERSION | kind << 5)), varint(len(data)) + data
 
-    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
+    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHeader, int]:
         source = CompactInput(data, start, self._head_limits)
         try:
             protocol_id = source.read_byte()
@@ -200,7 +200,7 @@ class CompactEnvelope(Envelope):
             name = source.read_string()
         except Fault as fault:
             raise whole(fault, "message header") from None
-        return MessageHead(kind, name, number - (number >> 31 << 32)), source.offset
+        return MessageHeader(kind, name, number - (number >> 31 << 32)), source.offset
 
     def scanner(self) -> CompactScanner:
         return CompactScanner(self.limits)
@@ -211,10 +211,10 @@ class JsonEnvelope(Envelope):
 
     tail = b"]"
 
-    def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
+    def pack_head(self, kind: MessageType, name: str, sequence_id: int) -> bytes:
         return b"[%d,%b,%d,%d," % (JSON_VERSION, quoted(name), kind, sequence_id)
 
-    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
+    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHeader, int]:
         source = JsonInput(data, start, self._head_limits)
         try:
             source.expect(b"[")
@@ -234,7 +234,7 @@ class JsonEnvelope(Envelope):
             source.expect(b",")
         except Fault as fault:
             raise whole(fault, "message header") from None
-        return MessageHead(kind, name, sequence_id), source.offset
+        return MessageHeader(kind, name, sequence_id), source.offset
 
     def unpack_tail(self, data: bytes, offset: int) -> int:
         source = JsonInput(data, offset, self.limits)

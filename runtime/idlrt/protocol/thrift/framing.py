@@ -1,10 +1,10 @@
 """Framings: where one message ends and the next begins, and the metadata beside it.
 
-A framing has three parts. The `Splitter` splits received bytes into *frames*, one complete message each. The
-`Opener` takes the message out of a frame: plain frames contain only the message; others also metadata, compression and
+A framing has three parts. The `FrameBuffer` splits received bytes into *frames*, one complete message each. The
+`FrameDecoder` takes the message out of a frame: plain frames contain only the message; others also metadata, compression and
 the id of the serialization, so the decoder returns the dialect of the response too. `pack` encodes a frame. The buffer
 does not look into frames, and the decoder gets complete frames only, so a new framing with a length prefix can use
-`FrameSplitter`.
+`LengthFrameBuffer`.
 
 A length is checked against `Limits.max_frame` when it is announced, before memory is allocated for it. The decompressed
 message is checked against `Limits.max_message`; without compression the smaller of the two limits applies from the
@@ -26,21 +26,21 @@ from idlrt.errors import ApplicationCode, LocalProtocolError, RemoteProtocolErro
 from idlrt.plugins import Plugins
 from idlrt.protocol.base import Capabilities
 from idlrt.protocol.thrift.envelope import Envelope
-from idlrt.protocol.thrift.kinds import MessageKind
-from idlrt.protocol.thrift.splitters import FrameSplitter, MessageSplitter, Splitter
+from idlrt.protocol.thrift.frame_buffers import FrameBuffer, LengthFrameBuffer, MessageFrameBuffer
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._tables import TableSerialization
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "FRAMINGS",
+    "BadFrame",
+    "DecodedFrame",
     "Dialect",
+    "FrameBuffer",
+    "FrameDecoder",
     "FramePrefix",
     "Framed",
     "Framing",
-    "Opened",
-    "Opener",
-    "Splitter",
-    "SpoiledFrame",
     "Unframed",
     "capabilities",
     "check_frame",
@@ -50,7 +50,7 @@ __all__ = [
 _pack_length = struct.Struct(">I").pack
 
 
-class SpoiledFrame(RemoteProtocolError):
+class BadFrame(RemoteProtocolError):
     """A frame that cannot be decoded, but whose call is known: it fails that call, not the connection.
 
     Attributes:
@@ -66,15 +66,15 @@ class SpoiledFrame(RemoteProtocolError):
         self.dialect = dialect
 
 
-Opened = tuple[bytes, "Dialect", Metadata, int]
+DecodedFrame = tuple[bytes, "Dialect", Metadata, int]
 """Content of a frame: the message, the dialect of the response, metadata, and the sequence id of the call if the
 framing has one (0 if not: then the one in the message header applies)."""
 
-Opener = Callable[[bytes], Opened]
+FrameDecoder = Callable[[bytes], DecodedFrame]
 """Frame decoder of one direction of one connection. It gets the frames in their order, because a frame may carry state
 for later ones.
 
-Raises `SpoiledFrame`, or `RemoteProtocolError` if not even the call is known, which ends the connection.
+Raises `BadFrame`, or `RemoteProtocolError` if not even the call is known, which ends the connection.
 """
 
 
@@ -119,11 +119,11 @@ class Framing(Protocol):
         """
         ...
 
-    def splitter(self, envelope: Envelope) -> Splitter:
+    def frame_buffer(self, envelope: Envelope) -> FrameBuffer:
         """Return a frame buffer for one direction of one connection."""
         ...
 
-    def opener(self, dialect: Dialect) -> Opener:
+    def frame_decoder(self, dialect: Dialect) -> FrameDecoder:
         """Return a frame decoder for one direction of one connection in `dialect`."""
         ...
 
@@ -193,8 +193,8 @@ class _Plain:
     def check(self, envelope: Envelope) -> None:
         """Accept every envelope."""
 
-    def opener(self, dialect: Dialect) -> Opener:
-        def open(frame: bytes) -> Opened:
+    def frame_decoder(self, dialect: Dialect) -> FrameDecoder:
+        def open(frame: bytes) -> DecodedFrame:
             return frame, dialect, NO_METADATA, 0
 
         return open
@@ -205,9 +205,9 @@ class Framed(_Plain):
 
     name = "framed"
 
-    def splitter(self, envelope: Envelope) -> FrameSplitter:
+    def frame_buffer(self, envelope: Envelope) -> LengthFrameBuffer:
         limits = self.limits
-        return FrameSplitter(limits, "max_frame" if limits.max_frame <= limits.max_message else "max_message")
+        return LengthFrameBuffer(limits, "max_frame" if limits.max_frame <= limits.max_message else "max_message")
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
@@ -224,8 +224,8 @@ class Unframed(_Plain):
 
     name = "unframed"
 
-    def splitter(self, envelope: Envelope) -> MessageSplitter:
-        return MessageSplitter(envelope)
+    def frame_buffer(self, envelope: Envelope) -> MessageFrameBuffer:
+        return MessageFrameBuffer(envelope)
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
@@ -260,7 +260,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
         framing.check(envelope)
         values = envelope.serialization
         if isinstance(values, TableSerialization) and values.backend == "native":
-            is_native = envelope.head_parts(MessageKind.CALL, "") is not None
+            is_native = envelope.head_parts(MessageType.CALL, "") is not None
             msgspec.structs.force_setattr(self, "is_native", is_native)
             # The exact class: frames of derived classes may be different.
             msgspec.structs.force_setattr(self, "is_fused", is_native and type(framing) is Framed)
@@ -273,7 +273,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
         return f"{self.framing.name} {self.envelope.name}"
 
     def pack(
-        self, kind: MessageKind, name: str, sequence_id: int, body: bytes, metadata: Metadata = NO_METADATA
+        self, kind: MessageType, name: str, sequence_id: int, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
         """Return the bytes of one message.
 

@@ -35,32 +35,32 @@ from typing import Final, TypeGuard
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
-from idlrt.protocol.thrift._header_infos import (
+from idlrt.protocol.thrift._header_fields import (
     MAX_HEADER,
+    BadHeader,
     HeaderReader,
-    Unreadable,
     accepts_short_pairs,
     pack_pairs,
     short_pairs,
 )
 from idlrt.protocol.thrift.envelope import Envelope, envelope
+from idlrt.protocol.thrift.frame_buffers import LengthFrameBuffer
 from idlrt.protocol.thrift.framing import (
+    BadFrame,
+    DecodedFrame,
     Dialect,
+    FrameDecoder,
     FramePrefix,
     Framing,
-    Opened,
-    Opener,
-    SpoiledFrame,
     check_frame,
     check_message,
 )
-from idlrt.protocol.thrift.splitters import FrameSplitter
 from idlrt.serialization._decoded_size import budget_of
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.errors import over_decoded
 from idlrt.serialization.options import WriteErrors, lenient, write_errors_of
 
-__all__ = ["FIXED", "HeaderFramed", "HeaderOpener", "HeaderZlibFramed", "header_dialect", "is_header"]
+__all__ = ["FIXED", "HeaderFrameDecoder", "HeaderFramed", "HeaderZlibFramed", "header_dialect", "is_header"]
 
 _MAGIC: Final = 0x0FFF
 _FIXED: Final = struct.Struct(">HHiH")
@@ -99,9 +99,9 @@ class HeaderFramed:
         self._flags = flags
         self._text_errors: WriteErrors = write_errors_of(limits)
         # Headers without metadata, by serialization.
-        self._bare = {name: _padded(self._begin(name)) for name in _NUMBERS}
+        self._bare = {name: _padded(self._start(name)) for name in _NUMBERS}
 
-    def _begin(self, protocol: str) -> bytes:
+    def _start(self, protocol: str) -> bytes:
         return bytes((_NUMBERS[protocol], len(self._transforms), *self._transforms))
 
     def check(self, envelope: Envelope) -> None:
@@ -113,18 +113,18 @@ class HeaderFramed:
     def in_any_order(self) -> HeaderFramed:
         return type(self)(self.limits, flags=self._flags | _ANY_ORDER)
 
-    def splitter(self, envelope: Envelope) -> FrameSplitter:
-        return FrameSplitter(self.limits)
+    def frame_buffer(self, envelope: Envelope) -> LengthFrameBuffer:
+        return LengthFrameBuffer(self.limits)
 
-    def opener(self, dialect: Dialect) -> Opener:
+    def frame_decoder(self, dialect: Dialect) -> FrameDecoder:
         """Return a frame decoder. `dialect` is ignored, because each frame determines the dialect of its response."""
-        return self.header_opener().open
+        return self.header_frame_decoder().open
 
-    def header_opener(self) -> HeaderOpener:
+    def header_frame_decoder(self) -> HeaderFrameDecoder:
         """Return a decoder of the frames of one direction of one connection."""
         # Only clients set the flag. Invalid UTF-8 in the metadata of a response must not fail the call.
         texts = lenient(self.limits) if self.is_unordered else self.limits
-        return HeaderOpener(self.limits, texts)
+        return HeaderFrameDecoder(self.limits, texts)
 
     def frame_prefix(self, envelope: Envelope, metadata: Metadata = NO_METADATA) -> FramePrefix | None:
         """Return the prefix of frames with this metadata; `None` if messages are not sent unchanged.
@@ -162,7 +162,7 @@ class HeaderFramed:
         """Return the header of a frame, padded."""
         if not metadata:
             return self._bare[protocol]
-        header = self._begin(protocol) + _PAIRS_FOLLOW + pack_pairs(metadata, self.limits, self._text_errors)
+        header = self._start(protocol) + _PAIRS_FOLLOW + pack_pairs(metadata, self.limits, self._text_errors)
         if len(header) > MAX_HEADER:
             raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the limit is {MAX_HEADER} bytes")
         return _padded(header)
@@ -197,7 +197,7 @@ def header_dialect(protocol: str, is_compressed: bool, flags: int, limits: Limit
     return Dialect(envelope(protocol, limits), framing)
 
 
-class HeaderOpener:
+class HeaderFrameDecoder:
     """Decodes the frames of one direction of a connection, and keeps its persistent metadata.
 
     Most peers send the same header repeatedly, so the last decoded header is cached. A frame has the same header if it
@@ -213,27 +213,27 @@ class HeaderOpener:
         dialect: dialect of the response.
         metadata: metadata of the message.
         is_plain: whether a header is cached, with uncompressed messages.
-        kept: persistent metadata, for all messages of the connection.
+        persistent: persistent metadata, for all messages of the connection.
         accepts_short: whether pairs that `short_pairs` reads can never exceed a limit.
     """
 
     __slots__ = (
-        "_is_compressed", "_is_known", "_limits", "_texts", "accepts_short", "dialect", "header", "is_plain", "kept",
-        "mark", "metadata",
+        "_is_compressed", "_is_known", "_limits", "_texts", "accepts_short", "dialect", "header", "is_plain",
+        "mark", "metadata", "persistent",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, texts: Limits) -> None:
         self._limits = limits
         self._texts = texts
         self.accepts_short = accepts_short_pairs(texts)
-        self.kept: dict[str, str] = {}
+        self.persistent: dict[str, str] = {}
         self._is_known = self._is_compressed = self.is_plain = False
         self.mark = self.header = b""
         self.metadata = NO_METADATA
         self.dialect: Dialect
 
-    def open(self, frame: bytes) -> Opened:
-        """Decode a frame. It is an `Opener`."""
+    def open(self, frame: bytes) -> DecodedFrame:
+        """Decode a frame. It is an `FrameDecoder`."""
         if len(frame) < FIXED:
             size = plural(len(frame), "byte")
             raise RemoteProtocolError(f"cannot read a frame of {size}: THeader frames have at least {FIXED} bytes")
@@ -260,10 +260,10 @@ class HeaderOpener:
                 self._is_known, self.is_plain = True, not self._is_compressed
             protocol = self.dialect.envelope.name
             message = self._unpack(frame, start) if self._is_compressed else self._bare(frame, start)
-        except Unreadable as error:
+        except BadHeader as error:
             answering = header_dialect(protocol, False, flags, self._limits)
             what = f"cannot read the frame of call {sequence_id}: {error}"
-            raise SpoiledFrame(what, error.code, sequence_id, answering) from None
+            raise BadFrame(what, error.code, sequence_id, answering) from None
         return message, self.dialect, self.metadata, sequence_id
 
     def _short(self, frame: bytes, start: int) -> Metadata | None:
@@ -283,62 +283,62 @@ class HeaderOpener:
         else:
             own = None
         if not own:
-            return MappingProxyType(self.kept) if self.kept else NO_METADATA
+            return MappingProxyType(self.persistent) if self.persistent else NO_METADATA
         # Read-only, because the next frame may share it.
-        return MappingProxyType({**self.kept, **own} if self.kept else own)
+        return MappingProxyType({**self.persistent, **own} if self.persistent else own)
 
     def _protocol(self, reader: HeaderReader) -> str:
         number = reader.varint()
         name = _PROTOCOLS.get(number)
         if name is None:
             what = f"unknown serialization id {number} (known: {_known()})"
-            raise Unreadable(what, ApplicationCode.INVALID_PROTOCOL)
+            raise BadHeader(what, ApplicationCode.INVALID_PROTOCOL)
         return name
 
     def _compressed(self, reader: HeaderReader) -> bool:
         count = reader.varint()
         if count > 1:
             # There is only one transform, and nested compression would allow a decompression bomb.
-            raise Unreadable(f"{count} transforms, at most 1 is supported", ApplicationCode.INVALID_TRANSFORM)
+            raise BadHeader(f"{count} transforms, at most 1 is supported", ApplicationCode.INVALID_TRANSFORM)
         if count == 1 and (number := reader.varint()) != _ZLIB:
             what = f"unknown transform id {number} (known: {_ZLIB} zlib)"
-            raise Unreadable(what, ApplicationCode.INVALID_TRANSFORM)
+            raise BadHeader(what, ApplicationCode.INVALID_TRANSFORM)
         return count == 1
 
     def _metadata(self, reader: HeaderReader) -> Metadata:
         own: dict[str, str] = {}
-        kept: dict[str, str] = {}
+        persistent: dict[str, str] = {}
         while not reader.is_at_end:
             info = reader.varint()
             if info == _PAIRS:
                 reader.pairs(own, self._texts)
             elif info == _KEPT_PAIRS:
-                reader.pairs(kept, self._texts)
+                reader.pairs(persistent, self._texts)
             else:
                 break
-        if kept:
-            self._keep(kept)
-        if not self.kept and not own:
+        if persistent:
+            self._keep(persistent)
+        if not self.persistent and not own:
             return NO_METADATA
         # Read-only, because the next frame may share it.
-        return MappingProxyType({**self.kept, **own})
+        return MappingProxyType({**self.persistent, **own})
 
     def _keep(self, pairs: dict[str, str]) -> None:
-        together = {**self.kept, **pairs}
+        together = {**self.persistent, **pairs}
         size = sum(len(key) + len(value) for key, value in together.items())
         # The maximum of one header, so that a connection cannot accumulate more with many frames.
         if size > MAX_HEADER or len(together) > self._limits.max_container:
             found = f"{plural(len(together), 'pair')} with {plural(size, 'character')}"
-            raise Unreadable(
+            raise BadHeader(
                 f"persistent metadata has {found}: the limits are max_container={self._limits.max_container} and "
                 f"{MAX_HEADER} characters"
             )
-        self.kept = together
+        self.persistent = together
 
     def _bare(self, frame: bytes, start: int) -> bytes:
         size, most = len(frame) - start, self._limits.max_message
         if size > most:
-            raise Unreadable(f"the message has {plural(size, 'byte')}: the limit is max_message={most}")
+            raise BadHeader(f"the message has {plural(size, 'byte')}: the limit is max_message={most}")
         return frame[start:]
 
     def _unpack(self, frame: bytes, start: int) -> bytes:
@@ -351,15 +351,15 @@ class HeaderOpener:
             with memoryview(frame) as view:
                 message = unpacking.decompress(view[start:], most + 1)
         except zlib.error as error:
-            raise Unreadable(f"cannot decompress zlib data: {error}") from None
+            raise BadHeader(f"cannot decompress zlib data: {error}") from None
         if len(message) > most and budget < limits.max_message:
-            raise Unreadable(over_decoded(most, len(frame), limits).what)
+            raise BadHeader(over_decoded(most, len(frame), limits).what)
         if len(message) > most:
-            raise Unreadable(f"the decompressed message exceeds max_message={most}")
+            raise BadHeader(f"the decompressed message exceeds max_message={most}")
         if not unpacking.eof:
-            raise Unreadable("incomplete zlib data")
+            raise BadHeader("incomplete zlib data")
         if unpacking.unused_data:
-            raise Unreadable(f"{plural(len(unpacking.unused_data), 'trailing byte')} after zlib data")
+            raise BadHeader(f"{plural(len(unpacking.unused_data), 'trailing byte')} after zlib data")
         return message
 
 

@@ -16,7 +16,7 @@ from idlrt.errors import LocalProtocolError
 from idlrt.protocol.events import RequestContext
 from idlrt.protocol.thrift.envelope import Envelope
 from idlrt.protocol.thrift.header_framing import HeaderFramed
-from idlrt.protocol.thrift.infos import CLIENT_TIMEOUT, request_metadata
+from idlrt.protocol.thrift.typed_metadata import CLIENT_TIMEOUT, request_metadata
 
 __all__ = ["HeaderRequests"]
 

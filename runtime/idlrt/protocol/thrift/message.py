@@ -20,16 +20,16 @@ from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, Envelope
 from idlrt.protocol.thrift.framing import Dialect, check_frame, check_message
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._tables import TableSerialization
 from idlrt.serialization.base import Limits, RecordCodec
 from idlrt.spec import I32, STRING, DeclaredError, Field, Method, StructType, VoidType, optional
 
-__all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "left_over", "method_codec"]
+__all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "method_codec", "trailing_bytes"]
 
 _pack_u32 = struct.Struct(">I").pack
 _pack_i32 = struct.Struct(">i").pack
-_CALL, _REPLY, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.ONEWAY
+_CALL, _REPLY, _ONEWAY = MessageType.CALL, MessageType.REPLY, MessageType.ONEWAY
 
 
 class MethodCodec:
@@ -72,7 +72,7 @@ class MethodCodec:
         self._result: Final = envelope.serialization.record(fields, label=method.full_name)
         # Fields of a reply besides `success`: the declared exceptions.
         self._nothing: Final = (None,) * (self._width - int(self._has_value))
-        self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
+        self._heads: dict[tuple[MessageType, str], tuple[bytes, bytes]] = {}
         self._call_heads: dict[str, tuple[bytes, bytes]] = {}
         self._reply_head: tuple[bytes, bytes] | None = None
         self._most: Final = min(envelope.limits.max_message, envelope.limits.max_frame)
@@ -122,7 +122,7 @@ class MethodCodec:
             values = (value, *values)
         shape = dialect.prefix
         if dialect.is_fused or (shape is not None and dialect.is_native and not metadata):
-            # `_pack` and `pack_behind` without their layers, because this is the hot path of servers.
+            # `_pack` and `pack_with_prefix` without their layers, because this is the hot path of servers.
             head = self._reply_head
             if head is None:
                 head = self._reply_head = self._head(_REPLY, self._method.name)
@@ -140,10 +140,12 @@ class MethodCodec:
             return data
         if shape is not None and not metadata:
             prefix = shape.before + _pack_i32(sequence_id) + shape.after
-            return self.pack_behind(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
+            return self.pack_with_prefix(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 
-    def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
+    def pack_exception(
+        self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata
+    ) -> bytes | None:
         """Return the bytes of a reply with an exception; `None` if the method does not declare it.
 
         Raises:
@@ -162,7 +164,7 @@ class MethodCodec:
         self,
         dialect: Dialect,
         codec: Any,  # a `RecordCodec`, a native one if the dialect is fused
-        kind: MessageKind,
+        kind: MessageType,
         name: str,
         sequence_id: int,
         values: tuple[Any, ...],
@@ -176,12 +178,12 @@ class MethodCodec:
             self._check_size(len(data) - 4)
         return data
 
-    def pack_behind(
+    def pack_with_prefix(
         self,
         dialect: Dialect,
         prefix: bytes,
         codec: Any,  # a `RecordCodec`, a native one if the dialect is native
-        kind: MessageKind,
+        kind: MessageType,
         name: str,
         sequence_id: int,
         values: tuple[Any, ...],
@@ -218,7 +220,7 @@ class MethodCodec:
             _check_sizes(size, len(prefix), shape.limits)
         return b"".join((_pack_u32(size), prefix, begin, body, tail))
 
-    def _head(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+    def _head(self, kind: MessageType, name: str) -> tuple[bytes, bytes]:
         """Return the parts of a header before and after the sequence id."""
         head = self._heads.get((kind, name))
         if head is None:
@@ -284,7 +286,7 @@ class MethodCodec:
         if self._tail:
             end = self._envelope.unpack_tail(message, end)
         if end != len(message):
-            raise left_over(self._method, end, len(message))
+            raise trailing_bytes(self._method, end, len(message))
 
 
 def _reply_head(envelope: Envelope, name: str) -> bytes | None:
@@ -319,7 +321,7 @@ def _missing(method: Method[..., Any], cause: str) -> ApplicationError:
     return ApplicationError(what, ApplicationCode.MISSING_RESULT)
 
 
-def left_over(method: Method[..., Any], end: int, size: int) -> RemoteProtocolError:
+def trailing_bytes(method: Method[..., Any], end: int, size: int) -> RemoteProtocolError:
     """Return the error for a message of `size` bytes whose values end at the offset `end`."""
     what = f"{plural(size - end, 'trailing byte')} at offset {end}"
     return RemoteProtocolError(f"cannot read {method.full_name}: {what}")

@@ -8,14 +8,14 @@ from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, RequestContext, RequestReceived, ResponseReceived
 from idlrt.protocol.thrift.framing import Dialect
-from idlrt.protocol.thrift.infos import context_from, push_back_from
-from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import MethodCodec, decode_refusal, method_codec
+from idlrt.protocol.thrift.message_types import MessageType
+from idlrt.protocol.thrift.typed_metadata import context_from, push_back_from
 from idlrt.spec import Method
 
 __all__ = ["ThriftRequest", "ThriftResponse", "read_request"]
 
-_CALL, _ONEWAY, _EXCEPTION = MessageKind.CALL, MessageKind.ONEWAY, MessageKind.EXCEPTION
+_CALL, _ONEWAY, _EXCEPTION = MessageType.CALL, MessageType.ONEWAY, MessageType.EXCEPTION
 
 
 class ThriftRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
@@ -40,18 +40,18 @@ class ThriftResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
         dialect: dialect of the response.
         message: the message; its body is `message[start:]`.
         start: offset of the body.
-        trouble: why the message cannot be read; `None` if it can.
+        decode_error: why the message cannot be read; `None` if it can.
     """
 
     is_refusal: bool
     dialect: Dialect
     message: bytes
     start: int
-    trouble: str | None = None
+    decode_error: str | None = None
 
     def result(self) -> Any:
-        if self.trouble is not None:
-            raise RemoteProtocolError(self.trouble)
+        if self.decode_error is not None:
+            raise RemoteProtocolError(self.decode_error)
         envelope = self.dialect.envelope
         if self.is_refusal:
             refusal = decode_refusal(envelope, self.message, self.start, self.size)

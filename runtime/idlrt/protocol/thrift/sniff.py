@@ -30,7 +30,7 @@ import functools
 from typing import Final
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.protocol.foreign import ENOUGH, foreign_binary_client, foreign_client
+from idlrt.protocol.foreign import PREFIX_SIZE, foreign_binary_client, foreign_client
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope
 from idlrt.protocol.thrift.framing import Dialect
@@ -62,21 +62,21 @@ class Detector:
         Raises:
             RemoteProtocolError: they start no Thrift message; `ForeignProtocol` if another protocol is recognized.
         """
-        if not data or _is_half(data):
+        if not data or _is_half_magic(data):
             return None
-        name = _begun(data)
+        name = _serialization_of(data)
         if name is not None:
             return dialect("unframed", name, self._limits)
         if data[0] > 0x7F:
             raise foreign_binary_client(data[:2]) or _unknown(data, 2 if data[0] == _COMPACT else 1)
-        if len(data) >= ENOUGH and int.from_bytes(data[:4]) > self._most:
+        if len(data) >= PREFIX_SIZE and int.from_bytes(data[:4]) > self._most:
             foreign = foreign_client(data)
             if foreign is not None:
                 raise foreign
         inner = data[4:6]
-        if not inner or _is_half(inner):
+        if not inner or _is_half_magic(inner):
             return None
-        name = _begun(inner)
+        name = _serialization_of(inner)
         if name is not None:
             return dialect("framed", name, self._limits)
         if inner == _HEADER:
@@ -97,12 +97,12 @@ _HALVES: Final = frozenset((_COMPACT, _HEADER[0], 0x10, 0xDA, 0xF1))
 _LONGEST: Final = 0x3FFFFFFF
 
 
-def _is_half(data: bytes) -> bool:
+def _is_half_magic(data: bytes) -> bool:
     """Whether `data` is only the first byte of a two-byte magic number."""
     return len(data) == 1 and data[0] in _HALVES
 
 
-def _begun(data: bytes) -> str | None:
+def _serialization_of(data: bytes) -> str | None:
     """Return the serialization of messages that start with these bytes, except old binary ones, or `None`."""
     mark = data[0]
     if mark == _BINARY:

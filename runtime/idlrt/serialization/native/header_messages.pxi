@@ -34,34 +34,34 @@ cdef str text_at(const unsigned char* p, Py_ssize_t size):
     return text
 
 
-cdef class HeaderCalls(FramedCalls):
+cdef class HeaderRequestReader(FramedRequestReader):
     """Splits the input of one client into frames and reads their requests.
 
-    A `CallReader` of `idlrt.protocol.thrift.calls`.
+    A `RequestReader` of `idlrt.protocol.thrift.request_readers`.
 
     Args:
-        dialect, methods, arguments_of, event, left_over, empty: as of `FramedCalls`.
+        dialect, methods, arguments_of, event, trailing_bytes, empty: as of `FramedRequestReader`.
         read: creates the request of a frame in pure code.
-        opener: opens frames for `read`; it has the content of the last header.
+        frame_decoder: opens frames for `read`; it has the content of the last header.
         limits: those of the framing.
         typed_from: creates the typed values and the rest of the metadata.
         typed: creates the typed values from a timeout, an attempt, a tag and a caller.
     """
 
-    cdef object opener, typed_from, typed, no_metadata, no_context
+    cdef object frame_decoder, typed_from, typed, no_metadata, no_context
     cdef dict known_by   # envelope → `known`
     cdef bint is_plain   # whether `mark`, `header` and their content are set, and messages have no transform
-    cdef bytes mark      # see `HeaderOpener`
+    cdef bytes mark      # see `HeaderFrameDecoder`
     cdef bytes header
     cdef bint can_learn  # whether there are only short pairs, within the limits
     cdef Py_ssize_t max_message
 
     def __init__(
-        self, dialect, methods, arguments_of, event, left_over, read, tuple empty, opener, limits, typed_from, typed
+        self, dialect, methods, arguments_of, event, trailing_bytes, read, tuple empty, frame_decoder, limits, typed_from, typed
     ):
-        FramedCalls.__init__(self, dialect, methods, arguments_of, event, left_over, read, empty)
+        FramedRequestReader.__init__(self, dialect, methods, arguments_of, event, trailing_bytes, read, empty)
         self.no_metadata, self.no_context = empty
-        self.opener, self.typed_from, self.typed = opener, typed_from, typed
+        self.frame_decoder, self.typed_from, self.typed = frame_decoder, typed_from, typed
         self.limit, self.most = "max_frame", min(limits.max_frame, 1 << 60)
         self.max_message = min(limits.max_message, 1 << 60)
         self.known_by = {}
@@ -135,14 +135,14 @@ cdef class HeaderCalls(FramedCalls):
     cdef object step_by_step(self, bytes frame):
         self.is_plain = False
         request = self.read(frame)
-        opener = self.opener
-        if opener.is_plain and opener.dialect.is_native:
-            self.dialect = opener.dialect
+        frame_decoder = self.frame_decoder
+        if frame_decoder.is_plain and frame_decoder.dialect.is_native:
+            self.dialect = frame_decoder.dialect
             self.protocol = PROTOCOLS[self.dialect.envelope.name]
             self.is_unordered = self.dialect.framing.is_unordered
             self.known = self.known_by.setdefault(self.dialect.envelope, {})
-            self.context, self.metadata = self.typed_from(opener.metadata)
-            self.mark, self.header = opener.mark, opener.header
-            self.can_learn = opener.accepts_short and not opener.kept
+            self.context, self.metadata = self.typed_from(frame_decoder.metadata)
+            self.mark, self.header = frame_decoder.mark, frame_decoder.header
+            self.can_learn = frame_decoder.accepts_short and not frame_decoder.persistent
             self.is_plain = True
         return request

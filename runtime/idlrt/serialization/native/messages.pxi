@@ -4,14 +4,14 @@
 # Unusual messages (another form of the head, an unknown name) are left to the pure code, so that decisions and messages
 # are in one place.
 
-cdef struct MessageHead:
+cdef struct MessageHeader:
     int kind
     const unsigned char* name
     Py_ssize_t name_size
     int32_t sequence_id
     Py_ssize_t start  # where the body begins
 
-cdef bint find_head(Protocol protocol, const unsigned char* p, Py_ssize_t size, MessageHead* head) noexcept:
+cdef bint find_head(Protocol protocol, const unsigned char* p, Py_ssize_t size, MessageHeader* head) noexcept:
     # Whether a message begins as usual.
     cdef Input s
     cdef Bounds bounds
@@ -53,22 +53,22 @@ cdef enum MessageKinds:
     CALL = 1, ONEWAY = 4
 
 
-cdef class FramedCalls:
+cdef class FramedRequestReader:
     """Splits the input of one client into frames and reads their calls.
 
-    A `CallReader` of `idlrt.protocol.thrift.calls`.
+    A `RequestReader` of `idlrt.protocol.thrift.request_readers`.
 
     Args:
         dialect: framed binary or framed compact.
         methods: served methods by name on the wire.
         arguments_of: returns the `RecordCodec` of a method's arguments in a dialect.
         event: `ThriftRequest`.
-        left_over: creates the error for trailing bytes after the arguments of a method, from the offset and the size.
+        trailing_bytes: creates the error for trailing bytes after the arguments of a method, from the offset and the size.
         read: creates the request of `(message, metadata, number, size)` if the head is unusual.
         empty: empty metadata and empty typed values.
     """
 
-    cdef object dialect, methods, arguments_of, event, left_over, read
+    cdef object dialect, methods, arguments_of, event, trailing_bytes, read
     cdef object metadata, context  # of the next request
     cdef bint is_unordered
     cdef dict known     # name → (name, method, codec of the arguments)
@@ -82,10 +82,10 @@ cdef class FramedCalls:
     cdef int64_t ahead  # memory left for arguments that are decoded ahead, in bytes
     cdef bint is_busy
 
-    def __init__(self, dialect, methods, arguments_of, event, left_over, read, tuple empty):
+    def __init__(self, dialect, methods, arguments_of, event, trailing_bytes, read, tuple empty):
         limits = dialect.envelope.limits
         self.dialect, self.methods, self.arguments_of = dialect, methods, arguments_of
-        self.event, self.left_over, self.read = event, left_over, read
+        self.event, self.trailing_bytes, self.read = event, trailing_bytes, read
         self.metadata, self.context = empty
         self.known = {}
         self.protocol = PROTOCOLS[dialect.envelope.name]
@@ -165,7 +165,7 @@ cdef class FramedCalls:
         self, const unsigned char* p, Py_ssize_t size, bint is_first, int32_t number, Py_ssize_t received
     ):
         # The request in a message; `None` if it is unusual. `number`: that of the frame, 0 if it has none.
-        cdef MessageHead head
+        cdef MessageHeader head
         cdef PyObject* name
         cdef tuple entry
         if not find_head(self.protocol, p, size, &head) or head.name_size > self.max_name:
@@ -192,24 +192,24 @@ cdef class FramedCalls:
         return self.made(entry, p, size, &head, received)
 
     cdef object made(
-        self, tuple entry, const unsigned char* p, Py_ssize_t size, MessageHead* head, Py_ssize_t received
+        self, tuple entry, const unsigned char* p, Py_ssize_t size, MessageHeader* head, Py_ssize_t received
     ):
         cdef RecordCodec codec = <RecordCodec>entry[2]
         cdef Input s
         cdef PyObject* values
-        arguments, trouble, decoded = None, None, 0
+        arguments, decode_error, decoded = None, None, 0
         open_input(&s, p, head.start, size, self.protocol, &codec.bounds, received)
         values = read_opened(&s, &codec.plan.layout)
         if values == NULL:
-            trouble = str(error_of(&s, codec.plan.label))
+            decode_error = str(error_of(&s, codec.plan.label))
         else:
             arguments = <object>values
             DECREF(values)
             decoded = budget_of(&codec.bounds, received) - s.budget
             self.ahead -= <int64_t>decoded
             if s.p != s.end:
-                arguments, trouble = None, str(self.left_over(entry[1], s.p - s.start, size))
+                arguments, decode_error = None, str(self.trailing_bytes(entry[1], s.p - s.start, size))
         return self.event(
             head.sequence_id, entry[0], entry[1], head.kind == ONEWAY, self.is_unordered, self.metadata, self.context,
-            None, arguments, trouble, received, decoded, dialect=self.dialect, message=b"", start=0
+            None, arguments, decode_error, received, decoded, dialect=self.dialect, message=b"", start=0
         )

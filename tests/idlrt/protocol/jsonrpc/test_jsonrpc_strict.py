@@ -54,7 +54,7 @@ def test_a_request_is_repeated_without_meta(has_id: bool) -> None:
     assert [json.loads(line) for line in repeated.splitlines()] == [request for _, request in requests]
     for id, _ in requests:
         found(client, id)
-    assert support.takes_meta is False
+    assert support.supports_meta is False
     assert client.is_idle
     for other in (client, connection(support)):
         assert "meta" not in find(other)[1]
@@ -68,7 +68,7 @@ def test_a_server_that_takes_meta() -> None:
     client = connection(support)
     id, _ = find(client)
     found(client, id)
-    assert support.takes_meta is True
+    assert support.supports_meta is True
     id, request = find(client)
     assert "meta" in request
     (event,) = refuse(client, id)
@@ -84,7 +84,7 @@ def test_a_request_that_is_refused_again_fails() -> None:
     refuse(client, id)
     (event,) = refuse(client, id)
     assert isinstance(event, ResponseReceived)
-    assert support.takes_meta is None
+    assert support.supports_meta is None
     id, _ = find(client)
     (event,) = refuse(client, id)
     assert isinstance(event, ResponseReceived), "a server that always refuses gets each call once"
@@ -177,4 +177,4 @@ def test_other_errors_say_that_meta_is_taken() -> None:
     id, _ = find(client)
     (event,) = refuse(client, id, -32601)
     assert isinstance(event, ResponseReceived)
-    assert support.takes_meta is True
+    assert support.supports_meta is True

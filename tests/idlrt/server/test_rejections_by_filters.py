@@ -28,7 +28,7 @@ import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError, CircuitOpen, DeadlineExceeded, NoInstance, Overloaded
 from idlrt.server import AsyncServer
-from idlrt.server.routes import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerEndpoint, ServerFilter
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 

@@ -15,12 +15,12 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.thrift.envelope import Envelope, MessageScanner
 from idlrt.serialization.base import Limits
 
-__all__ = ["FrameSplitter", "MessageSplitter", "Splitter"]
+__all__ = ["FrameBuffer", "LengthFrameBuffer", "MessageFrameBuffer"]
 
 _unpack_length = struct.Struct(">I").unpack_from
 
 
-class Splitter(Protocol):
+class FrameBuffer(Protocol):
     """Interface of frame buffers, one for each direction of a connection."""
 
     def add(self, data: bytes) -> None:
@@ -41,7 +41,7 @@ class Splitter(Protocol):
         ...
 
 
-class FrameSplitter:
+class LengthFrameBuffer:
     """Frame buffer for frames with a length prefix, a big-endian `u32`.
 
     Holds at most one unfinished frame and the last bytes added.
@@ -104,7 +104,7 @@ class FrameSplitter:
         return self._offset == len(self._buffer)
 
 
-class MessageSplitter:
+class MessageFrameBuffer:
     """Frame buffer for messages without a length prefix, based on the scanner of their envelope.
 
     Holds at most one unfinished message and the last bytes added.

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 import msgspec
 
 from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Peer, Served
-from idlrt.server.routes import Route
+from idlrt.server.method_table import MethodEntry
 
-__all__ = ["Done", "Load", "Outlet", "Surroundings"]
+__all__ = ["Load", "OnDone", "ServerContext", "Transport"]
 
-Done = Callable[[Any, BaseException | None], None]
+OnDone = Callable[[Any, BaseException | None], None]
 """Completion callback: receives the result or the exception."""
 
 
-class Outlet(Protocol):
+class Transport(Protocol):
     """Interface between a session and its connection. `idlrt.net.Channel` implements it."""
 
     @property
@@ -68,12 +68,12 @@ class Load:
         self.max_decoded = max_decoded
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """State and services that the sessions of a server share.
 
     Attributes:
         served: the services and their handlers.
-        routes: entries of the method table, by method name on the wire.
+        methods: entries of the method table, by method name on the wire.
         context: context variables of handlers; each call runs in a copy.
         call_soon: schedules a function for the end of the current loop iteration.
         run_async: runs a coroutine in a context and reports its result or error on the session's thread.
@@ -88,11 +88,11 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """
 
     served: Served
-    routes: Mapping[str, Route]
+    methods: Mapping[str, MethodEntry]
     context: Context
     call_soon: Callable[[Callable[[], None]], object]
-    run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object]
-    run_worker: Callable[[Callable[[], Any], Done], bool] | None = None
+    run_async: Callable[[Coroutine[Any, Any, Any], Context, OnDone], object]
+    run_worker: Callable[[Callable[[], Any], OnDone], bool] | None = None
     driver: Driver = msgspec.field(default_factory=BlockingDriver)
     async_driver: Driver = msgspec.field(default_factory=AsyncioDriver)
     timeout: float = 60.0

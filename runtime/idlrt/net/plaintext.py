@@ -6,20 +6,20 @@ from typing import Final
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.detection import detect, served_protocols
-from idlrt.protocol.foreign import HTTP_TO_TLS, TLS_REFUSAL, ForeignProtocol
+from idlrt.protocol.foreign import HTTP_TO_TLS, TLS_ALERT, ForeignProtocol
 from idlrt.serialization.base import DEFAULT_LIMITS
 
-__all__ = ["ENOUGH", "NoTls", "is_tls", "no_tls"]
+__all__ = ["PREFIX_SIZE", "PlaintextClient", "plaintext_error", "starts_tls"]
 
-ENOUGH: Final = 6
-"""Number of bytes that `no_tls` needs to detect the protocol."""
+PREFIX_SIZE: Final = 6
+"""Number of bytes that `plaintext_error` needs to detect the protocol."""
 
 # Record type of a TLS handshake (RFC 8446 section 5.1).
 _HANDSHAKE: Final = b"\x16"
 _NO_TLS: Final = "this port requires TLS, but the client sent"
 
 
-class NoTls(ConnectionError):
+class PlaintextClient(ConnectionError):
     """The client does not use TLS.
 
     Attributes:
@@ -31,23 +31,23 @@ class NoTls(ConnectionError):
         self.answer = answer
 
 
-def is_tls(first: bytes) -> bool:
+def starts_tls(first: bytes) -> bool:
     """Whether the first bytes of a client start a TLS handshake."""
     return first.startswith(_HANDSHAKE)
 
 
-def no_tls(first: bytes) -> NoTls:
+def plaintext_error(first: bytes) -> PlaintextClient:
     """Build the error for a client without TLS.
 
     Args:
-        first: first bytes of the client; at least `ENOUGH`, unless it has sent fewer and closed.
+        first: first bytes of the client; at least `PREFIX_SIZE`, unless it has sent fewer and closed.
     """
     try:
         found = detect(first, served_protocols(), DEFAULT_LIMITS)
     except ForeignProtocol as error:
         is_http = error.name.startswith("HTTP")
-        return NoTls(f"{_NO_TLS} plain {error.name}", HTTP_TO_TLS if is_http else TLS_REFUSAL)
+        return PlaintextClient(f"{_NO_TLS} plain {error.name}", HTTP_TO_TLS if is_http else TLS_ALERT)
     except RemoteProtocolError:
         found = None
-    what = f"plain {found.name}" if found is not None else f"the bytes {first[:ENOUGH].hex(' ')}"
-    return NoTls(f"{_NO_TLS} {what}; connect with tls=Tls(...)", TLS_REFUSAL)
+    what = f"plain {found.name}" if found is not None else f"the bytes {first[:PREFIX_SIZE].hex(' ')}"
+    return PlaintextClient(f"{_NO_TLS} {what}; connect with tls=Tls(...)", TLS_ALERT)

@@ -13,28 +13,28 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-__all__ = ["READ", "WRITE", "Readiness", "Ready", "readiness"]
+__all__ = ["READ", "WRITE", "Poller", "ReadyCallback", "poller"]
 
 READ: Final = 1
 WRITE: Final = 4
 _BOTH: Final = READ | WRITE
 
-Ready = Callable[[int], object]
+ReadyCallback = Callable[[int], object]
 """Callback of a socket, called with the events `READ`, `WRITE` or both. An error or a hangup counts as both."""
 
 _EVENTS_AT_ONCE: Final = 256
 
 
-class Readiness(Protocol):
+class Poller(Protocol):
     """Interface of pollers.
 
     Attributes:
         functions: callbacks by file descriptor; read-only for callers.
     """
 
-    functions: dict[int, Ready]
+    functions: dict[int, ReadyCallback]
 
-    def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
+    def watch(self, watched: socket.socket, wanted: int, ready: ReadyCallback) -> None:
         """Register a socket for the events `wanted`, or change its events and callback."""
         ...
 
@@ -58,15 +58,15 @@ class Readiness(Protocol):
 
 if sys.platform == "linux":
 
-    class Epoll:
+    class EpollPoller:
         """Poller for Linux, based on `epoll`."""
 
         def __init__(self) -> None:
-            self.functions: dict[int, Ready] = {}
+            self.functions: dict[int, ReadyCallback] = {}
             self._epoll = select.epoll()
             self._poll = self._epoll.poll
 
-        def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
+        def watch(self, watched: socket.socket, wanted: int, ready: ReadyCallback) -> None:
             number = watched.fileno()
             if number in self.functions:
                 self._epoll.modify(number, wanted)
@@ -91,14 +91,14 @@ if sys.platform == "linux":
             self._epoll.close()
 
 
-class Selectors:
+class SelectorsPoller:
     """Poller for all systems, based on `selectors`."""
 
     def __init__(self) -> None:
-        self.functions: dict[int, Ready] = {}
+        self.functions: dict[int, ReadyCallback] = {}
         self._selector = selectors.DefaultSelector()
 
-    def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
+    def watch(self, watched: socket.socket, wanted: int, ready: ReadyCallback) -> None:
         number = watched.fileno()
         events = (selectors.EVENT_READ if wanted & READ else 0) | (selectors.EVENT_WRITE if wanted & WRITE else 0)
         if number in self.functions:
@@ -122,8 +122,8 @@ class Selectors:
         self._selector.close()
 
 
-def readiness() -> Readiness:
+def poller() -> Poller:
     """Return the best poller of this system."""
     if sys.platform == "linux":
-        return Epoll()
-    return Selectors()
+        return EpollPoller()
+    return SelectorsPoller()

@@ -13,12 +13,12 @@ from typing import NoReturn
 
 from idlrt.core.logs import get_logger
 
-__all__ = ["end_child"]
+__all__ = ["exit_child"]
 
 _log = get_logger("idlrt.server")
 
 
-def end_child(error: BaseException | None = None) -> NoReturn:
+def exit_child(error: BaseException | None = None) -> NoReturn:
     """Exit this process, without running the exit handlers and `finally` blocks that belong to its parent.
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["host_towards"]
+__all__ = ["local_host_for"]
 
 
-def host_towards(host: str, port: int) -> str:
+def local_host_for(host: str, port: int) -> str:
     """Return the local IP address from which this machine connects to `host`, or 127.0.0.1 if there is no route.
 
     No packet is sent: connecting a UDP socket only looks up the route.

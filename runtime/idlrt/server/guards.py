@@ -11,13 +11,13 @@ from idlrt.config.schema import locate, section
 from idlrt.core import Chance, Decision, Listener, notify
 from idlrt.core.renamed import warn_renamed
 from idlrt.guard.base import no_listener
-from idlrt.server.routes import ServerFilter
+from idlrt.server.method_table import ServerFilter
 from idlrt.spec import Method
 
-__all__ = ["guards_of"]
+__all__ = ["server_guards"]
 
 
-def guards_of(
+def server_guards(
     given: Mapping[str, Any], config: Any, listeners: Sequence[Listener]
 ) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
     """Return a function that returns the guards of a method.

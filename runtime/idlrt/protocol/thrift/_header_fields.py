@@ -19,8 +19,8 @@ from idlrt.serialization.options import WriteErrors, text_errors_of
 
 __all__ = [
     "MAX_HEADER",
+    "BadHeader",
     "HeaderReader",
-    "Unreadable",
     "accepts_short_pairs",
     "pack_pairs",
     "pack_varint",
@@ -35,7 +35,7 @@ _SHORT: Final = 0x80
 _VARINTS: Final = tuple(bytes((number,)) for number in range(_SHORT))
 
 
-class Unreadable(Exception):
+class BadHeader(Exception):
     """Part of a frame cannot be read. Internal to the framing.
 
     Attributes:
@@ -51,14 +51,14 @@ class HeaderReader:
     """Reader of a header, from the offset `start` of `data` to `end`.
 
     Raises:
-        Unreadable: `data` is shorter than `end`. Methods raise it for missing or invalid bytes.
+        BadHeader: `data` is shorter than `end`. Methods raise it for missing or invalid bytes.
     """
 
     __slots__ = ("_at", "_data", "_end")
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         if end > len(data):
-            raise Unreadable(f"the header ends at offset {end}, but the frame at offset {len(data)}")
+            raise BadHeader(f"the header ends at offset {end}, but the frame at offset {len(data)}")
         self._data = data
         self._at = start
         self._end = end
@@ -85,8 +85,8 @@ class HeaderReader:
             if shift > 28:
                 break
         else:
-            raise Unreadable(f"the header ends within the varint at offset {start}")
-        raise Unreadable(f"the varint at offset {start} of the header has more than 32 bits")
+            raise BadHeader(f"the header ends within the varint at offset {start}")
+        raise BadHeader(f"the varint at offset {start} of the header has more than 32 bits")
 
     def pairs(self, into: dict[str, str], limits: Limits) -> None:
         """Read key-value pairs into a dictionary, which may have at most `max_container` entries."""
@@ -95,11 +95,11 @@ class HeaderReader:
         most = limits.max_container
         if len(into) + count > most:
             found = f"{plural(count, 'pair')} of metadata at offset {start}"
-            raise Unreadable(f"{found}: the limit is max_container={most}")
+            raise BadHeader(f"{found}: the limit is max_container={most}")
         if count * 2 > self._end - self._at:
             left = plural(self._end - self._at, "byte")
             found = f"{plural(count, 'pair')} of metadata at offset {start}"
-            raise Unreadable(f"unexpected end of header: {found}, have {left}")
+            raise BadHeader(f"unexpected end of header: {found}, have {left}")
         for _ in range(count):
             key = self._text(limits, "metadata key")
             into[key] = self._text(limits, f"metadata value of {key[:40]!r}")
@@ -109,16 +109,16 @@ class HeaderReader:
         size = self.varint()
         if size > limits.max_string:
             found = f"{what} at offset {at} has {plural(size, 'byte')}"
-            raise Unreadable(f"{found}: the limit is max_string={limits.max_string}")
+            raise BadHeader(f"{found}: the limit is max_string={limits.max_string}")
         begin, end = self._at, self._at + size
         if end > self._end:
             found = f"{what} at offset {begin} needs {plural(size, 'byte')}"
-            raise Unreadable(f"unexpected end of header: {found}, have {self._end - begin}")
+            raise BadHeader(f"unexpected end of header: {found}, have {self._end - begin}")
         self._at = end
         try:
             return self._data[begin:end].decode("utf-8", text_errors_of(limits))
         except UnicodeDecodeError as error:
-            raise Unreadable(f"{what} at offset {begin} is not valid UTF-8: {error.reason}") from None
+            raise BadHeader(f"{what} at offset {begin} is not valid UTF-8: {error.reason}") from None
 
 
 def pack_varint(value: int) -> bytes:

@@ -15,15 +15,15 @@ from idlrt.core.logs import get_logger
 from idlrt.server.session import Session
 from idlrt.server.settings import Settings
 
-__all__ = ["Patience", "Watched"]
+__all__ = ["ConnectionTimeouts", "TimedConnection"]
 
 _log = get_logger("idlrt.server")
 
 _SHORTEST, _LONGEST = 0.02, 5.0
-_LOOKS = 8
+_SWEEPS_PER_TIMEOUT = 8
 
 
-class Watched(Protocol):
+class TimedConnection(Protocol):
     """Interface of a connection, as the sweep uses it."""
 
     @property
@@ -42,7 +42,7 @@ class Watched(Protocol):
         ...
 
     @property
-    def last_taken(self) -> float:
+    def last_written(self) -> float:
         """Time of the last write that made progress, or at which the send buffer became non-empty."""
         ...
 
@@ -51,7 +51,7 @@ class Watched(Protocol):
         ...
 
 
-class Patience:
+class ConnectionTimeouts:
     """Closes connections that have exceeded a timeout.
 
     Attributes:
@@ -63,37 +63,37 @@ class Patience:
         self._message = settings.message_timeout
         self._write = settings.write_timeout
         limits = [limit for limit in (self._idle, self._message, self._write) if limit]
-        self.interval = min(max(min(limits) / _LOOKS, _SHORTEST), _LONGEST) if limits else 0.0
+        self.interval = min(max(min(limits) / _SWEEPS_PER_TIMEOUT, _SHORTEST), _LONGEST) if limits else 0.0
         # Sessions with an incomplete message at the last sweep: number of the message, and time since it is incomplete.
-        self._halfway: dict[Session, tuple[int, float]] = {}
+        self._incomplete: dict[Session, tuple[int, float]] = {}
 
-    def look(self, sessions: Mapping[Session, Watched], now: float) -> None:
+    def check(self, sessions: Mapping[Session, TimedConnection], now: float) -> None:
         """Check all connections once, and close those that have exceeded a timeout."""
-        before, self._halfway = self._halfway, {}
+        before, self._incomplete = self._incomplete, {}
         for session, channel in list(sessions.items()):
             if channel.pending:
-                if self._write and now - channel.last_taken > self._write:
+                if self._write and now - channel.last_written > self._write:
                     self._abort(channel, "write_timeout", self._write, "client does not read its responses")
-            elif session.is_halfway and not session.is_paused:
+            elif session.is_mid_message and not session.is_paused:
                 number, since = before.get(session, (-1, now))
                 if number != session.received:
                     since = now
-                self._halfway[session] = session.received, since
+                self._incomplete[session] = session.received, since
                 if self._message and now - since > self._message:
                     self._abort(channel, "message_timeout", self._message, "incomplete request")
-            elif self._idle and now - max(channel.last_read, channel.last_taken) > self._idle and session.is_idle:
+            elif self._idle and now - max(channel.last_read, channel.last_written) > self._idle and session.is_idle:
                 fields = {"peer": channel.peer.address, "timeout": "idle_timeout", "timeout_s": self._idle}
                 _log.debug(
                     "closing connection from %s: idle_timeout of %g s exceeded", channel.peer, self._idle, extra=fields
                 )
                 session.finish()
 
-    def look_at_beginner(self, channel: Watched, since: float, now: float) -> None:
+    def check_handshake(self, channel: TimedConnection, since: float, now: float) -> None:
         """Check a connection whose TLS handshake has been in progress since `since`."""
         if self._message and now - since > self._message:
             self._abort(channel, "message_timeout", self._message, "incomplete TLS handshake")
 
-    def _abort(self, channel: Watched, name: str, seconds: float, what: str) -> None:
+    def _abort(self, channel: TimedConnection, name: str, seconds: float, what: str) -> None:
         fields = {"peer": channel.peer.address, "timeout": name, "timeout_s": seconds}
         _log.warning(
             "closing connection from %s: %s of %g s exceeded: %s", channel.peer, name, seconds, what, extra=fields

@@ -25,7 +25,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 from idlrt.registry import Registration, Registry
 from idlrt.server import Server
-from idlrt.server.presence import Presence
+from idlrt.server.registration import ServiceRegistrar
 
 SERVICE = "UserService"
 ADDRESS = Address("127.0.0.1", 20000)
@@ -52,19 +52,19 @@ def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, 
         Server(user_service(Users()), registry=url)
 
 
-def presence(url: str, *handlers: Handlers, **timeouts: float) -> Presence:
-    return Presence(url, {}, serve(handlers), ADDRESS, rpc_protocols={}, is_encrypted=False, **timeouts)
+def presence(url: str, *handlers: Handlers, **timeouts: float) -> ServiceRegistrar:
+    return ServiceRegistrar(url, {}, serve(handlers), ADDRESS, rpc_protocols={}, is_encrypted=False, **timeouts)
 
 
 def test_settling_and_withdrawing_wait_for_the_registry() -> None:
     url = f"memory://{uuid.uuid4().hex}"
-    one = presence(url, user_service(Users()), settle_timeout=TIMEOUT, withdraw_timeout=TIMEOUT)
+    one = presence(url, user_service(Users()), register_timeout=TIMEOUT, deregister_timeout=TIMEOUT)
     with Registry.connect(url, empty_protection=False) as registry:
-        one.announce(ADDRESS)
-        one.settle()
+        one.register(ADDRESS)
+        one.wait_registered()
         (instance,) = registry.instances(SERVICE).instances
         assert [each.instance for each in one.registrations] == [instance]
-        one.withdraw()
+        one.deregister()
         assert registry.instances(SERVICE).instances == ()
 
 
@@ -82,9 +82,9 @@ def test_withdrawing_waits_once_for_all_registrations(silent: str, monkeypatch: 
         deregister(self, 0)
 
     monkeypatch.setattr(Registration, "deregister", unanswered)
-    one = presence(silent, *handlers, settle_timeout=0.0, withdraw_timeout=0.2)
-    one.announce(ADDRESS)
-    one.withdraw()
+    one = presence(silent, *handlers, register_timeout=0.0, deregister_timeout=0.2)
+    one.register(ADDRESS)
+    one.deregister()
     # Each is told before the first is waited for, and none of them answers.
     assert timeouts[:6] == [0] * 6
     assert len(timeouts) == 12
@@ -96,9 +96,9 @@ def test_a_server_that_was_withdrawn_before_it_is_announced_is_not_registered() 
     url = f"memory://{uuid.uuid4().hex}"
     one = presence(url, user_service(Users()))
     with Registry.connect(url) as registry:
-        one.withdraw()
-        one.announce(ADDRESS)
-        one.settle()
+        one.deregister()
+        one.register(ADDRESS)
+        one.wait_registered()
         assert one.registrations == ()
         assert registry.instances(SERVICE).instances == ()
 

@@ -1,7 +1,7 @@
 """Request readers: split the bytes of a client into frames, decode frames and message headers, look up the methods.
 
-Three implementations give the same results. `Calls` goes step by step and supports every dialect.
-`HeaderCalls` takes a shortcut for requests whose THeader equals that of the previous one. With native codecs, C code
+Three implementations give the same results. `PlainRequestReader` goes step by step and supports every dialect.
+`HeaderRequestReader` takes a shortcut for requests whose THeader equals that of the previous one. With native codecs, C code
 reads plain frames (`Dialect.is_fused`), and frames with an unchanged THeader, in one step, and decodes the arguments
 too.
 """
@@ -16,16 +16,16 @@ from typing import Any, Final, Protocol
 from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
-from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame
+from idlrt.protocol.thrift.framing import BadFrame, Dialect
 from idlrt.protocol.thrift.header_framing import FIXED, HeaderFramed, is_header
-from idlrt.protocol.thrift.infos import context_from
-from idlrt.protocol.thrift.message import left_over, method_codec
+from idlrt.protocol.thrift.message import method_codec, trailing_bytes
 from idlrt.protocol.thrift.requests import ThriftRequest, read_request
+from idlrt.protocol.thrift.typed_metadata import context_from
 from idlrt.serialization._backend import native
 from idlrt.serialization.base import RecordCodec
 from idlrt.spec import Method
 
-__all__ = ["CallReader", "Calls", "HeaderCalls", "call_reader"]
+__all__ = ["HeaderRequestReader", "PlainRequestReader", "RequestReader", "request_reader"]
 
 _SMALLEST: Final = 4 + FIXED
 _unpack_u32 = struct.Struct(">I").unpack_from
@@ -35,7 +35,7 @@ _EMPTY: Final = NO_METADATA, NO_CONTEXT
 Methods = Mapping[str, Method[..., Any]]
 
 
-class CallReader(Protocol):
+class RequestReader(Protocol):
     """Interface of request readers, one for each connection."""
 
     def receive(self, data: bytes, events: list[Any]) -> None:
@@ -52,27 +52,29 @@ class CallReader(Protocol):
         ...
 
 
-def call_reader(dialect: Dialect, methods: Methods) -> CallReader:
+def request_reader(dialect: Dialect, methods: Methods) -> RequestReader:
     """Return a reader of requests in `dialect`.
 
     Args:
         dialect: dialect of the client.
         methods: methods of the server, by name on the wire.
     """
-    reader: CallReader
+    reader: RequestReader
     framing = dialect.framing
     if is_header(framing):
-        reader = steps = HeaderCalls(dialect, methods, framing)
+        reader = steps = HeaderRequestReader(dialect, methods, framing)
         if dialect.is_native:
-            reader = native.HeaderCalls(
-                dialect, methods, _arguments_of, ThriftRequest, left_over, steps.read_frame, _EMPTY,
-                steps.opener, framing.limits, context_from, RequestContext,
+            reader = native.HeaderRequestReader(
+                dialect, methods, _arguments_of, ThriftRequest, trailing_bytes, steps.read_frame, _EMPTY,
+                steps.frame_decoder, framing.limits, context_from, RequestContext,
             )  # fmt: skip
     elif dialect.is_fused:
         read = partial(read_request, dialect, methods)
-        reader = native.FramedCalls(dialect, methods, _arguments_of, ThriftRequest, left_over, read, _EMPTY)
+        reader = native.FramedRequestReader(
+            dialect, methods, _arguments_of, ThriftRequest, trailing_bytes, read, _EMPTY
+        )
     else:
-        reader = Calls(dialect, methods)
+        reader = PlainRequestReader(dialect, methods)
     return reader
 
 
@@ -80,25 +82,25 @@ def _arguments_of(method: Method[..., Any], dialect: Dialect) -> RecordCodec:
     return method_codec(method, dialect.envelope).arguments
 
 
-class Calls:
-    """A `CallReader` for every dialect."""
+class PlainRequestReader:
+    """A `RequestReader` for every dialect."""
 
-    __slots__ = ("_methods", "_open", "_splitter")
+    __slots__ = ("_frame_buffer", "_methods", "_open")
 
     def __init__(self, dialect: Dialect, methods: Methods) -> None:
         self._methods = methods
-        self._splitter = dialect.framing.splitter(dialect.envelope)
-        self._open = dialect.framing.opener(dialect)
+        self._frame_buffer = dialect.framing.frame_buffer(dialect.envelope)
+        self._open = dialect.framing.frame_decoder(dialect)
 
     def receive(self, data: bytes, events: list[Any]) -> None:
-        splitter = self._splitter
-        splitter.add(data)
-        while (frame := splitter.next()) is not None:
+        frame_buffer = self._frame_buffer
+        frame_buffer.add(data)
+        while (frame := frame_buffer.next()) is not None:
             events.append(self.read_frame(frame))
 
     @property
     def is_empty(self) -> bool:
-        return self._splitter.is_empty
+        return self._frame_buffer.is_empty
 
     def read_frame(self, frame: bytes) -> ThriftRequest:
         """Return the request in a frame.
@@ -108,7 +110,7 @@ class Calls:
         """
         try:
             message, dialect, metadata, number = self._open(frame)
-        except SpoiledFrame as error:
+        except BadFrame as error:
             refusal = ApplicationError(str(error), error.code)
             return ThriftRequest(
                 error.sequence_id, "", None, False, error.dialect.framing.is_unordered, NO_METADATA, NO_CONTEXT,
@@ -117,26 +119,26 @@ class Calls:
         return read_request(dialect, self._methods, message, metadata, number, len(frame))
 
 
-class HeaderCalls(Calls):
-    """A `CallReader` for THeader. Complete frames are read without copying; partial ones as in `Calls`.
+class HeaderRequestReader(PlainRequestReader):
+    """A `RequestReader` for THeader. Complete frames are read without copying; partial ones as in `PlainRequestReader`.
 
     Attributes:
-        opener: decoder of the frames.
+        frame_decoder: decoder of the frames.
     """
 
-    __slots__ = ("_context", "_limits", "_metadata", "_rest", "opener")
+    __slots__ = ("_context", "_limits", "_metadata", "_rest", "frame_decoder")
 
     def __init__(self, dialect: Dialect, methods: Methods, framing: HeaderFramed) -> None:
         super().__init__(dialect, methods)
         self._limits: Final = framing.limits
-        self.opener: Final = framing.header_opener()
-        self._open = self.opener.open
+        self.frame_decoder: Final = framing.header_frame_decoder()
+        self._open = self.frame_decoder.open
         # Metadata of the last header, and its typed values and rest.
         self._metadata = self._rest = NO_METADATA
         self._context = NO_CONTEXT
 
     def receive(self, data: bytes, events: list[Any]) -> None:
-        if self._splitter.is_empty:
+        if self._frame_buffer.is_empty:
             at = self._read_whole(data, events)
             if at == len(data):
                 return
@@ -145,29 +147,29 @@ class HeaderCalls(Calls):
 
     def _read_whole(self, data: bytes, events: list[Any]) -> int:
         """Read the complete frames at the beginning of `data`. Returns the offset after them."""
-        opener, limits = self.opener, self._limits
+        frame_decoder, limits = self.frame_decoder, self._limits
         at, size = 0, len(data)
         while size - at >= _SMALLEST:
             (length,) = _unpack_u32(data, at)
             begin = at + 4
             at = begin + length
             if at > size or length > limits.max_frame:
-                return begin - 4  # incomplete, or rejected by the splitter
-            start = begin + 8 + len(opener.header)
+                return begin - 4  # incomplete, or rejected by the frame_buffer
+            start = begin + 8 + len(frame_decoder.header)
             if (
-                opener.is_plain
-                and data.startswith(opener.mark, begin)
-                and data.startswith(opener.header, begin + 8)
+                frame_decoder.is_plain
+                and data.startswith(frame_decoder.mark, begin)
+                and data.startswith(frame_decoder.header, begin + 8)
                 and start <= at
                 and at - start <= limits.max_message
             ):
-                if opener.metadata is not self._metadata:
-                    self._context, self._rest = context_from(opener.metadata)
-                    self._metadata = opener.metadata
+                if frame_decoder.metadata is not self._metadata:
+                    self._context, self._rest = context_from(frame_decoder.metadata)
+                    self._metadata = frame_decoder.metadata
                 (number,) = _unpack_i32(data, begin + 4)
                 events.append(
                     read_request(
-                        opener.dialect, self._methods, data[start:at], self._rest, number, length, self._context
+                        frame_decoder.dialect, self._methods, data[start:at], self._rest, number, length, self._context
                     )
                 )
             else:

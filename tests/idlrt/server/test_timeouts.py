@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from idlrt.core import Peer
-from idlrt.server.patience import Patience
 from idlrt.server.settings import Settings
+from idlrt.server.timeouts import ConnectionTimeouts
 
 
 class Played:
@@ -21,8 +21,8 @@ class Played:
         self.peer = Peer(address="the test")
         self.pending = 0
         self.last_read = 0.0
-        self.last_taken = 0.0
-        self.is_halfway = False
+        self.last_written = 0.0
+        self.is_mid_message = False
         self.is_paused = False
         self.is_idle = True
         self.received = 0
@@ -37,15 +37,15 @@ class Played:
 
 
 class Watch:
-    """A `Patience` that looks at what is played, at the times that the test says."""
+    """A `ConnectionTimeouts` that looks at what is played, at the times that the test says."""
 
     def __init__(self, *played: Played, **settings: float) -> None:
         limits = {"idle_timeout": 0.0, "message_timeout": 0.0, "write_timeout": 0.0, **settings}
-        self.patience = Patience(Settings(**limits))  # type: ignore[arg-type]
+        self.timeouts = ConnectionTimeouts(Settings(**limits))  # type: ignore[arg-type]
         self.played: tuple[Any, ...] = played
 
-    def look(self, now: float) -> list[list[str]]:
-        self.patience.look({each: each for each in self.played}, now)
+    def check(self, now: float) -> list[list[str]]:
+        self.timeouts.check({each: each for each in self.played}, now)
         return [each.done for each in self.played]
 
 
@@ -71,7 +71,7 @@ def played() -> Played:
 def test_it_looks_often_enough_for_the_shortest_limit_and_not_all_the_time(
     settings: dict[str, float], interval: float
 ) -> None:
-    assert Watch(**settings).patience.interval == interval
+    assert Watch(**settings).timeouts.interval == interval
 
 
 # Who has nothing to say.
@@ -80,14 +80,14 @@ def test_it_looks_often_enough_for_the_shortest_limit_and_not_all_the_time(
 def test_an_idle_connection_is_finished_after_its_time_and_not_before(played: Played) -> None:
     watch = Watch(played, idle_timeout=10)
 
-    assert watch.look(10.0) == [[]]
-    assert watch.look(10.1) == [["finished"]]
+    assert watch.check(10.0) == [[]]
+    assert watch.check(10.1) == [["finished"]]
 
 
 def test_a_connection_on_which_something_came_is_not_idle(played: Played) -> None:
     watch = Watch(played, idle_timeout=10)
     for now in range(9, 100, 9):
-        assert watch.look(now) == [[]]
+        assert watch.check(now) == [[]]
         played.last_read = float(now)
 
 
@@ -95,88 +95,88 @@ def test_a_connection_with_calls_under_way_is_not_idle(played: Played) -> None:
     played.is_idle = False
     watch = Watch(played, idle_timeout=10)
 
-    assert watch.look(1000.0) == [[]]
+    assert watch.check(1000.0) == [[]]
 
 
 def test_a_connection_becomes_idle_with_its_last_answer_not_with_its_last_question(played: Played) -> None:
     # The call took longer than a connection may be idle.
     played.is_idle = False
     watch = Watch(played, idle_timeout=10)
-    assert watch.look(30.0) == [[]]
+    assert watch.check(30.0) == [[]]
     played.is_idle = True
-    played.last_taken = 31.0
+    played.last_written = 31.0
 
-    assert watch.look(32.0) == [[]]
-    assert watch.look(41.1) == [["finished"]]
+    assert watch.check(32.0) == [[]]
+    assert watch.check(41.1) == [["finished"]]
 
 
 # Who does not end what was begun.
 
 
 def test_a_message_that_does_not_end_is_cut_off_whatever_trickles_in(played: Played) -> None:
-    played.is_halfway, played.is_idle = True, False
+    played.is_mid_message, played.is_idle = True, False
     watch = Watch(played, message_timeout=10, idle_timeout=10)
     for now in range(11):
         played.last_read = float(now)
-        assert watch.look(now) == [[]]
-    assert watch.look(10.1) == [["cut"]]
+        assert watch.check(now) == [[]]
+    assert watch.check(10.1) == [["cut"]]
 
 
 def test_each_message_has_its_own_time(played: Played) -> None:
-    played.is_halfway, played.is_idle = True, False
+    played.is_mid_message, played.is_idle = True, False
     watch = Watch(played, message_timeout=10)
     for now in range(0, 200, 9):
         # It is always within a message, though never within the same one for long.
-        assert watch.look(now) == [[]]
+        assert watch.check(now) == [[]]
         played.received += 1
 
 
 def test_time_begins_anew_with_a_message_that_begins_later(played: Played) -> None:
-    played.is_halfway, played.is_idle = True, False
+    played.is_mid_message, played.is_idle = True, False
     watch = Watch(played, message_timeout=10)
-    watch.look(0.0)
-    played.is_halfway = False
-    watch.look(9.0)
-    played.is_halfway = True
+    watch.check(0.0)
+    played.is_mid_message = False
+    watch.check(9.0)
+    played.is_mid_message = True
 
-    assert watch.look(15.0) == [[]]
-    assert watch.look(25.0) == [[]]
-    assert watch.look(25.1) == [["cut"]]
+    assert watch.check(15.0) == [[]]
+    assert watch.check(25.0) == [[]]
+    assert watch.check(25.1) == [["cut"]]
 
 
 def test_half_a_message_is_no_idle_connection(played: Played) -> None:
-    played.is_halfway, played.is_idle = True, False
+    played.is_mid_message, played.is_idle = True, False
     watch = Watch(played, idle_timeout=10)
 
-    assert watch.look(1000.0) == [[]]
+    assert watch.check(1000.0) == [[]]
 
 
 # Who does not take answers.
 
 
 def test_a_client_that_takes_nothing_is_cut_off(played: Played) -> None:
-    played.pending, played.last_taken, played.is_idle = 1000, 5.0, False
+    played.pending, played.last_written, played.is_idle = 1000, 5.0, False
     watch = Watch(played, write_timeout=10)
 
-    assert watch.look(15.0) == [[]]
-    assert watch.look(15.1) == [["cut"]]
+    assert watch.check(15.0) == [[]]
+    assert watch.check(15.1) == [["cut"]]
 
 
 def test_a_client_that_takes_little_is_not(played: Played) -> None:
     played.pending = 1000
     watch = Watch(played, write_timeout=10)
     for now in range(0, 100, 9):
-        played.last_taken = float(now)
-        assert watch.look(now) == [[]]
+        played.last_written = float(now)
+        assert watch.check(now) == [[]]
 
 
 def test_a_client_that_takes_its_answers_is_not_judged_by_what_it_sends(played: Played) -> None:
     # It was not read from for so long, because its answers are waiting.
-    played.pending, played.is_halfway, played.is_idle = 1000, True, False
+    played.pending, played.is_mid_message, played.is_idle = 1000, True, False
     watch = Watch(played, write_timeout=10, message_timeout=1, idle_timeout=1)
     for now in range(0, 100, 9):
-        played.last_taken = float(now)
-        assert watch.look(now) == [[]]
+        played.last_written = float(now)
+        assert watch.check(now) == [[]]
 
 
 # All of them.
@@ -185,34 +185,34 @@ def test_a_client_that_takes_its_answers_is_not_judged_by_what_it_sends(played: 
 @pytest.mark.parametrize("limit", ["idle_timeout", "message_timeout", "write_timeout"])
 def test_a_limit_of_zero_is_none(limit: str) -> None:
     idle, halfway, pending = Played(), Played(), Played()
-    halfway.is_halfway = True
+    halfway.is_mid_message = True
     pending.pending = 1
     limits = {"idle_timeout": 1.0, "message_timeout": 1.0, "write_timeout": 1.0, limit: 0.0}
     watch = Watch(idle, halfway, pending, **limits)
-    watch.look(0.0)
+    watch.check(0.0)
     ends = {"idle_timeout": "finished", "message_timeout": "cut", "write_timeout": "cut"}
 
-    assert watch.look(1000.0) == [[end] if name != limit else [] for name, end in ends.items()]
+    assert watch.check(1000.0) == [[end] if name != limit else [] for name, end in ends.items()]
 
 
 def test_each_connection_is_judged_by_itself() -> None:
     idle, halfway, pending, fine = Played(), Played(), Played(), Played()
-    halfway.is_halfway = True
+    halfway.is_mid_message = True
     pending.pending = 1
     fine.last_read = 99.0
     watch = Watch(idle, halfway, pending, fine, idle_timeout=10, message_timeout=10, write_timeout=10)
-    watch.look(80.0)
+    watch.check(80.0)
 
-    assert watch.look(100.0) == [["finished", "finished"], ["cut"], ["cut", "cut"], []]
+    assert watch.check(100.0) == [["finished", "finished"], ["cut"], ["cut", "cut"], []]
 
 
 def test_the_log_says_who_was_cut_off_and_why(played: Played, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "idlrt.server")
     other = Played()
-    played.pending, other.is_halfway = 1, True
+    played.pending, other.is_mid_message = 1, True
     watch = Watch(played, other, Played(), idle_timeout=1, message_timeout=2, write_timeout=3)
-    watch.look(0.0)
-    watch.look(10.0)
+    watch.check(0.0)
+    watch.check(10.0)
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
@@ -226,12 +226,12 @@ def test_the_log_says_who_was_cut_off_and_why(played: Played, caplog: pytest.Log
 
 def test_nothing_is_kept_of_connections_that_have_gone() -> None:
     halfway = Played()
-    halfway.is_halfway = True
+    halfway.is_mid_message = True
     watch = Watch(halfway, message_timeout=10)
-    watch.look(0.0)
+    watch.check(0.0)
     gone = weakref.ref(halfway)
     watch.played = ()
-    watch.look(1.0)
+    watch.check(1.0)
     del halfway
     gc.collect()
 

@@ -9,10 +9,10 @@ import enum
 
 import msgspec
 
-__all__ = ["MessageHead", "MessageKind"]
+__all__ = ["MessageHeader", "MessageType"]
 
 
-class MessageKind(enum.IntEnum):
+class MessageType(enum.IntEnum):
     """Message type, as encoded on the wire."""
 
     CALL = 1
@@ -21,9 +21,9 @@ class MessageKind(enum.IntEnum):
     ONEWAY = 4
 
 
-class MessageHead(msgspec.Struct, frozen=True):
+class MessageHeader(msgspec.Struct, frozen=True):
     """Header of a message: message type, method name, and the sequence id that the response repeats."""
 
-    kind: MessageKind
+    kind: MessageType
     name: str
     sequence_id: int

@@ -21,11 +21,20 @@ import msgspec
 from idlrt.core import Handler, Served, ServerCall, drive
 from idlrt.core.request import enter_call
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.signals import entry
+from idlrt.server.signals import interruptible
 from idlrt.server.suspending import may_suspend
 from idlrt.spec import Method
 
-__all__ = ["NotStarted", "Route", "RunPlain", "ServerEndpoint", "ServerFilter", "assemble", "routes", "unless_expired"]
+__all__ = [
+    "MethodEntry",
+    "NotStarted",
+    "RunPlain",
+    "ServerEndpoint",
+    "ServerFilter",
+    "assemble",
+    "method_table",
+    "run_unless_expired",
+]
 
 _NOTHING: Final = object()
 
@@ -40,15 +49,15 @@ RunPlain = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function on the thread of plain handlers; awaited on the server's event loop."""
 
 
-async def _here(work: Callable[[], Any]) -> Any:
+async def _run_directly(work: Callable[[], Any]) -> Any:
     return work()
 
 
-def _none(method: Method[..., Any]) -> Sequence[ServerFilter]:
+def _no_guards(method: Method[..., Any]) -> Sequence[ServerFilter]:
     return ()
 
 
-class Route(msgspec.Struct, frozen=True, eq=False):
+class MethodEntry(msgspec.Struct, frozen=True, eq=False):
     """Entry of one method in the method table.
 
     Attributes:
@@ -63,12 +72,12 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     is_awaited: bool
 
 
-def routes(
+def method_table(
     served: Served,
     filters: Sequence[ServerFilter] = (),
-    guards: Callable[[Method[..., Any]], Sequence[ServerFilter]] = _none,
-    run_plain: RunPlain = _here,
-) -> Mapping[str, Route]:
+    guards: Callable[[Method[..., Any]], Sequence[ServerFilter]] = _no_guards,
+    run_plain: RunPlain = _run_directly,
+) -> Mapping[str, MethodEntry]:
     """Build the method table of all services, by method name on the wire.
 
     Args:
@@ -78,12 +87,12 @@ def routes(
         run_plain: runs plain handlers behind filters that may suspend.
     """
     is_suspending = any(may_suspend(each) for each in filters)
-    made: dict[int, Route] = {}
+    made: dict[int, MethodEntry] = {}
     for handler in served.table.values():
         if id(handler) not in made:
             is_awaited = handler.is_coroutine or is_suspending
             run = assemble(handler, filters, guards(handler.method), run_plain if is_awaited else None)
-            made[id(handler)] = Route(handler, run, is_awaited)
+            made[id(handler)] = MethodEntry(handler, run, is_awaited)
     return {name: made[id(handler)] for name, handler in served.table.items()}
 
 
@@ -93,7 +102,7 @@ def assemble(
     guards: Sequence[ServerFilter] = (),
     run_plain: RunPlain | None = None,
 ) -> Callable[[ServerCall], Any]:
-    """Return `Route.run` of a handler: filters of the server in their order, then guards, then the handler.
+    """Return `MethodEntry.run` of a handler: filters of the server in their order, then guards, then the handler.
 
     Args:
         handler: handler at the end of the chain.
@@ -109,20 +118,20 @@ def assemble(
     if not order:
         set_current = enter_call
 
-        @entry
-        def straight(call: ServerCall) -> Any:
+        @interruptible
+        def call_handler(call: ServerCall) -> Any:
             set_current(call)
             call.is_begun = True
             return function(*call.arguments)
 
-        return straight
+        return call_handler
 
-    async def leaf(call: ServerCall) -> Any:
+    async def run_handler(call: ServerCall) -> Any:
         call.is_begun = True
         result = function(*call.arguments)
         return await result if handler.is_coroutine else result
 
-    async def plain_leaf(call: ServerCall) -> Any:
+    async def run_plain_handler(call: ServerCall) -> Any:
         assert run_plain is not None
         context = copy_context()
 
@@ -136,14 +145,14 @@ def assemble(
         try:
             result = await run_plain(begin)
         finally:
-            _carry_back(context)
+            _copy_context_back(context)
         return await cast("Coroutine[Any, Any, Any]", result) if type(result) is CoroutineType else result
 
-    endpoint: ServerEndpoint = leaf if run_plain is None or handler.is_coroutine else plain_leaf
+    endpoint: ServerEndpoint = run_handler if run_plain is None or handler.is_coroutine else run_plain_handler
     for each in reversed(order):
-        endpoint = _behind(each, endpoint)
+        endpoint = _with_filter(each, endpoint)
 
-    @entry
+    @interruptible
     def filtered(call: ServerCall) -> Any:
         enter_call(call)
         return drive(endpoint(call)) if run_plain is None else endpoint(call)
@@ -159,7 +168,7 @@ class NotStarted(Exception):
         self.why = why
 
 
-def unless_expired(route: Route, call: ServerCall) -> Any:
+def run_unless_expired(entry: MethodEntry, call: ServerCall) -> Any:
     """Run a call unless its deadline has passed.
 
     Raises:
@@ -167,17 +176,17 @@ def unless_expired(route: Route, call: ServerCall) -> Any:
     """
     if call.remaining() <= 0:
         raise NotStarted
-    return route.run(call)
+    return entry.run(call)
 
 
-def _carry_back(context: Context) -> None:
+def _copy_context_back(context: Context) -> None:
     """Copy context variables that the handler has set to the filter in front of it, as if both shared a context."""
     for variable, value in context.items():
         if variable.get(_NOTHING) is not value:
             variable.set(value)
 
 
-def _behind(filter: ServerFilter, next: ServerEndpoint) -> ServerEndpoint:
+def _with_filter(filter: ServerFilter, next: ServerEndpoint) -> ServerEndpoint:
     def call_filter(call: ServerCall) -> Coroutine[Any, Any, Any]:
         return filter(call, next)
 

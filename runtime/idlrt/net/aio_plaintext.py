@@ -1,4 +1,4 @@
-"""Detection and rejection of clients without TLS on a TLS port of an asyncio server (`idlrt.net.plain_peer`)."""
+"""Detection and rejection of clients without TLS on a TLS port of an asyncio server (`idlrt.net.plaintext`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import socket
 
-from idlrt.net.plain_peer import ENOUGH, NoTls, is_tls, no_tls
+from idlrt.net.plaintext import PREFIX_SIZE, PlaintextClient, plaintext_error, starts_tls
 
-__all__ = ["hear_tls", "refuse", "until_readable"]
+__all__ = ["expect_tls", "reject_plaintext", "until_readable"]
 
 # Seconds in which a rejected client may read its answer and close the connection.
 _REJECT_TIMEOUT = 1.0
@@ -27,30 +27,30 @@ async def until_readable(readable: socket.socket) -> None:
         loop.remove_reader(readable)
 
 
-async def hear_tls(connected: socket.socket) -> None:
+async def expect_tls(connected: socket.socket) -> None:
     """Wait for the first byte of a connection, and check that it starts a TLS handshake. The byte stays unread.
 
     Raises:
-        NoTls: the client does not use TLS.
+        PlaintextClient: the client does not use TLS.
         OSError: the connection has been closed.
     """
     first = b""
     while True:
         try:
-            if not first and is_tls(connected.recv(1, socket.MSG_PEEK)):
+            if not first and starts_tls(connected.recv(1, socket.MSG_PEEK)):
                 return
-            data = connected.recv(ENOUGH)
+            data = connected.recv(PREFIX_SIZE)
         except BlockingIOError:
             await until_readable(connected)
             continue
         first += data
         if not first:
             raise ConnectionResetError("connection closed during the TLS handshake")
-        if len(first) >= ENOUGH or not data:
-            raise no_tls(first)
+        if len(first) >= PREFIX_SIZE or not data:
+            raise plaintext_error(first)
 
 
-async def refuse(connected: socket.socket, error: NoTls) -> None:
+async def reject_plaintext(connected: socket.socket, error: PlaintextClient) -> None:
     """Send the answer to a client without TLS, and close when the client has closed, or after a timeout."""
     loop = asyncio.get_running_loop()
     try:

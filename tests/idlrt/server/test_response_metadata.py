@@ -11,7 +11,7 @@ from hand_written import GET, JOIN, PING, User, Users
 import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.routes import ServerEndpoint
+from idlrt.server.method_table import ServerEndpoint
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 

@@ -16,17 +16,17 @@ from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
 from idlrt.core.keyword_options import suggestion
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
-from idlrt.net.reach import host_towards
+from idlrt.net.local_address import local_host_for
 from idlrt.printable import plural
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
-__all__ = ["InstanceOptions", "Presence"]
+__all__ = ["InstanceOptions", "ServiceRegistrar"]
 
 
-_ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
+_ALL_INTERFACES: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Timeouts of the registry when a server starts and stops, in seconds.
-_SETTLE: Final = 1.0
-_GOODBYE: Final = 2.0
+_REGISTER_TIMEOUT: Final = 1.0
+_DEREGISTER_TIMEOUT: Final = 2.0
 _FRAMINGS: Final = ("header", "framed", "unframed")
 
 
@@ -69,7 +69,7 @@ class InstanceOptions(TypedDict, total=False):
     metadata: Mapping[str, str]
 
 
-class Presence:
+class ServiceRegistrar:
     """Registers the services of one server, and deregisters them.
 
     Args:
@@ -79,8 +79,8 @@ class Presence:
         wanted: address on which the server will listen; port 0 is allowed.
         rpc_protocols: RPC protocols that the server supports, with the serializations of each.
         is_encrypted: whether clients need TLS.
-        settle_timeout: seconds that `settle` waits for the registry.
-        withdraw_timeout: seconds that `withdraw` waits for the registry, for all registrations together.
+        register_timeout: seconds that `wait_registered` waits for the registry.
+        deregister_timeout: seconds that `deregister` waits for the registry, for all registrations together.
 
     Raises:
         ConfigurationError: an option is invalid, the registry is read-only, or the server has a Unix socket.
@@ -95,8 +95,8 @@ class Presence:
         *,
         rpc_protocols: RpcProtocols,
         is_encrypted: bool,
-        settle_timeout: float = _SETTLE,
-        withdraw_timeout: float = _GOODBYE,
+        register_timeout: float = _REGISTER_TIMEOUT,
+        deregister_timeout: float = _DEREGISTER_TIMEOUT,
     ) -> None:
         given = cast("object", registry)
         if not isinstance(given, str | Registry):
@@ -107,11 +107,11 @@ class Presence:
         self._served = served
         self._rpc_protocols = rpc_protocols
         self._is_encrypted = is_encrypted
-        self._settle_timeout = settle_timeout
-        self._withdraw_timeout = withdraw_timeout
+        self._register_timeout = register_timeout
+        self._deregister_timeout = deregister_timeout
         self._registry: Registry | None = None
         self._registrations: list[Registration] = []
-        self._is_announced = threading.Event()
+        self._is_registered = threading.Event()
         self._is_over = False
         self._lock = threading.Lock()
         known = InstanceOptions.__annotations__
@@ -129,12 +129,12 @@ class Presence:
 
     @property
     def registrations(self) -> Sequence[Registration]:
-        """Registrations, one for each service; empty before `announce` and after `withdraw`."""
+        """Registrations, one for each service; empty before `register` and after `deregister`."""
         return tuple(self._registrations)
 
     def _instances(self, bound: Address) -> list[Instance]:
         options = dict(self._options)
-        host, port = self._reached_at(str(options.pop("advertise", "")), bound)
+        host, port = self._advertised_address(str(options.pop("advertise", "")), bound)
         if "status" in options:
             try:
                 options["status"] = Status(options["status"])
@@ -166,19 +166,19 @@ class Presence:
             )
         return made
 
-    def _reached_at(self, advertised: str, bound: Address) -> tuple[str, int]:
+    def _advertised_address(self, advertised: str, bound: Address) -> tuple[str, int]:
         if bound.path:
             raise ConfigurationError(f"cannot register a server at {bound}: remote clients cannot reach a Unix socket")
         if advertised:
             given = Address.parse(advertised if _has_port(advertised) else f"{advertised}:{bound.port}")
             return given.host, given.port or bound.port
-        if bound.host not in _ANYWHERE:
+        if bound.host not in _ALL_INTERFACES:
             return bound.host, bound.port
         hosts = self._url.hosts if self._url is not None else ()
-        return (host_towards(*hosts[0]) if hosts else "127.0.0.1"), bound.port
+        return (local_host_for(*hosts[0]) if hosts else "127.0.0.1"), bound.port
 
-    def announce(self, bound: Address) -> None:
-        """Register in the background, so that the server serves even while the registry is down. After `withdraw`
+    def register(self, bound: Address) -> None:
+        """Register in the background, so that the server serves even while the registry is down. After `deregister`
         this does nothing.
         """
         with self._lock:
@@ -190,27 +190,27 @@ class Presence:
                     assert self._url is not None
                     self._registry = shared_registries.take(self._url)
                 self._registrations = [self._registry.register(each) for each in instances]
-        self._is_announced.set()
+        self._is_registered.set()
 
-    def settle(self) -> None:
-        """Wait until the registry has acknowledged the registrations, at most `settle_timeout` seconds.
+    def wait_registered(self) -> None:
+        """Wait until the registry has acknowledged the registrations, at most `register_timeout` seconds.
 
         Without a response the server serves unregistered, and registration continues in the background.
         """
-        end = time.monotonic() + self._settle_timeout
-        self._is_announced.wait(self._settle_timeout)
+        end = time.monotonic() + self._register_timeout
+        self._is_registered.wait(self._register_timeout)
         for each in self._registrations:
             with contextlib.suppress(RegistryError):  # logged and retried by the registration
                 each.wait(max(end - time.monotonic(), 0.0))
 
-    def withdraw(self) -> None:
-        """Deregister, and wait for the registry's acknowledgement, at most `withdraw_timeout` seconds. Idempotent."""
+    def deregister(self) -> None:
+        """Deregister, and wait for the registry's acknowledgement, at most `deregister_timeout` seconds. Idempotent."""
         with self._lock:
             self._is_over = True
             registrations, self._registrations = self._registrations, []
             registry, self._registry = self._registry, None
         # Send all requests first, so that an unresponsive registry costs one timeout, not one for each registration.
-        end = time.monotonic() + self._withdraw_timeout
+        end = time.monotonic() + self._deregister_timeout
         for each in registrations:
             each.deregister(0)
         for each in registrations:
