@@ -124,7 +124,7 @@ def main(url: str, count: int) -> None:
         subscription = registry.subscribe(_SERVICE)
         subscription.listen(heard)
         if not is_there.wait(_TIMEOUT):
-            raise TimeoutError(f"no snapshot of {count} instances within {_TIMEOUT:g} s: {subscription.trouble}")
+            raise TimeoutError(f"no snapshot of {count} instances within {_TIMEOUT:g} s: {subscription.last_error}")
         took = time.perf_counter() - start
         print(took, _peak() - before, flush=True)
         if not is_known.wait(_TIMEOUT):

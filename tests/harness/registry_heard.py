@@ -26,7 +26,7 @@ def why_not(registry: Registry) -> RegistryError:
     """The error of a question, once the registry has found out why it cannot be asked."""
     with pytest.raises(RegistryError):
         registry.groups(timeout=0.01)
-    eventually(lambda: registry.trouble, "it is known why")
+    eventually(lambda: registry.last_error, "it is known why")
     with pytest.raises(RegistryError) as caught:
         registry.groups(timeout=0.01)
     return caught.value

@@ -30,7 +30,7 @@ def connect(url: str) -> Registry:
 
 
 def until(subscription: Subscription, is_there: Callable[[Snapshot], bool]) -> Snapshot:
-    eventually(lambda: (now := subscription.snapshot) is not None and is_there(now), f"{subscription.trouble}")
+    eventually(lambda: (now := subscription.snapshot) is not None and is_there(now), f"{subscription.last_error}")
     assert subscription.snapshot is not None
     return subscription.snapshot
 

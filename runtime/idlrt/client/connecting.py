@@ -158,7 +158,7 @@ def over_async(
 def _patience(subscription: Subscription, call: Call) -> float:
     """Return how many seconds a call may wait for the first snapshot: at most 0.5 if the registry is failing."""
     left = max(call.deadline.remaining(call.driver.now()), 0.0)
-    return left if subscription.trouble is None else min(left, 0.5)
+    return left if subscription.last_error is None else min(left, 0.5)
 
 
 def _cluster(
@@ -175,7 +175,7 @@ def _cluster(
     govern, here = _govern(said, service, target)
     from idlrt.registry import shared_registries
 
-    registry: Registry = shared_registries.take(target.registry)
+    registry: Registry = shared_registries.acquire(target.registry)
     try:
         cluster = Cluster[Any](
             registry.subscribe(target.key.service, target.key.group),
@@ -191,12 +191,12 @@ def _cluster(
         )
         end_watch = _watch(registry, cluster, make)
     except BaseException:
-        shared_registries.give_back(target.registry)
+        shared_registries.release(target.registry)
         raise
 
     def end() -> None:
         end_watch()
-        shared_registries.give_back(target.registry)
+        shared_registries.release(target.registry)
 
     return cluster, end
 
@@ -226,7 +226,7 @@ def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[
         return _nothing
     from idlrt.client.watch import watch
 
-    return registry.run_beside(lambda: watch(cluster, make.pinger, idle))
+    return registry.run_in_background(lambda: watch(cluster, make.pinger, idle))
 
 
 class _Maker:

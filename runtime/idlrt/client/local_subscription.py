@@ -20,10 +20,10 @@ class LocalSubscription:
     Attributes:
         key: the service.
         snapshot: the newest snapshot.
-        trouble: always `None`: there is no registry that could fail.
+        last_error: always `None`: there is no registry that could fail.
     """
 
-    trouble: RegistryError | None = None
+    last_error: RegistryError | None = None
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.key = snapshot.key

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.embedded.api import AsyncRegistryClient, Conflict, InstanceName, NoSession, Refused
-from idlrt.embedded.known import Known
+from idlrt.embedded.replica import Replica
 from idlrt.embedded.server import DEFAULT_PORT
 from idlrt.embedded.values import correction_of, record_of
 from idlrt.errors import (
@@ -30,7 +30,7 @@ from idlrt.errors import (
     RegistryUnavailable,
     RpcError,
 )
-from idlrt.registry import AlreadyRegistered, Found, RegistryUrl, SessionLost, Update
+from idlrt.registry import AlreadyRegistered, RegistryUrl, ServiceData, SessionLost, Update
 from idlrt.server import TOKEN
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ __all__ = ["EmbeddedBackend"]
 
 _POLL: Final = 20.0
 # Minimum timeout of calls in seconds; half the session timeout if that is longer.
-_LATE: Final = 3.0
+_MIN_TIMEOUT: Final = 3.0
 _TIMEOUT: Final = 6.0
 # Maximum number of instances in a heartbeat.
-_NAMES: Final = 1000
+_MAX_NAMES: Final = 1000
 
 
 class EmbeddedBackend:
@@ -63,7 +63,7 @@ class EmbeddedBackend:
         host, port = url.hosts[0]
         self._target = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
         self._timeout = url.seconds("timeout", _TIMEOUT)
-        self._patience = max(_LATE, self._timeout / 2)
+        self._call_timeout = max(_MIN_TIMEOUT, self._timeout / 2)
         self._tls = _tls(url)
         self._metadata = {TOKEN: token} if (token := url.options.get("token")) else {}
         self.heartbeat = self._timeout / 3
@@ -79,8 +79,8 @@ class EmbeddedBackend:
             made = AsyncRegistryClient.connect(
                 self._target,
                 framing="header",
-                timeout=self._patience,
-                connect_timeout=self._patience,
+                timeout=self._call_timeout,
+                connect_timeout=self._call_timeout,
                 calls_per_connection=1_000_000,
                 ping_after=None,
                 tls=self._tls,
@@ -92,7 +92,7 @@ class EmbeddedBackend:
 
     async def open(self, lost: Callable[[], None]) -> None:
         with _translated():
-            session = await self._client.begin(_who(), int(self._timeout * 1000))
+            session = await self._client.begin(_client_name(), int(self._timeout * 1000))
         self._session = session.id
         self._has_parts = True
         self.heartbeat = session.timeout_ms / 3000
@@ -114,8 +114,8 @@ class EmbeddedBackend:
                 await self._client.keep(self._session)
             names = [InstanceName(group=each.group, service=each.service, id=each.id) for each in registered]
             missing: set[tuple[str, str, str]] = set()
-            for start in range(0, len(names), _NAMES):
-                for each in await self._renew(names[start : start + _NAMES]):
+            for start in range(0, len(names), _MAX_NAMES):
+                for each in await self._renew(names[start : start + _MAX_NAMES]):
                     missing.add((each.group, each.service, each.id))
         return [each for each in registered if (each.group, each.service, each.id) in missing]
 
@@ -147,47 +147,49 @@ class EmbeddedBackend:
         with _translated():
             await self._client.deregister(self._session, instance.group, instance.service, instance.id)
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        known = Known(key)
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
+        replica = Replica(key)
         while True:
-            if await self._learn(known, _POLL):
-                yield known.found()
+            if await self._poll(replica, _POLL):
+                yield replica.found()
 
-    async def find(self, key: ServiceKey) -> Found:
-        known = Known(key)
-        await self._learn(known)
-        return known.found()
+    async def find(self, key: ServiceKey) -> ServiceData:
+        replica = Replica(key)
+        await self._poll(replica)
+        return replica.found()
 
-    async def _learn(self, known: Known, seconds: float = 0.0) -> bool:
+    async def _poll(self, replica: Replica, seconds: float = 0.0) -> bool:
         """Poll the changes of a service; return whether there are any.
 
         Args:
             seconds: time to wait for a change.
         """
-        key, wait_ms = known.key, int(seconds * 1000)
-        client = self._client.using(timeout=seconds + self._patience) if seconds else self._client
+        key, wait_ms = replica.key, int(seconds * 1000)
+        client = self._client.using(timeout=seconds + self._call_timeout) if seconds else self._client
         cursor = ""
         with _translated():
             while self._has_parts:
                 try:
-                    part = await client.part(key.group, key.service, known.epoch, known.revision, wait_ms, cursor)
+                    part = await client.part(key.group, key.service, replica.epoch, replica.revision, wait_ms, cursor)
                 except ApplicationError as error:
                     if error.code != ApplicationCode.UNKNOWN_METHOD:
                         raise
                     self._has_parts = False
                     break
                 if part.next is None:
-                    return known.take(part)
-                known.add(part)
+                    return replica.apply(part)
+                replica.add(part)
                 cursor = part.next
-            return known.take_all(await client.changes(key.group, key.service, known.epoch, known.revision, wait_ms))
+            return replica.apply_changes(
+                await client.changes(key.group, key.service, replica.epoch, replica.revision, wait_ms)
+            )
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        now = Known(key)
-        await self._learn(now)
+        now = Replica(key)
+        await self._poll(now)
         # A revision is only meaningful together with the registry's epoch.
-        then = Known(key, epoch=now.epoch, revision=since)
-        await self._learn(then)
+        then = Replica(key, epoch=now.epoch, revision=since)
+        await self._poll(then)
         return now.update(then)
 
     async def groups(self) -> list[str]:
@@ -255,7 +257,7 @@ def _translated() -> Generator[None]:
         raise RegistryUnavailable(str(error)) from error
 
 
-def _who() -> str:
+def _client_name() -> str:
     """Describe this program, for the registry's log."""
     return f"{platform.node()} {os.getpid()} {os.path.basename(sys.argv[0] or 'python')}"
 

@@ -18,10 +18,10 @@ from idlrt.printable import plural
 __all__ = ["Catalog"]
 
 # Maximum bytes of instances in a response to a client that does not request parts; the message is slightly larger.
-_LONGEST_ANSWER: Final = 15 << 20
+_MAX_RESPONSE: Final = 15 << 20
 
 # Maximum length of a cursor; a longer one was not issued here.
-_LONGEST_CURSOR: Final = 64
+_MAX_CURSOR: Final = 64
 
 
 class Catalog:
@@ -40,8 +40,8 @@ class Catalog:
         self.found: dict[ServiceKey, Service] = {}
         # Times at which services became empty, oldest first.
         self._unused: OrderedDict[ServiceKey, float] = OrderedDict()
-        self._given_back: list[tuple[ServiceKey, int]] = []
-        self._waiting: dict[ServiceKey, set[Callable[[], object]]] = {}
+        self._evicted: list[tuple[ServiceKey, int]] = []
+        self._waiters: dict[ServiceKey, set[Callable[[], object]]] = {}
         # Cursors are only valid within a run, because a restart changes the order of entries.
         self._run = secrets.token_hex(4)
 
@@ -52,7 +52,7 @@ class Catalog:
         except ConfigurationError as error:
             raise Refused(message=str(error)) from None
 
-    def check_place(self, key: ServiceKey) -> None:
+    def check_capacity(self, key: ServiceKey) -> None:
         """Check that a service can be added; evict the service that has been empty for the longest time if necessary.
 
         Raises:
@@ -67,12 +67,12 @@ class Catalog:
             raise Refused(
                 message=f"cannot add {key}: the registry has {count}; the limit is {self.limits.services} (services)"
             )
-        self._given_back.append((oldest, self.found[oldest].revision))
-        self.give_back(oldest)
+        self._evicted.append((oldest, self.found[oldest].revision))
+        self.evict(oldest)
 
     # Unused services.
 
-    def note(self, key: ServiceKey) -> None:
+    def update_unused(self, key: ServiceKey) -> None:
         """Update, after a change, since when a service is empty."""
         service = self.found.get(key)
         if service is None or not service.is_empty:
@@ -80,14 +80,14 @@ class Catalog:
         elif key not in self._unused:
             self._unused[key] = self.now()
 
-    def give_back(self, key: ServiceKey) -> None:
+    def evict(self, key: ServiceKey) -> None:
         """Delete an empty service. Its watchers see an empty service at revision 0."""
         del self.found[key]
         self._unused.pop(key, None)
 
     def unused(self) -> list[tuple[ServiceKey, int]]:
         """Return evicted services, and those that have been empty for too long, with their last revisions."""
-        given, self._given_back = self._given_back, []
+        given, self._evicted = self._evicted, []
         over = self.now() - self.limits.unused_service
         for key, since in self._unused.items():
             if since > over:
@@ -106,11 +106,11 @@ class Catalog:
         service = self.found.get(key)
         if service is None:
             return Changes(epoch=self.epoch, revision=0, is_whole=since > 0, records=[], removed=[])
-        found = service.changes(self.epoch, since if epoch == self.epoch else 0, _LONGEST_ANSWER)
+        found = service.changes(self.epoch, since if epoch == self.epoch else 0, _MAX_RESPONSE)
         if isinstance(found, int):
             raise Refused(
                 message=f"cannot send {key} in one response: it takes {plural(found, 'byte')}, the limit is "
-                f"{_LONGEST_ANSWER}; upgrade this client: newer versions read it in parts"
+                f"{_MAX_RESPONSE}; upgrade this client: newer versions read it in parts"
             )
         return found
 
@@ -125,41 +125,41 @@ class Catalog:
             return Part(
                 epoch=self.epoch, revision=0, is_whole=since > 0 or bool(cursor), records=[], removed=[], corrections={}
             )
-        place = self._place(cursor) if cursor else service.start(since) if epoch == self.epoch else None
-        if place is not None and not service.is_good(place):
+        place = self._parse_cursor(cursor) if cursor else service.start(since) if epoch == self.epoch else None
+        if place is not None and not service.is_valid(place):
             place = None
         part, then = service.part(self.epoch, place, self.limits.answer)
         part.next = f"{self._run}.{then.since}.{then.position}" if then is not None else None
         return part
 
-    def _place(self, cursor: str) -> Cursor | None:
+    def _parse_cursor(self, cursor: str) -> Cursor | None:
         """Parse a cursor; `None` if it was not issued in this run."""
-        run, *numbers = cursor[:_LONGEST_CURSOR].split(".")
+        run, *numbers = cursor[:_MAX_CURSOR].split(".")
         if run != self._run or len(numbers) != 2 or not all(each.isascii() and each.isdigit() for each in numbers):
             return None
         return Cursor(int(numbers[0]), int(numbers[1]))
 
-    def is_news(self, key: ServiceKey, epoch: int, since: int) -> bool:
+    def has_changed(self, key: ServiceKey, epoch: int, since: int) -> bool:
         """Whether a service has changed since a revision."""
         service = self.found.get(key)
         return (service.revision if service is not None else 0) != since or (epoch != self.epoch)
 
-    def wait(self, key: ServiceKey, tell: Callable[[], object]) -> Callable[[], None]:
-        """Call `tell` once when the service changes. Return a function that cancels this."""
-        self._waiting.setdefault(key, set()).add(tell)
+    def wait(self, key: ServiceKey, notify: Callable[[], object]) -> Callable[[], None]:
+        """Call `notify` once when the service changes. Return a function that cancels this."""
+        self._waiters.setdefault(key, set()).add(notify)
 
         def forget() -> None:
-            waiting = self._waiting.get(key)
+            waiting = self._waiters.get(key)
             if waiting is not None:
-                waiting.discard(tell)
+                waiting.discard(notify)
                 if not waiting:
-                    del self._waiting[key]
+                    del self._waiters[key]
 
         return forget
 
-    def take_waiting(self, key: ServiceKey) -> list[Callable[[], object]]:
+    def pop_waiters(self, key: ServiceKey) -> list[Callable[[], object]]:
         """Remove and return the callbacks of a service, to be called now."""
-        return list(self._waiting.pop(key, ()))
+        return list(self._waiters.pop(key, ()))
 
     def groups(self) -> list[str]:
         """List the groups."""
@@ -169,7 +169,7 @@ class Catalog:
         """List the services of a group."""
         return sorted(key.service for key, service in self.found.items() if service.is_listed and key.group == group)
 
-    def some(self, names: Sequence[str], after: str) -> list[str]:
+    def page(self, names: Sequence[str], after: str) -> list[str]:
         """Return the page of sorted `names` that follows `after`, as many as fit into a response."""
         first = bisect.bisect_right(names, after)
         size, last = 0, first

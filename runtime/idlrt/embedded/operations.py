@@ -47,7 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         size: bytes of the record or the correction.
         correction: correction to write; an empty one deletes it.
         settings: settings to write.
-        is_farewell: whether to delete the service, if it is empty and this is the revision of its last change.
+        is_removal: whether to delete the service, if it is empty and this is the revision of its last change.
     """
 
     revision: int
@@ -58,4 +58,4 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0
     correction: Correction | None = None
     settings: Mapping[str, str] | None = None
-    is_farewell: bool = False
+    is_removal: bool = False

@@ -17,12 +17,12 @@ from idlrt.embedded.rows import FORMAT, Rows, read_rows
 from idlrt.errors import ConfigurationError
 from idlrt.printable import plural
 
-__all__ = ["check_rows", "recover_rows", "report", "unusable"]
+__all__ = ["check_rows", "recover_rows", "report", "unusable_file"]
 
 _log = get_logger("idlrt.registry")
 
 _RECOVER: Final = "start with --recover to serve its readable data read-only"
-_ANEW: Final = (
+_RECOVER_OR_START_EMPTY: Final = (
     f"{_RECOVER}, or move the file away to start with an empty registry: servers register again, settings and patches "
     "are lost"
 )
@@ -30,7 +30,7 @@ _ANEW: Final = (
 _ADVICE: Final = {
     "locked": "another registry is using it; stop that one, or choose another file",
     "not a database": "it is of another kind, or its header is damaged; choose another file",
-    "malformed": _ANEW,
+    "malformed": _RECOVER_OR_START_EMPTY,
     "full": f"free disk space, or {_RECOVER}",
     "readonly": f"make it writable, or {_RECOVER}",
     "unable to open": "check that it is a regular file, and that it and its folder are readable and writable",
@@ -43,12 +43,12 @@ _OS_ADVICE: Final = {
     errno.ENOSPC: f"free disk space, or {_RECOVER}",
 }
 # Maximum length in bytes to which a truncated file is extended. The extension is sparse on most file systems.
-_LONGEST: Final = 1 << 36
+_MAX_LENGTH: Final = 1 << 36
 # Maximum number of damaged rows that are logged individually.
-_TOLD: Final = 20
+_MAX_LOGGED: Final = 20
 
 
-def unusable(path: Path | None, error: BaseException) -> ConfigurationError:
+def unusable_file(path: Path | None, error: BaseException) -> ConfigurationError:
     """Build the error for a file that cannot be opened or written."""
     if isinstance(error, OSError):
         why, advice = error.strerror or str(error), _OS_ADVICE.get(error.errno or 0, "")
@@ -77,7 +77,9 @@ def check_rows(path: Path | None, rows: Rows) -> None:
         rows.damage.insert(0, f"table registry: unknown format {rows.format}")
     if rows.damage:
         more = f", and {len(rows.damage) - 1} more" if len(rows.damage) > 1 else ""
-        raise ConfigurationError(f"cannot use {path} for a registry: damaged: {rows.damage[0]}{more}; {_ANEW}")
+        raise ConfigurationError(
+            f"cannot use {path} for a registry: damaged: {rows.damage[0]}{more}; {_RECOVER_OR_START_EMPTY}"
+        )
 
 
 def recover_rows(path: Path | None, connect: Callable[..., sqlite3.Connection]) -> Rows:
@@ -95,7 +97,7 @@ def recover_rows(path: Path | None, connect: Callable[..., sqlite3.Connection]) 
         with tempfile.TemporaryDirectory(prefix="idlrt-registry-") as folder:
             copy = Path(folder) / "registry.db"
             shutil.copyfile(path, copy)
-            _lengthen(copy)
+            _extend(copy)
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(f"{path}-wal", f"{copy}-wal")
             with contextlib.closing(connect(copy, isolation_level=None)) as database:
@@ -107,7 +109,7 @@ def recover_rows(path: Path | None, connect: Callable[..., sqlite3.Connection]) 
     return rows
 
 
-def _lengthen(copy: Path) -> None:
+def _extend(copy: Path) -> None:
     """Extend a truncated file to the length recorded in its header: otherwise SQLite would not read it at all.
 
     Source: https://www.sqlite.org/fileformat.html, 1.3.
@@ -116,7 +118,7 @@ def _lengthen(copy: Path) -> None:
         head = file.read(32)
         page = int.from_bytes(head[16:18], "big")
         length = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
-        if copy.stat().st_size < length <= _LONGEST:
+        if copy.stat().st_size < length <= _MAX_LENGTH:
             file.truncate(length)
 
 
@@ -127,15 +129,15 @@ def _check_unused(path: Path, connect: Callable[..., sqlite3.Connection]) -> Non
             database.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except sqlite3.Error as error:
         if "locked" in str(error):
-            raise unusable(path, error) from error
+            raise unusable_file(path, error) from error
 
 
 def report(path: Path | None, damage: Sequence[str], services: int, instances: int) -> None:
     """Log the damage, and how much was recovered."""
-    for each in damage[:_TOLD]:
+    for each in damage[:_MAX_LOGGED]:
         _log.warning("skipping damaged data: %s", each, extra={"path": str(path)})
-    if len(damage) > _TOLD:
-        _log.warning("skipping damaged data: %d more", len(damage) - _TOLD, extra={"path": str(path)})
+    if len(damage) > _MAX_LOGGED:
+        _log.warning("skipping damaged data: %d more", len(damage) - _MAX_LOGGED, extra={"path": str(path)})
     _log.warning(
         "serving %s read-only: recovered %s with %s, skipped %s; export what you need with `idlrt registry export`, "
         "move the file away and start again without --recover",

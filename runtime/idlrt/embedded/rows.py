@@ -64,7 +64,7 @@ _KINDS: Final[dict[type[object], str]] = {
     type(None): "null",
 }
 # Maximum length of a value in a message.
-_SHOWN: Final = 60
+_MAX_SHOWN: Final = 60
 
 
 class Rows(msgspec.Struct, kw_only=True):
@@ -180,7 +180,7 @@ def _kind(value: object) -> type[object]:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def _session(row: Row) -> tuple[int, str, float]:

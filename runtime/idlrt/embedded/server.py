@@ -37,7 +37,7 @@ _log = get_logger("idlrt.registry")
 
 DEFAULT_PORT: Final = 7400
 
-_LONGEST_WAIT: Final = 60.0
+_MAX_WAIT: Final = 60.0
 _TICK: Final = 0.25
 _CLEAN_UP_EVERY: Final = 30.0
 
@@ -48,16 +48,16 @@ class _Handler:
     def __init__(self, state: State, storage: Storage) -> None:
         self._state = state
         self._storage = storage
-        self._waiting: set[Callable[[], object]] = set()
+        self._waiters: set[Callable[[], object]] = set()
         self._is_stopping = False
         # Reason for refusing changes; empty if changes are allowed.
-        self._locked = f"it serves data recovered from {storage.path}" if storage.is_read_only else ""
+        self._read_only_reason = f"it serves data recovered from {storage.path}" if storage.is_read_only else ""
 
     def stop(self) -> None:
         """Complete all long polls."""
         self._is_stopping = True
-        for tell in list(self._waiting):
-            tell()
+        for notify in list(self._waiters):
+            notify()
 
     async def begin(self, client: str, timeout_ms: int) -> Session:
         lease = self._state.begin(client, timeout_ms / 1000)
@@ -78,7 +78,7 @@ class _Handler:
 
     async def end(self, session: int) -> None:
         lease = self._state.leases.get(session)
-        if lease is not None and not (self._locked and lease.owned):
+        if lease is not None and not (self._read_only_reason and lease.owned):
             await self._end(session)
 
     async def register(self, session: int, record: Record) -> int:
@@ -106,36 +106,36 @@ class _Handler:
 
     async def changes(self, group: str, service: str, epoch: int, since: int, wait_ms: int) -> Changes:
         key = _check(lambda: ServiceKey(service, group))
-        if wait_ms > 0 and not self._state.is_news(key, epoch, since):
-            await self._news(key, min(wait_ms / 1000, _LONGEST_WAIT))
+        if wait_ms > 0 and not self._state.has_changed(key, epoch, since):
+            await self._wait_for_change(key, min(wait_ms / 1000, _MAX_WAIT))
         return self._state.changes(key, epoch, since)
 
     async def part(self, group: str, service: str, epoch: int, since: int, wait_ms: int, cursor: str) -> Part:
         key = _check(lambda: ServiceKey(service, group))
-        if wait_ms > 0 and not cursor and not self._state.is_news(key, epoch, since):
-            await self._news(key, min(wait_ms / 1000, _LONGEST_WAIT))
+        if wait_ms > 0 and not cursor and not self._state.has_changed(key, epoch, since):
+            await self._wait_for_change(key, min(wait_ms / 1000, _MAX_WAIT))
         return self._state.part(key, epoch, since, cursor)
 
-    async def _news(self, key: ServiceKey, seconds: float) -> None:
+    async def _wait_for_change(self, key: ServiceKey, seconds: float) -> None:
         """Wait until a service changes, at most `seconds`."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[None] = loop.create_future()
 
-        def tell() -> None:
+        def notify() -> None:
             if not changed.done():
                 changed.set_result(None)
 
-        forget = self._state.wait(key, tell)
-        timer = loop.call_later(seconds, tell)
+        forget = self._state.wait(key, notify)
+        timer = loop.call_later(seconds, notify)
         if self._is_stopping:
-            tell()
-        self._waiting.add(tell)
+            notify()
+        self._waiters.add(notify)
         try:
             await changed
         finally:
             timer.cancel()
             forget()
-            self._waiting.discard(tell)
+            self._waiters.discard(notify)
 
     async def groups(self) -> list[str]:
         return self._state.groups()
@@ -144,10 +144,10 @@ class _Handler:
         return self._state.services(group)
 
     async def groups_after(self, name: str) -> list[str]:
-        return self._state.some(self._state.groups(), name)
+        return self._state.page(self._state.groups(), name)
 
     async def services_after(self, group: str, name: str) -> list[str]:
-        return self._state.some(self._state.services(group), name)
+        return self._state.page(self._state.services(group), name)
 
     async def correct(self, group: str, service: str, id: str, correction: Correction) -> None:
         _check(lambda: patch_of(correction))
@@ -157,22 +157,22 @@ class _Handler:
         await self._change(self._state.prepare_settings(group, service, settings))
 
     async def remove(self, group: str, service: str) -> None:
-        await self._change(*self._state.prepare_end_of(group, service))
+        await self._change(*self._state.prepare_service_removal(group, service))
 
     async def _change(self, *operations: Operation) -> None:
         """Store and apply changes, all or none, and notify watchers."""
         self._check_writable()
         made = list(operations)
         if made:
-            await self._stored(self._storage.keep(made, lambda: self._apply(made), lambda: self._give_up(made)))
+            await self._stored(self._storage.keep(made, lambda: self._apply(made), lambda: self._roll_back(made)))
 
     def _check_writable(self) -> None:
-        if self._locked:
-            raise Refused(message=f"the registry is read-only: {self._locked}")
+        if self._read_only_reason:
+            raise Refused(message=f"the registry is read-only: {self._read_only_reason}")
 
-    def _give_up(self, operations: list[Operation]) -> None:
+    def _roll_back(self, operations: list[Operation]) -> None:
         for operation in operations:
-            self._state.give_up(operation)
+            self._state.roll_back(operation)
 
     async def _end(self, session: int) -> None:
         lease = self._state.leases.get(session)
@@ -182,13 +182,13 @@ class _Handler:
         try:
             await self._stored(self._storage.drop_session(session, operations, lambda: self._apply(operations)))
         except ApplicationError:
-            self._state.revive(lease)
+            self._state.restore_session(lease)
             raise
 
     def _apply(self, operations: list[Operation]) -> None:
         for operation in operations:
-            for tell in self._state.apply(operation):
-                tell()
+            for notify in self._state.apply(operation):
+                notify()
 
     async def _stored(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -204,14 +204,14 @@ class _Handler:
         clean_up_at = loop.time() + pause
         while True:
             began = loop.time()
-            if began >= clean_up_at and not self._locked:
+            if began >= clean_up_at and not self._read_only_reason:
                 clean_up_at = began + pause
                 with contextlib.suppress(ApplicationError):  # tried again; it has been logged
                     await self._change(*self._state.clean_up(time.time()))
             await asyncio.sleep(_TICK)
             for session in self._state.expire(late=loop.time() - began - _TICK):
                 lease = self._state.leases[session]
-                if self._locked and lease.owned:
+                if self._read_only_reason and lease.owned:
                     continue  # the file cannot be changed, so the instances stay
                 _log.info(
                     "ending the session of %s: no heartbeat within %.3g s; removing %s",
@@ -326,7 +326,7 @@ class RegistryServer:
                 filters=[self._filter],
                 max_in_flight=1_000_000,
                 max_in_flight_per_connection=100_000,
-                timeout=_LONGEST_WAIT * 2,
+                timeout=_MAX_WAIT * 2,
                 tls=self._tls,
                 # Settings of this process's services do not apply to the registry.
                 config={},

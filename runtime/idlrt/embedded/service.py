@@ -25,7 +25,7 @@ from idlrt.embedded.api import Changes, Correction, Part, Record
 __all__ = ["NO_CORRECTION", "Cursor", "Entry", "Service", "Usage"]
 
 # Minimum number of tombstones that are kept.
-_REMEMBERED: Final = 1000
+_MIN_TOMBSTONES: Final = 1000
 # Encoding overhead of a value in a response, in bytes.
 _OVERHEAD: Final = 16
 
@@ -72,7 +72,7 @@ class Entry:
         self.revision = revision
 
 
-class _Patched:
+class _Patch:
     __slots__ = ("correction", "revision", "size")
 
     def __init__(self, correction: Correction, size: int, revision: int) -> None:
@@ -90,7 +90,7 @@ class _Settings:
         self.revision = revision
 
 
-class _Gone:
+class _Tombstone:
     __slots__ = ("revision",)
     size = 0
 
@@ -120,28 +120,37 @@ class Service:
     Attributes:
         is_listed: whether the service is visible; false until its first write has completed.
         usage: of its instances, including those that are being written.
-        patched: of its patches.
+        patch_usage: of its patches.
         revision: of its last change.
     """
 
     __slots__ = (
-        "_gone", "_patched_at", "_patches", "_records", "_remembers_from", "_settings", "_unpatched",
-        "is_listed", "patched", "revision", "usage",
+        "_history_from",
+        "_patches",
+        "_patches_changed_at",
+        "_records",
+        "_removed",
+        "_removed_patches",
+        "_settings",
+        "is_listed",
+        "patch_usage",
+        "revision",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, revision: int) -> None:
         self.usage = Usage()
-        self.patched = Usage()
+        self.patch_usage = Usage()
         self.is_listed = False
         self.revision = revision
         self._records: dict[str, Entry] = {}
-        self._patches: dict[str, _Patched] = {}
-        self._gone: OrderedDict[str, _Gone] = OrderedDict()
-        self._unpatched: OrderedDict[str, _Gone] = OrderedDict()
+        self._patches: dict[str, _Patch] = {}
+        self._removed: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._removed_patches: OrderedDict[str, _Tombstone] = OrderedDict()
         self._settings = _Settings({}, revision)
-        self._patched_at = revision
+        self._patches_changed_at = revision
         # Tombstones are complete from this revision on.
-        self._remembers_from = revision
+        self._history_from = revision
 
     def __len__(self) -> int:
         return len(self._records)
@@ -188,27 +197,27 @@ class Service:
     def put(self, id: str, entry: Entry) -> None:
         """Write an instance."""
         self._records.pop(id, None)
-        self._gone.pop(id, None)
+        self._removed.pop(id, None)
         self._records[id] = entry
         self.revision = entry.revision
 
     def drop(self, id: str, revision: int) -> None:
         """Remove an instance."""
         del self._records[id]
-        self._forget(self._gone, id, revision)
+        self._forget(self._removed, id, revision)
 
     def correct(self, id: str, correction: Correction, size: int, revision: int) -> None:
         """Write a correction; an empty one deletes it."""
         known = self._patches.pop(id, None)
         if known is not None:
-            self.patched.add(-1, -known.size)
-        gone = self._unpatched.pop(id, None)
+            self.patch_usage.add(-1, -known.size)
+        gone = self._removed_patches.pop(id, None)
         if correction != NO_CORRECTION:
-            self._patches[id] = _Patched(correction, size, revision)
-            self.patched.add(1, size)
+            self._patches[id] = _Patch(correction, size, revision)
+            self.patch_usage.add(1, size)
         elif known is not None or gone is not None:
-            self._forget(self._unpatched, id, revision)
-        self._patched_at = self.revision = revision
+            self._forget(self._removed_patches, id, revision)
+        self._patches_changed_at = self.revision = revision
 
     def configure(self, settings: Mapping[str, str], revision: int) -> None:
         """Write the settings."""
@@ -219,47 +228,47 @@ class Service:
         """Record the revision of a change without an effect: the file has it as the last one."""
         self.revision = revision
 
-    def _forget(self, gone: OrderedDict[str, _Gone], id: str, revision: int) -> None:
-        gone[id] = _Gone(revision)
+    def _forget(self, gone: OrderedDict[str, _Tombstone], id: str, revision: int) -> None:
+        gone[id] = _Tombstone(revision)
         self.revision = revision
-        if len(gone) > max(_REMEMBERED, len(self._records)):
+        if len(gone) > max(_MIN_TOMBSTONES, len(self._records)):
             _, oldest = gone.popitem(last=False)
-            self._remembers_from = max(self._remembers_from, oldest.revision)
+            self._history_from = max(self._history_from, oldest.revision)
 
     def restore(self, revision: int) -> None:
         """Set the revision after a restart. The order of the earlier changes is unknown."""
         number = 0
-        changed: list[Entry | _Patched | _Settings] = [*self._records.values(), *self._patches.values(), self._settings]
+        changed: list[Entry | _Patch | _Settings] = [*self._records.values(), *self._patches.values(), self._settings]
         for number, each in enumerate(changed, 1):
             each.revision = number
-        self._gone.clear()
-        self._unpatched.clear()
-        self.revision = self._remembers_from = max(revision, number)
-        self._patched_at = self.revision
+        self._removed.clear()
+        self._removed_patches.clear()
+        self.revision = self._history_from = max(revision, number)
+        self._patches_changed_at = self.revision
 
     # Queries.
 
     def start(self, since: int) -> Cursor | None:
         """Return the start position for a watcher at revision `since`; `None` if it must read everything."""
-        if 0 < since <= self.revision and since >= self._remembers_from:
+        if 0 < since <= self.revision and since >= self._history_from:
             return Cursor(since, since)
         return None
 
-    def is_good(self, cursor: Cursor) -> bool:
+    def is_valid(self, cursor: Cursor) -> bool:
         """Whether a response can be continued from a cursor."""
-        return self._remembers_from <= cursor.since <= self.revision and 0 <= cursor.position <= self.revision
+        return self._history_from <= cursor.since <= self.revision and 0 <= cursor.position <= self.revision
 
-    def changes(self, epoch: int, since: int, most: int) -> Changes | int:
-        """Return the changes since a revision in one response, or its size in bytes if that exceeds `most`."""
+    def changes(self, epoch: int, since: int, max_size: int) -> Changes | int:
+        """Return the changes since a revision in one response, or its size in bytes if that exceeds `max_size`."""
         cursor = self.start(since)
         is_whole = cursor is None
         after = cursor.position if cursor is not None else 0
         records = [each for _, each in _after(self._records, after)]
-        removed = [] if is_whole else [id for id, _ in _after(self._gone, after)]
-        is_patched = is_whole or self._patched_at > after
+        removed = [] if is_whole else [id for id, _ in _after(self._removed, after)]
+        is_patched = is_whole or self._patches_changed_at > after
         size = sum(each.size for each in records) + sum(len(id) + _OVERHEAD for id in removed)
-        size += self.patched.size if is_patched else 0
-        if size > most:
+        size += self.patch_usage.size if is_patched else 0
+        if size > max_size:
             return size
         return Changes(
             epoch=epoch,
@@ -271,8 +280,8 @@ class Service:
             settings=dict(self._settings.settings) if is_whole or self._settings.revision > after else None,
         )
 
-    def part(self, epoch: int, cursor: Cursor | None, most: int) -> tuple[Part, Cursor | None]:
-        """Return the next part, of about `most` bytes, and the cursor of the part after it, `None` after the last.
+    def part(self, epoch: int, cursor: Cursor | None, max_size: int) -> tuple[Part, Cursor | None]:
+        """Return the next part, of about `max_size` bytes, and the cursor of the part after it, `None` after the last.
 
         Args:
             cursor: a valid cursor; `None` for the first part of the complete state.
@@ -283,29 +292,29 @@ class Service:
         size, last = 0, position
         for revision, id, value in self._ordered(position, since):
             size += value.size + len(id) + _OVERHEAD
-            if size > most and last != position:
+            if size > max_size and last != position:
                 return part, Cursor(since, last)
             last = revision
             if isinstance(value, Entry):
                 part.records.append(value.record)
-            elif isinstance(value, _Patched):
+            elif isinstance(value, _Patch):
                 part.corrections[id] = value.correction
             elif isinstance(value, _Settings):
                 part.settings = dict(value.settings)
-            elif self._gone.get(id) is value:
+            elif self._removed.get(id) is value:
                 part.removed.append(id)
             else:
                 part.corrections[id] = NO_CORRECTION
         return part, None
 
-    def _ordered(self, position: int, since: int) -> Iterator[tuple[int, str, Entry | _Patched | _Settings | _Gone]]:
+    def _ordered(self, position: int, since: int) -> Iterator[tuple[int, str, Entry | _Patch | _Settings | _Tombstone]]:
         """Yield the entries changed after `position`, oldest first; removals only after `since`."""
         sources: list[Iterator[tuple[str, Any]]] = [
             _after(self._records, position),
             _after(self._patches, position),
             _after({"": self._settings}, position),
-            _after(self._gone, max(position, since)),
-            _after(self._unpatched, max(position, since)),
+            _after(self._removed, max(position, since)),
+            _after(self._removed_patches, max(position, since)),
         ]
         return heapq.merge(
             *[((each.revision, id, each) for id, each in source) for source in sources], key=itemgetter(0)

@@ -25,18 +25,18 @@ from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.operations import Lease, Operation
-from idlrt.embedded.room import check_correction, check_record, check_text
+from idlrt.embedded.quotas import check_correction, check_record, check_text
 from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
 from idlrt.embedded.values import instance_of
 from idlrt.printable import plural
-from idlrt.registry.ownership import AlreadyRegistered, already_registered, check_replaceable
+from idlrt.registry.id_conflicts import AlreadyRegistered, check_replaceable, id_in_use
 
 __all__ = ["Lease", "Operation", "State"]
 
 _log = get_logger("idlrt.registry")
 
-_SHORTEST: Final = 0.5
-_LONGEST: Final = 300.0
+_MIN_SESSION: Final = 0.5
+_MAX_SESSION: Final = 300.0
 _WARN_EVERY: Final = 30.0
 
 
@@ -55,7 +55,7 @@ class State(Catalog):
         self.instances = 0
         self._usage = Usage()
         self._revision = revision
-        self._due: list[tuple[float, int]] = []
+        self._deadlines: list[tuple[float, int]] = []
         # Latest record of each id that is being written: the next writer must take it into account.
         self._writing: dict[tuple[ServiceKey, str], Operation] = {}
         self._warned_at = float("-inf")
@@ -73,10 +73,10 @@ class State(Catalog):
                 message=f"cannot begin a session: the registry has {plural(len(self.leases), 'session')}; the limit is "
                 f"{self.limits.sessions} (sessions)"
             )
-        timeout = min(max(timeout, _SHORTEST), _LONGEST)
+        timeout = min(max(timeout, _MIN_SESSION), _MAX_SESSION)
         lease = Lease(id or secrets.randbits(62) + 1, client[:200], timeout, self.now() + timeout)
         self.leases[lease.id] = lease
-        heapq.heappush(self._due, (lease.deadline, lease.id))
+        heapq.heappush(self._deadlines, (lease.deadline, lease.id))
         return lease
 
     def keep(self, session: int) -> Lease:
@@ -102,10 +102,10 @@ class State(Catalog):
             return []
         return [self.removal(key, id, session) for key, id in sorted(lease.owned)]
 
-    def revive(self, lease: Lease) -> None:
+    def restore_session(self, lease: Lease) -> None:
         """Restore a session whose end could not be stored; `expire` tries again."""
         self.leases[lease.id] = lease
-        heapq.heappush(self._due, (self.now() + 1.0, lease.id))
+        heapq.heappush(self._deadlines, (self.now() + 1.0, lease.id))
 
     def expire(self, late: float = 0.0) -> list[int]:
         """Return the expired sessions, which the caller ends.
@@ -115,25 +115,25 @@ class State(Catalog):
                 for that time, and those that have arrived must be read first (Eureka's compensation time).
         """
         now, over, ended = self.now() - late, list[Lease](), list[int]()
-        while self._due and self._due[0][0] <= now:
-            _, id = heapq.heappop(self._due)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, id = heapq.heappop(self._deadlines)
             lease = self.leases.get(id)
             if lease is None:
                 continue
             if lease.deadline > now:
-                heapq.heappush(self._due, (lease.deadline, id))
+                heapq.heappush(self._deadlines, (lease.deadline, id))
             else:
                 over.append(lease)
-        if over and self._is_cut_off(now):
+        if over and self._is_self_preserving(now):
             for lease in over:
                 if lease.owned and now - lease.deadline < self.limits.protected_for:
-                    heapq.heappush(self._due, (now + min(lease.timeout, 1.0), lease.id))
+                    heapq.heappush(self._deadlines, (now + min(lease.timeout, 1.0), lease.id))
                 else:
                     ended.append(lease.id)
             return ended
         return [lease.id for lease in over]
 
-    def _is_cut_off(self, now: float) -> bool:
+    def _is_self_preserving(self, now: float) -> bool:
         """Whether the ratio of silent sessions suggests that the registry, not its clients, is cut off.
 
         Clients send three heartbeats per session timeout, so a session without one for half of it has missed one.
@@ -188,7 +188,7 @@ class State(Catalog):
         size = len(encode(record))
         check_record(self.limits, self._usage, self.found.get(key), lease.usage, key, record.id, size, session)
         if key not in self.found:
-            self.check_place(key)
+            self.check_capacity(key)
             self.found[key] = Service(self._revision)
         operation = Operation(revision=self._next(), key=key, id=record.id, record=record, session=session, size=size)
         lease.owned.add((key, record.id))
@@ -210,7 +210,7 @@ class State(Catalog):
         try:
             check_replaceable(instance_of(record), instance_of(known), is_live=True, reclaims=reclaims)
         except AlreadyRegistered:
-            error = already_registered(instance_of(record), instance_of(known), holder.client)
+            error = id_in_use(instance_of(record), instance_of(known), holder.client)
             raise Conflict(message=str(error)) from None
 
     def _written(self, operation: Operation) -> None:
@@ -219,7 +219,7 @@ class State(Catalog):
         if self._writing.get(what) is operation:
             del self._writing[what]
 
-    def give_up(self, operation: Operation) -> None:
+    def roll_back(self, operation: Operation) -> None:
         """Roll back a prepared change that could not be stored."""
         if operation.record is None:
             return
@@ -256,7 +256,7 @@ class State(Catalog):
     def prepare_correction(self, group: str, service: str, id: str, correction: Correction) -> Operation:
         """Check that a correction may be written. Raises `Refused`."""
         key = self.key(group, service)
-        self.check_place(key)
+        self.check_capacity(key)
         correction = msgspec.structs.replace(correction, unused_until=None)
         check_text(self.limits, [id], [correction.tags])
         size = len(encode(correction))
@@ -267,11 +267,11 @@ class State(Catalog):
     def prepare_settings(self, group: str, service: str, settings: Mapping[str, str]) -> Operation:
         """Check that settings may be written. Raises `Refused`."""
         key = self.key(group, service)
-        self.check_place(key)
+        self.check_capacity(key)
         check_text(self.limits, [], [settings])
         return Operation(revision=self._next(), key=key, settings=settings)
 
-    def prepare_end_of(self, group: str, service: str) -> list[Operation]:
+    def prepare_service_removal(self, group: str, service: str) -> list[Operation]:
         """Prepare the removal of a service with its settings and corrections.
 
         Raises:
@@ -286,7 +286,7 @@ class State(Catalog):
             raise Refused(message=f"cannot remove {key}: it has {count}; stop the servers first")
         made = [Operation(revision=self._next(), key=key, id=id, correction=NO_CORRECTION) for id in known.corrections]
         made.append(Operation(revision=self._next(), key=key, settings={}))
-        return [*made, Operation(revision=self._revision, key=key, is_farewell=True)]
+        return [*made, Operation(revision=self._revision, key=key, is_removal=True)]
 
     def clean_up(self, wall: float) -> list[Operation]:
         """Prepare the removal of unused services and patches. Called periodically.
@@ -294,7 +294,7 @@ class State(Catalog):
         Args:
             wall: Unix time in seconds.
         """
-        made = [Operation(revision=last, key=key, is_farewell=True) for key, last in self.unused()]
+        made = [Operation(revision=last, key=key, is_removal=True) for key, last in self.unused()]
         for key, service in self.found.items():
             for id, correction in service.unused_patches(wall, self.limits.unused_patch):
                 size = len(encode(correction))
@@ -308,10 +308,10 @@ class State(Catalog):
     def apply(self, operation: Operation) -> list[Callable[[], object]]:
         """Apply a stored change; return the callbacks of the long polls to complete."""
         revision, id, key = operation.revision, operation.id, operation.key
-        if operation.is_farewell:
+        if operation.is_removal:
             known = self.found.get(key)
             if known is not None and known.is_empty and known.revision == revision:
-                self.give_back(key)
+                self.evict(key)
             return []
         service = self.found.setdefault(key, Service(revision - 1))
         if operation.settings is not None:
@@ -321,8 +321,8 @@ class State(Catalog):
         else:
             self._apply_record(service, operation)
         service.is_listed = True
-        self.note(key)
-        return self.take_waiting(key)
+        self.update_unused(key)
+        return self.pop_waiters(key)
 
     def _apply_record(self, service: Service, operation: Operation) -> None:
         self._written(operation)
@@ -369,5 +369,5 @@ class State(Catalog):
         service.configure(settings, 0)
         service.restore(revision)
         service.is_listed = True
-        self.note(key)
+        self.update_unused(key)
         self._revision = max(self._revision, service.revision)

@@ -23,7 +23,7 @@ from idlrt.door import encode
 from idlrt.embedded.api import Correction
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.permissions import make_private
-from idlrt.embedded.recovery import check_rows, recover_rows, report, unusable
+from idlrt.embedded.recovery import check_rows, recover_rows, report, unusable_file
 from idlrt.embedded.rows import FORMAT, SCHEMA, Rows, is_registry, read_rows, tables
 from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
@@ -91,7 +91,7 @@ class Storage:
                 make_private(self.path)
             database, rows = self._prepared(self.path or ":memory:", self._connect)
         except (sqlite3.Error, OSError) as error:
-            raise unusable(self.path, error) from error
+            raise unusable_file(self.path, error) from error
         return database, rows
 
     def _prepared(
@@ -263,7 +263,7 @@ def _statements(operation: Operation) -> list[Statement]:
     """Translate a change to SQL."""
     service = operation.key.group, operation.key.service
     instance = *service, operation.id
-    if operation.is_farewell:
+    if operation.is_removal:
         return [(_SET_MARK, (operation.revision,)), (_DROP_SERVICE, (*service, operation.revision))]
     if operation.settings is not None:
         return [(_SET_SETTINGS, (*service, operation.revision, msgspec.json.encode(operation.settings)))]

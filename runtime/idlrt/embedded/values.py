@@ -12,7 +12,7 @@ __all__ = ["correction_of", "instance_of", "patch_of", "record_of"]
 
 _STATES: Final = {Status.UP: State.UP, Status.DRAINING: State.DRAINING, Status.DISABLED: State.DISABLED}
 _STATUSES: Final = {state: status for status, state in _STATES.items()}
-_USUAL: Final = Instance(service="usual", host="usual", port=1)
+_DEFAULTS: Final = Instance(service="usual", host="usual", port=1)
 
 
 def record_of(instance: Instance) -> Record:
@@ -23,9 +23,9 @@ def record_of(instance: Instance) -> Record:
         id=instance.id,
         host=instance.host,
         port=instance.port,
-        protocols=list(instance.protocols) if instance.protocols != _USUAL.protocols else None,
+        protocols=list(instance.protocols) if instance.protocols != _DEFAULTS.protocols else None,
         version=instance.version or None,
-        weight=instance.weight if instance.weight != _USUAL.weight else None,
+        weight=instance.weight if instance.weight != _DEFAULTS.weight else None,
         zone=instance.zone or None,
         tags=dict(instance.tags) or None,
         timeout=instance.timeout,
@@ -55,9 +55,9 @@ def instance_of(record: Record) -> Instance:
             id=record.id,
             host=record.host,
             port=record.port,
-            protocols=tuple(record.protocols) if record.protocols is not None else _USUAL.protocols,
+            protocols=tuple(record.protocols) if record.protocols is not None else _DEFAULTS.protocols,
             version=record.version or "",
-            weight=record.weight if record.weight is not None else _USUAL.weight,
+            weight=record.weight if record.weight is not None else _DEFAULTS.weight,
             zone=record.zone or "",
             tags=record.tags or {},
             timeout=record.timeout,

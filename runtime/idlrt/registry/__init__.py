@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from idlrt.exports import lazy_exports
-from idlrt.registry.backend import REGISTRIES, Backend, Found, SessionLost, Update
+from idlrt.registry.backend import REGISTRIES, Backend, ServiceData, SessionLost, Update
 from idlrt.registry.cache import SnapshotCache
-from idlrt.registry.ownership import INSTANCE_TOKEN, AlreadyRegistered, check_replaceable, is_same_instance
+from idlrt.registry.id_conflicts import INSTANCE_TOKEN, AlreadyRegistered, check_replaceable, is_same_instance
 from idlrt.registry.subscription import Listener, Subscription
 from idlrt.registry.url import RegistryUrl
 
@@ -25,13 +25,13 @@ __all__ = [
     "REGISTRIES",
     "AlreadyRegistered",
     "Backend",
-    "Found",
     "Listener",
     "Registration",
     "RegistrationEvent",
     "RegistrationState",
     "Registry",
     "RegistryUrl",
+    "ServiceData",
     "SessionLost",
     "SnapshotCache",
     "Subscription",

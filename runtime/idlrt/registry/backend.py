@@ -21,14 +21,14 @@ from idlrt.plugins import Plugins
 from idlrt.printable import plural
 from idlrt.registry.url import RegistryUrl
 
-__all__ = ["REGISTRIES", "Backend", "Found", "SessionLost", "Update", "has_instances"]
+__all__ = ["REGISTRIES", "Backend", "ServiceData", "SessionLost", "Update", "has_instances"]
 
 
 class SessionLost(RegistryUnavailable):
     """The registry has ended the session of this client; its registrations are gone."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceData(msgspec.Struct, frozen=True, kw_only=True):
     """State of a service as the registry stores it.
 
     Attributes:
@@ -129,7 +129,7 @@ class Backend(Protocol):
         """Delete the registration of `instance`. No effect if it is missing or belongs to another session."""
         ...
 
-    def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         """Yield the current state of a service, then each new state. Intermediate states may be skipped, the latest
         never is. The iterator ends only with an error.
 
@@ -139,7 +139,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         """Read the current state of a service. An unknown service has no instances."""
         ...
 

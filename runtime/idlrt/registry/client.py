@@ -8,6 +8,7 @@ data, never blocks serving or calling. Only queries wait for a response and rais
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
@@ -20,9 +21,9 @@ from idlrt.errors import ConfigurationError, RegistryError, RegistryRefused, Reg
 from idlrt.registry.backend import Backend, Update, make_backend
 from idlrt.registry.cache import SnapshotCache, default_folder
 from idlrt.registry.engine import Engine
-from idlrt.registry.questions import remove_from, snapshot_of, update_since
+from idlrt.registry.queries import remove_from, snapshot_of, update_since
 from idlrt.registry.registrar import Entry
-from idlrt.registry.registration import GOODBYE, TIMEOUT, Registration
+from idlrt.registry.registration import CLOSE_TIMEOUT, TIMEOUT, Registration
 from idlrt.registry.subscription import Feed, Subscription
 from idlrt.registry.thread import LoopThread
 from idlrt.registry.url import RegistryUrl
@@ -32,7 +33,7 @@ __all__ = ["Registry"]
 T = TypeVar("T")
 
 # These registries are in the process or in the URL, so they are always available.
-_NOT_KEPT = ("memory", "static")
+_NOT_CACHED = ("memory", "static")
 
 
 class Registry:
@@ -60,8 +61,8 @@ class Registry:
         self._feeds: dict[ServiceKey, Feed] = {}
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
-        self._beside: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
-        self._running_beside: dict[object, Future[None]] = {}
+        self._background_tasks: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._running_tasks: dict[object, Future[None]] = {}
         self._is_closed = False
         self._forks = forks.count
         forks.register(self)
@@ -72,7 +73,7 @@ class Registry:
         """
         self._lock = threading.RLock()
         self._thread = self._engine = None
-        self._running_beside = {}
+        self._running_tasks = {}
 
     @classmethod
     def connect(
@@ -100,10 +101,10 @@ class Registry:
         parsed = url if isinstance(url, RegistryUrl) else RegistryUrl.parse(url)
         make_backend(parsed)  # validates the URL now instead of on first use
         name = str(parsed)
-        kept = None
-        if cache is not False and parsed.scheme not in _NOT_KEPT:
-            kept = SnapshotCache(default_folder() if cache is True else Path(cache), name)
-        return cls(lambda: make_backend(parsed), name, cache=kept, empty_protection=empty_protection, timeout=timeout)
+        cached = None
+        if cache is not False and parsed.scheme not in _NOT_CACHED:
+            cached = SnapshotCache(default_folder() if cache is True else Path(cache), name)
+        return cls(lambda: make_backend(parsed), name, cache=cached, empty_protection=empty_protection, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<Registry {self._name}>"
@@ -117,10 +118,16 @@ class Registry:
         return self._make().is_read_only
 
     @property
-    def trouble(self) -> RegistryError | None:
+    def last_error(self) -> RegistryError | None:
         """Last error, if the registry is currently unavailable; `None` if it is available or was not used yet."""
         engine = self._engine
-        return engine.trouble if engine is not None else None
+        return engine.last_error if engine is not None else None
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Deprecated name of `last_error`."""
+        warnings.warn("Registry.trouble is deprecated; use last_error", DeprecationWarning, stacklevel=2)
+        return self.last_error
 
     @property
     def is_connected(self) -> bool:
@@ -146,7 +153,7 @@ class Registry:
                 self._thread, self._engine = thread, engine
                 for feed in self._feeds.values():
                     thread.call(engine.follow, feed)
-                self._running_beside = {key: thread.run(work()) for key, work in self._beside.items()}
+                self._running_tasks = {key: thread.run(work()) for key, work in self._background_tasks.items()}
             return self._thread, self._engine
 
     async def _start(self) -> Engine:
@@ -159,7 +166,7 @@ class Registry:
         if self._forks != forks.count and not self._is_closed:
             self._running()
 
-    def close(self, timeout: float = GOODBYE) -> None:
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Deregister all instances, for at most `timeout` seconds, and stop the thread. Idempotent. A listener may call
         it; the call then returns without waiting.
         """
@@ -167,8 +174,8 @@ class Registry:
             thread, engine = self._thread, self._engine
             self._thread = self._engine = None
             self._is_closed = True
-            beside = list(self._running_beside.values())
-        for each in beside:
+            running = list(self._running_tasks.values())
+        for each in running:
             each.cancel()
         if thread is None or engine is None:
             return
@@ -212,25 +219,25 @@ class Registry:
             feed = self._feeds.get(key)
             if feed is None:
                 saved = engine.save if self._cache is not None else None
-                feed = self._feeds[key] = Feed(key, keeps_last=self._empty_protection, saved=saved)
+                feed = self._feeds[key] = Feed(key, empty_protection=self._empty_protection, saved=saved)
                 thread.call(engine.follow, feed)
             feed.count += 1
             return Subscription(feed, self._current, self._ended, self._timeout)
 
-    def run_beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run_in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
         """Run a background task on the registry's thread and return a function that cancels it. The task must not block
         between two awaits. After a fork it is started again in the child.
         """
         key = object()
         with self._lock:
             thread, _ = self._running()
-            self._beside[key] = work
-            self._running_beside[key] = thread.run(work())
+            self._background_tasks[key] = work
+            self._running_tasks[key] = thread.run(work())
 
         def end() -> None:
             with self._lock:
-                self._beside.pop(key, None)
-                running = self._running_beside.pop(key, None)
+                self._background_tasks.pop(key, None)
+                running = self._running_tasks.pop(key, None)
             if running is not None:
                 running.cancel()
 
@@ -294,8 +301,8 @@ class Registry:
         Raises:
             RegistryRefused: there is no such instance, or this client is not permitted to change it.
         """
-        said = Patch(weight=weight, status=status, tags=tags or {})
-        return self._change(ServiceKey(service, group), id, lambda patch: patch.merge(said), timeout)
+        override = Patch(weight=weight, status=status, tags=tags or {})
+        return self._change(ServiceKey(service, group), id, lambda patch: patch.merge(override), timeout)
 
     def reset(self, service: str, id: str, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Instance:
         """Remove all overrides set by `modify`."""
@@ -372,7 +379,7 @@ class Registry:
             if future.done() and isinstance(future.exception(), RegistryError):
                 raise
             future.cancel()
-            why = f": {engine.trouble}" if engine.trouble is not None else ""
+            why = f": {engine.last_error}" if engine.last_error is not None else ""
             raise RegistryUnavailable(f"{self._name} did not respond within {timeout:.3g} s{why}") from None
 
 

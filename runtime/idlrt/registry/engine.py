@@ -14,9 +14,9 @@ from idlrt.core import ServiceKey, Snapshot
 from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import Backend, SessionLost
+from idlrt.registry.backoff import Backoff
 from idlrt.registry.cache import SnapshotCache
-from idlrt.registry.pauses import Pauses
-from idlrt.registry.registrar import PATIENCE, REFUSED_PAUSE, Entry, Registrar, named
+from idlrt.registry.registrar import REFUSED_DELAY, REQUEST_TIMEOUT, Entry, Registrar, to_registry_error
 from idlrt.registry.subscription import Feed
 
 __all__ = ["Engine", "Entry"]
@@ -27,10 +27,10 @@ _log = get_logger("idlrt.registry")
 _SAVED_AFTER: Final = 0.5
 _SAVE_EVERY: Final = 1.0
 # Seconds; after a session that ends sooner, back off before opening the next one.
-_SHORT: Final = 1.0
+_SHORT_SESSION: Final = 1.0
 # Maximum number of services listed concurrently, so that after a lost session a heartbeat does not queue behind
 # thousands of them.
-_AT_ONCE: Final = 64
+_MAX_CONCURRENT: Final = 64
 
 
 class Engine:
@@ -39,18 +39,18 @@ class Engine:
     def __init__(self, backend: Backend, cache: SnapshotCache | None, name: str) -> None:
         self.backend = backend
         self.name = name
-        self.trouble: RegistryError | None = None
+        self.last_error: RegistryError | None = None
         self._is_open = asyncio.Event()
         self._is_lost = asyncio.Event()
         self._registrar = Registrar(backend, name, self._is_lost.set)
         # Set when an attempt to open a session has succeeded or failed; waiters replace it.
-        self._news = asyncio.Event()
+        self._attempted = asyncio.Event()
         self._cache = cache
         self._unsaved: dict[ServiceKey, Snapshot] = {}
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._watching: dict[Feed, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._listing = asyncio.Semaphore(_AT_ONCE)
+        self._list_slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     @property
     def is_open(self) -> bool:
@@ -73,87 +73,87 @@ class Engine:
         try:
             async with asyncio.timeout(seconds):
                 while not self._is_open.is_set():
-                    if isinstance(self.trouble, RegistryRefused):
-                        raise self.trouble
-                    if self._news.is_set():
-                        self._news = asyncio.Event()
-                    await self._news.wait()
+                    if isinstance(self.last_error, RegistryRefused):
+                        raise self.last_error
+                    if self._attempted.is_set():
+                        self._attempted = asyncio.Event()
+                    await self._attempted.wait()
         except TimeoutError:
-            why = f": {self.trouble}" if self.trouble is not None else "; check that it is running and reachable"
+            why = f": {self.last_error}" if self.last_error is not None else "; check that it is running and reachable"
             raise RegistryUnavailable(f"{self.name} did not respond within {seconds:.3g} s{why}") from None
 
     # The session.
 
     async def _keep_session(self) -> None:
-        pauses, after_short_ones = Pauses(), Pauses()
+        backoff, short_session_backoff = Backoff(), Backoff()
         loop = asyncio.get_running_loop()
         while True:
             self._is_lost.clear()
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(REQUEST_TIMEOUT):
                     await self.backend.open(self._is_lost.set)
             except RegistryRefused as error:
                 self._failed(error)
-                await asyncio.sleep(REFUSED_PAUSE)
+                await asyncio.sleep(REFUSED_DELAY)
                 continue
             except Exception as error:  # noqa: BLE001  # no error may end the task
-                self._failed(named(error, self.name))
-                await asyncio.sleep(pauses.next())
+                self._failed(to_registry_error(error, self.name))
+                await asyncio.sleep(backoff.next_delay())
                 continue
-            pauses.reset()
-            if self.trouble is not None:
+            backoff.reset()
+            if self.last_error is not None:
                 _log.info("reconnected to %s", self.name, extra={"registry": self.name})
-            self.trouble = None
+            self.last_error = None
             self._is_open.set()
-            self._news.set()
+            self._attempted.set()
             self._registrar.session_began()
             began = loop.time()
-            await self._beat()
+            await self._send_heartbeats()
             self._is_open.clear()
             self._registrar.session_ended()
             _log.warning("lost the session with %s; registering again", self.name, extra={"registry": self.name})
-            if loop.time() - began < _SHORT:
-                await asyncio.sleep(after_short_ones.next())
+            if loop.time() - began < _SHORT_SESSION:
+                await asyncio.sleep(short_session_backoff.next_delay())
             else:
-                after_short_ones.reset()
+                short_session_backoff.reset()
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Send heartbeats until the session ends."""
-        pauses = Pauses(longest=self.backend.heartbeat)
-        pause = self.backend.heartbeat
+        backoff = Backoff(max_delay=self.backend.heartbeat)
+        delay = self.backend.heartbeat
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(delay):
                     await self._is_lost.wait()
                 return
             try:
                 registered = self._registrar.registered()
                 async with asyncio.timeout(max(self.backend.heartbeat, 1.0)):
                     missing = await self.backend.keep([instance for _, (_, instance) in registered])
-                self._registrar.missed(registered, missing)
+                self._registrar.report_missing(registered, missing)
             except SessionLost:
                 return
             except Exception as error:  # noqa: BLE001  # no error may end the task
-                if self.trouble is None:
+                if self.last_error is None:
                     # The watches may not have noticed: restart them.
                     for task in self._watching.values():
                         task.cancel()
-                self._failed(named(error, self.name))
-                pause = pauses.next()
+                self._failed(to_registry_error(error, self.name))
+                delay = backoff.next_delay()
             else:
-                self.trouble = None
-                pause = self.backend.heartbeat
-                pauses.reset()
+                self.last_error = None
+                delay = self.backend.heartbeat
+                backoff.reset()
 
     def _failed(self, error: RegistryError) -> None:
-        if self.trouble is None or type(self.trouble) is not type(error):
+        if self.last_error is None or type(self.last_error) is not type(error):
             _log.warning("registry %s unavailable: %s; retrying", self.name, error, extra={"registry": self.name})
-        self.trouble = error
-        self._news.set()
+        self.last_error = error
+        self._attempted.set()
         if not self._is_open.is_set():
             for feed in self._feeds:
-                self._use_saved(feed)
-                feed.failed(error)
+                self._publish_saved(feed)
+                feed.publish_error(error)
 
     # Registrations.
 
@@ -174,51 +174,51 @@ class Engine:
             task.cancel()
 
     async def _follow(self, feed: Feed) -> None:
-        pauses = Pauses()
+        backoff = Backoff()
         loop = asyncio.get_running_loop()
-        rescue = loop.call_later(_SAVED_AFTER, self._use_saved, feed)
+        fallback = loop.call_later(_SAVED_AFTER, self._publish_saved, feed)
         try:
             while True:
                 if not self._is_open.is_set():
-                    if self.trouble is not None:
-                        self._use_saved(feed)
-                        feed.failed(self.trouble)
+                    if self.last_error is not None:
+                        self._publish_saved(feed)
+                        feed.publish_error(self.last_error)
                     await self._is_open.wait()
-                watching = self._watching[feed] = loop.create_task(self._watch(feed, pauses))
+                watching = self._watching[feed] = loop.create_task(self._watch(feed, backoff))
                 try:
                     await watching
                 except RegistryRefused as error:
-                    feed.failed(error)
-                    await asyncio.sleep(REFUSED_PAUSE)
+                    feed.publish_error(error)
+                    await asyncio.sleep(REFUSED_DELAY)
                     continue
                 except Exception as error:  # noqa: BLE001  # no error may end the task
-                    feed.failed(named(error, self.name))
+                    feed.publish_error(to_registry_error(error, self.name))
                 except asyncio.CancelledError:
                     if not watching.done():
                         raise  # this task was cancelled, not the watch
                     if feed not in self._feeds:
                         raise
-                    feed.failed(self.trouble or RegistryUnavailable(f"{self.name} did not respond in time"))
+                    feed.publish_error(self.last_error or RegistryUnavailable(f"{self.name} did not respond in time"))
                 finally:
                     self._watching.pop(feed, None)
                     watching.cancel()
-                await asyncio.sleep(pauses.next())
+                await asyncio.sleep(backoff.next_delay())
         finally:
-            rescue.cancel()
+            fallback.cancel()
 
-    async def _watch(self, feed: Feed, pauses: Pauses) -> None:
+    async def _watch(self, feed: Feed, backoff: Backoff) -> None:
         async with contextlib.AsyncExitStack() as turn:
-            await turn.enter_async_context(self._listing)
+            await turn.enter_async_context(self._list_slots)
             async for found in self.backend.watch(feed.key):
                 await turn.aclose()  # the full list has arrived; only changes follow
-                feed.found(found)
-                pauses.reset()
+                feed.publish(found)
+                backoff.reset()
 
-    def _use_saved(self, feed: Feed) -> None:
+    def _publish_saved(self, feed: Feed) -> None:
         if feed.snapshot is None and self._cache is not None:
             saved = self._cache.load(feed.key)
             if saved is not None:
-                feed.remember(saved)
+                feed.publish_saved(saved)
 
     # Snapshots on disk.
 
@@ -231,11 +231,11 @@ class Engine:
             while True:
                 await asyncio.sleep(_SAVE_EVERY)
                 if self._unsaved:
-                    await asyncio.to_thread(_save_all, cache, self._to_be_saved())
+                    await asyncio.to_thread(_save_all, cache, self._take_unsaved())
         finally:
-            _save_all(cache, self._to_be_saved())
+            _save_all(cache, self._take_unsaved())
 
-    def _to_be_saved(self) -> list[Snapshot]:
+    def _take_unsaved(self) -> list[Snapshot]:
         unsaved, self._unsaved = self._unsaved, {}
         return list(unsaved.values())
 
@@ -259,7 +259,7 @@ class Engine:
             _log.info(
                 "closed %s without ending the session: %s",
                 self.name,
-                named(error, self.name),
+                to_registry_error(error, self.name),
                 extra={"registry": self.name},
             )
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry.backend import Found, SessionLost, Update, has_instances
-from idlrt.registry.ownership import check_replaceable
+from idlrt.registry.backend import ServiceData, SessionLost, Update, has_instances
+from idlrt.registry.id_conflicts import check_replaceable
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["MemoryBackend", "MemoryStore"]
@@ -63,7 +63,7 @@ class MemoryStore:
                 for id, (_, owner) in list(service.instances.items()):
                     if owner is session:
                         del service.instances[id]
-                        self._note(key, id)
+                        self._record_change(key, id)
 
     def expire_all(self) -> None:
         """End all sessions as if their heartbeats had stopped, for tests."""
@@ -87,7 +87,7 @@ class MemoryStore:
 
         self.change(instance.key, instance.id, change)
 
-    def withdraw(self, session: object, instance: Instance) -> None:
+    def deregister(self, session: object, instance: Instance) -> None:
         """Delete the registration of an instance, if it belongs to the session."""
 
         def change(service: _Service) -> None:
@@ -112,9 +112,9 @@ class MemoryStore:
         with self._lock:
             self.check()
             change(self._services.setdefault(key, _Service()))
-            self._note(key, id)
+            self._record_change(key, id)
 
-    def _note(self, key: ServiceKey, id: str) -> None:
+    def _record_change(self, key: ServiceKey, id: str) -> None:
         self._revision += 1
         service = self._services[key]
         service.revision = service.changed[id] = self._revision
@@ -122,12 +122,12 @@ class MemoryStore:
             if watched == key:
                 notify()
 
-    def find(self, key: ServiceKey) -> Found:
+    def find(self, key: ServiceKey) -> ServiceData:
         """Return the current state of a service."""
         with self._lock:
             self.check()
             service = self._services.get(key) or _Service()
-            return Found(
+            return ServiceData(
                 instances=[instance for instance, _ in service.instances.values()],
                 patches=dict(service.patches),
                 settings=service.settings,
@@ -168,7 +168,7 @@ class MemoryStore:
             if service.instances:
                 raise has_instances(key, len(service.instances))
             service.patches, service.settings = {}, {}
-            self._note(key, "")
+            self._record_change(key, "")
             del self._services[key]
 
     def watch(self, watcher: object, key: ServiceKey, notify: Callable[[], object]) -> None:
@@ -228,9 +228,9 @@ class MemoryBackend:
         self._store.write(self._session, instance, reclaims=reclaims)
 
     async def deregister(self, instance: Instance) -> None:
-        self._store.withdraw(self._session, instance)
+        self._store.deregister(self._session, instance)
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         loop, changed, watcher = asyncio.get_running_loop(), asyncio.Event(), object()
         self._store.watch(watcher, key, lambda: loop.call_soon_threadsafe(changed.set))
         try:
@@ -241,7 +241,7 @@ class MemoryBackend:
         finally:
             self._store.unwatch(watcher)
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         return self._store.find(key)
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:

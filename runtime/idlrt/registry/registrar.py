@@ -2,7 +2,7 @@
 
 One task per instance writes it in each new session, when it changes, and when a heartbeat reports it missing. In the
 last case it is only written if its id is free: if another process has registered the id in the meantime, that process
-keeps it (see `ownership`), and this one retries with each heartbeat.
+keeps it (see `id_conflicts`), and this one retries with each heartbeat.
 """
 
 from __future__ import annotations
@@ -20,20 +20,28 @@ from idlrt.core import Instance, ServiceKey
 from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import Backend, SessionLost
-from idlrt.registry.ownership import AlreadyRegistered, already_registered, is_same_instance
-from idlrt.registry.pauses import Pauses
+from idlrt.registry.backoff import Backoff
+from idlrt.registry.id_conflicts import AlreadyRegistered, id_in_use, is_same_instance
 
-__all__ = ["PATIENCE", "REFUSED_PAUSE", "Entry", "Registrar", "RegistrationEvent", "RegistrationState", "named"]
+__all__ = [
+    "REFUSED_DELAY",
+    "REQUEST_TIMEOUT",
+    "Entry",
+    "Registrar",
+    "RegistrationEvent",
+    "RegistrationState",
+    "to_registry_error",
+]
 
 _log = get_logger("idlrt.registry")
 
 # Timeout in seconds of opening a session, and of each request.
-PATIENCE: Final = 5.0
+REQUEST_TIMEOUT: Final = 5.0
 # Seconds before a refused request is retried: an operator may have granted the permission.
-REFUSED_PAUSE: Final = 10.0
+REFUSED_DELAY: Final = 10.0
 # Maximum number of concurrent writes. After a lost session thousands of instances may have to be written; a heartbeat
 # that queues behind all of them would be late, and the new session would be lost as well.
-_AT_ONCE: Final = 64
+_MAX_CONCURRENT: Final = 64
 
 _Written = tuple[int, Instance]
 
@@ -78,7 +86,7 @@ class Entry:
         state: current state.
         listeners: called on each state transition.
         is_done: set when the registry has acknowledged `wanted`.
-        is_missed: whether the instance was registered and is missing, so that it may only be reclaimed.
+        needs_reclaim: whether the instance was registered and is missing, so that it may only be reclaimed.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -89,7 +97,7 @@ class Entry:
         self.state = RegistrationState.PENDING
         self.listeners: list[Callable[[RegistrationEvent], object]] = []
         self.is_done = threading.Event()
-        self.is_missed = False
+        self.needs_reclaim = False
         self.written: _Written | None = None
         # Session of the last attempt: the write may have succeeded although no response arrived.
         self.tried: int | None = None
@@ -105,17 +113,17 @@ class Entry:
     def listen(self, listener: Callable[[RegistrationEvent], object]) -> None:
         """Call `listener` with the current state, then on each transition."""
         self.listeners.append(listener)
-        _tell(listener, self.event())
+        _notify(listener, self.event())
 
-    def move(self, state: RegistrationState) -> None:
+    def set_state(self, state: RegistrationState) -> None:
         """Enter a state; notify the listeners if it is a new one."""
         if self.state is not state:
             self.state = state
             for each in list(self.listeners):
-                _tell(each, self.event())
+                _notify(each, self.event())
 
 
-def _tell(listener: Callable[[RegistrationEvent], object], event: RegistrationEvent) -> None:
+def _notify(listener: Callable[[RegistrationEvent], object], event: RegistrationEvent) -> None:
     try:
         listener(event)
     except Exception:  # noqa: BLE001  # a failing listener must not stop the registrar
@@ -126,20 +134,20 @@ def _tell(listener: Callable[[RegistrationEvent], object], event: RegistrationEv
         )
 
 
-class _Claims:
+class _IdEntries:
     """The entries of one id. Writes are serialized: a program may register an id again that it is deregistering."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
     def _candidates(self) -> list[Entry]:
         """Return the entries that may hold the id: the first that wants it, and those for the same instance."""
         # Read each `wanted` once: other threads may replace it.
-        wanted = [(entry, wish) for entry in self.entries if (wish := entry.wanted) is not None]
-        return [entry for entry, wish in wanted if is_same_instance(wish, wanted[0][1])]
+        wanted = [(entry, instance) for entry in self.entries if (instance := entry.wanted) is not None]
+        return [entry for entry, instance in wanted if is_same_instance(instance, wanted[0][1])]
 
-    def heir(self) -> Entry | None:
+    def successor(self) -> Entry | None:
         """Return the newest of the entries that may hold the id."""
         return next(iter(reversed(self._candidates())), None)
 
@@ -165,8 +173,8 @@ class Registrar:
         self._epoch = 0
         self._is_open = False
         self._entries: dict[Entry, asyncio.Task[None]] = {}
-        self._claims: dict[tuple[ServiceKey, str], _Claims] = {}
-        self._writing = asyncio.Semaphore(_AT_ONCE)
+        self._by_id: dict[tuple[ServiceKey, str], _IdEntries] = {}
+        self._write_slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     def session_began(self) -> None:
         """Register all entries in the new session."""
@@ -181,13 +189,13 @@ class Registrar:
 
     def add(self, entry: Entry) -> None:
         """Register `entry` and keep it registered."""
-        claims = self._claims.setdefault((entry.first.key, entry.first.id), _Claims())
-        claims.entries.append(entry)
-        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry, claims))
+        same_id = self._by_id.setdefault((entry.first.key, entry.first.id), _IdEntries())
+        same_id.entries.append(entry)
+        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry, same_id))
 
     def registered(self) -> list[tuple[Entry, _Written]]:
         """Return the registrations acknowledged in this session. Call it before a heartbeat, and pass the result to
-        `missed` with the response.
+        `report_missing` with the response.
         """
         return [
             (entry, entry.written)
@@ -195,7 +203,7 @@ class Registrar:
             if entry.wanted is not None and entry.written is not None and entry.written[0] == self._epoch
         ]
 
-    def missed(self, registered: Sequence[tuple[Entry, _Written]], missing: Sequence[Instance]) -> None:
+    def report_missing(self, registered: Sequence[tuple[Entry, _Written]], missing: Sequence[Instance]) -> None:
         """Register again the instances that a heartbeat reported missing."""
         if not missing:
             return
@@ -204,20 +212,20 @@ class Registrar:
             # The heartbeat says nothing about instances written or deregistered after it was sent.
             is_same = entry.written is written and entry.wanted is not None
             if is_same and (entry.first.key, entry.first.id) in ids:
-                self._moved(entry, RegistrationState.LOST)
+                self._set_unregistered(entry, RegistrationState.LOST)
                 entry.changed.set()
 
-    def _moved(self, entry: Entry, state: RegistrationState) -> None:
+    def _set_unregistered(self, entry: Entry, state: RegistrationState) -> None:
         """Record that an instance is no longer registered."""
         entry.written = None
-        entry.is_missed = True
+        entry.needs_reclaim = True
         with entry.lock:
             if entry.wanted is not None:
                 entry.is_done.clear()
-        entry.move(state)
+        entry.set_state(state)
 
-    async def _keep_registered(self, entry: Entry, claims: _Claims) -> None:
-        pauses = Pauses()
+    async def _keep_registered(self, entry: Entry, same_id: _IdEntries) -> None:
+        backoff = Backoff()
         while True:
             entry.changed.clear()
             wanted, epoch = entry.wanted, self._epoch
@@ -230,90 +238,90 @@ class Registrar:
                 with entry.lock:
                     if entry.wanted is wanted:  # otherwise an update has replaced it, which is not acknowledged yet
                         entry.is_done.set()
-                entry.move(RegistrationState.REGISTERED)
+                entry.set_state(RegistrationState.REGISTERED)
                 await entry.changed.wait()
                 continue
             if entry.written is not None and entry.written[0] != epoch:
-                entry.move(RegistrationState.LOST)
-            async with claims.turn, self._writing:
+                entry.set_state(RegistrationState.LOST)
+            async with same_id.lock, self._write_slots:
                 if not self._is_open:
                     continue
                 wanted, epoch = entry.wanted, self._epoch  # both may have changed while others were written
                 if wanted is None:
                     if entry.tried != epoch:
                         break  # it expired with its session
-                    if (heir := claims.heir()) is not None:
+                    if (successor := same_id.successor()) is not None:
                         # The registry may hold what this entry wrote; the successor overwrites or deletes it.
-                        heir.written, heir.tried = None, epoch
-                        heir.changed.set()
+                        successor.written, successor.tried = None, epoch
+                        successor.changed.set()
                         break
-                    pause = await self._try(entry, self._backend.deregister(entry.first), pauses)
-                    if pause is None:
+                    delay = await self._try(entry, self._backend.deregister(entry.first), backoff)
+                    if delay is None:
                         break
                 else:
-                    pause = await self._try(entry, self._write(entry, wanted, claims), pauses)
-                    if pause is None:
+                    delay = await self._try(entry, self._write(entry, wanted, same_id), backoff)
+                    if delay is None:
                         entry.written = epoch, wanted
-                        entry.is_missed = False
+                        entry.needs_reclaim = False
                         continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(delay):
                     await entry.changed.wait()
         self._entries.pop(entry, None)
-        claims.entries.remove(entry)
-        if not claims.entries:
-            del self._claims[entry.first.key, entry.first.id]
+        same_id.entries.remove(entry)
+        if not same_id.entries:
+            del self._by_id[entry.first.key, entry.first.id]
         entry.is_done.set()
-        entry.move(RegistrationState.DEREGISTERED)
+        entry.set_state(RegistrationState.DEREGISTERED)
 
-    async def _write(self, entry: Entry, wanted: Instance, claims: _Claims) -> None:
-        holder = claims.holder(entry)
+    async def _write(self, entry: Entry, wanted: Instance, same_id: _IdEntries) -> None:
+        holder = same_id.holder(entry)
         if holder is not None:
-            raise already_registered(wanted, holder, "this program")
+            raise id_in_use(wanted, holder, "this program")
         entry.tried = self._epoch
         is_known = entry.written is not None and entry.written[0] == self._epoch
-        if entry.is_missed or is_known:
+        if entry.needs_reclaim or is_known:
             # Reclaim, not register: if another process has taken over the id, an update must not take it back.
             await self._backend.reclaim(wanted)
         else:
             await self._backend.register(wanted)
 
-    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> float | None:
+    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], backoff: Backoff) -> float | None:
         """Run a request; return the seconds until the next attempt, unless something changes sooner, or `None` on
         success.
         """
         epoch = self._epoch
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 await work
         except SessionLost:
             if self._is_open and epoch == self._epoch:  # otherwise the loss is known, and a new session may be open
                 self._lost()
-            return pauses.next()
+            return backoff.next_delay()
         except RegistryRefused as error:
             self._refused(entry, error)
             # An id may become free at any time; permissions seldom change.
-            return self._backend.heartbeat if isinstance(error, AlreadyRegistered) else REFUSED_PAUSE
+            return self._backend.heartbeat if isinstance(error, AlreadyRegistered) else REFUSED_DELAY
         except Exception as error:  # noqa: BLE001  # no error may end the task
-            entry.error = named(error, self._name)
-            return pauses.next()
-        if entry.is_missed and entry.wanted is not None:
+            entry.error = to_registry_error(error, self._name)
+            return backoff.next_delay()
+        if entry.needs_reclaim and entry.wanted is not None:
             _log.warning(
                 "re-registered %s at %s: its registration was missing", entry, self._name, extra=self._fields(entry)
             )
         entry.error = None
-        pauses.reset()
+        backoff.reset()
         return None
 
     def _fields(self, entry: Entry) -> dict[str, str]:
         return {"registry": self._name, "service": str(entry.first.key), "instance": entry.first.id}
 
     def _refused(self, entry: Entry, error: RegistryRefused) -> None:
-        is_news = entry.error is None or str(entry.error) != str(error)
+        is_new_error = entry.error is None or str(entry.error) != str(error)
         entry.error = error
-        was_registered = entry.is_missed or entry.written is not None
+        was_registered = entry.needs_reclaim or entry.written is not None
         if not (isinstance(error, AlreadyRegistered) and was_registered):
-            if is_news:
+            if is_new_error:
                 _log.error(
                     "registration of %s rejected by %s: %s; retrying",
                     entry,
@@ -321,9 +329,9 @@ class Registrar:
                     error,
                     extra=self._fields(entry),
                 )
-            entry.move(RegistrationState.REFUSED)
+            entry.set_state(RegistrationState.REFUSED)
             return
-        if is_news:
+        if is_new_error:
             _log.error(
                 "registration of %s displaced at %s: %s; registering again once the id is free",
                 entry,
@@ -331,7 +339,7 @@ class Registrar:
                 error,
                 extra=self._fields(entry),
             )
-        self._moved(entry, RegistrationState.DISPLACED)
+        self._set_unregistered(entry, RegistrationState.DISPLACED)
 
     async def stop(self, seconds: float) -> None:
         """Deregister all instances, for at most `seconds`, and end all tasks."""
@@ -348,10 +356,10 @@ class Registrar:
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in entries:
             entry.is_done.set()  # release the threads in `Registration.wait`
-            entry.move(RegistrationState.DEREGISTERED)
+            entry.set_state(RegistrationState.DEREGISTERED)
 
 
-def named(error: Exception, name: str) -> RegistryError:
+def to_registry_error(error: Exception, name: str) -> RegistryError:
     """Convert an exception to a `RegistryError` that names the registry. Log errors that a backend has not translated:
     they are bugs.
     """

@@ -16,7 +16,7 @@ __all__ = ["Registration"]
 
 # Seconds: default timeout of requests, and time for deregistration when a program ends.
 TIMEOUT: Final = 5.0
-GOODBYE: Final = 2.0
+CLOSE_TIMEOUT: Final = 2.0
 
 
 class Registration:
@@ -109,7 +109,7 @@ class Registration:
         """Take the instance out of rotation; it stays registered."""
         self.update(status=Status.DISABLED)
 
-    def deregister(self, timeout: float = GOODBYE) -> None:
+    def deregister(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Delete the registration and wait for the acknowledgement, at most `timeout` seconds. After that, attempts go
         on in the background; at the latest the registration ends with the session. Idempotent. No effect in a forked
         child of the registering process.

@@ -26,7 +26,7 @@ class _Shared:
         """Reset after a fork: the parent's lock may be held."""
         self._lock = threading.Lock()
 
-    def take(self, url: RegistryUrl) -> Registry:
+    def acquire(self, url: RegistryUrl) -> Registry:
         """Return the registry at `url` and count one more reference."""
         with self._lock:
             registry, users = self._registries.get(url.identity, (None, 0))
@@ -35,7 +35,7 @@ class _Shared:
             self._registries[url.identity] = registry, users + 1
             return registry
 
-    def give_back(self, url: RegistryUrl) -> None:
+    def release(self, url: RegistryUrl) -> None:
         """Release a reference; the last one closes the registry."""
         with self._lock:
             registry, users = self._registries[url.identity]

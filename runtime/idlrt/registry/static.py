@@ -14,7 +14,7 @@ import msgspec
 
 from idlrt.core import ANY_PROTOCOL, DEFAULT_GROUP, Instance, ServiceKey
 from idlrt.errors import ConfigurationError
-from idlrt.registry.backend import Found, Update
+from idlrt.registry.backend import ServiceData, Update
 from idlrt.registry.read_only import ReadOnly
 from idlrt.registry.url import RegistryUrl
 
@@ -56,15 +56,15 @@ class StaticBackend(ReadOnly):
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         return ()
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         """Yield the list once; it never changes."""
         yield await self.find(key)
         await asyncio.Event().wait()
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         replace = msgspec.structs.replace
         instances = [replace(each, service=key.service, group=key.group) for each in self._instances]
-        return Found(instances=instances, revision=1)
+        return ServiceData(instances=instances, revision=1)
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
         return None

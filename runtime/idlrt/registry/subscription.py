@@ -7,6 +7,7 @@ immutable and replaced by a single assignment, so readers take no lock.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from idlrt.errors import RegistryError
 from idlrt.printable import plural
 
 if TYPE_CHECKING:
-    from idlrt.registry.backend import Found
+    from idlrt.registry.backend import ServiceData
 
 __all__ = ["Feed", "Listener", "Subscription"]
 
@@ -35,20 +36,20 @@ class Feed:
     """Latest snapshot of a service, and its listeners. Written by the registry's thread only.
 
     Args:
-        keeps_last: whether to keep the last known instances when the registry reports none.
+        empty_protection: whether to keep the last known instances when the registry reports none.
         saved: called with each new snapshot from the registry, to save it to disk.
 
     Attributes:
         snapshot: latest snapshot; `None` before the first one.
-        trouble: why the last request to the registry failed; `None` if it succeeded.
+        last_error: why the last request to the registry failed; `None` if it succeeded.
     """
 
-    def __init__(self, key: ServiceKey, *, keeps_last: bool, saved: Callable[[Snapshot], object] | None) -> None:
+    def __init__(self, key: ServiceKey, *, empty_protection: bool, saved: Callable[[Snapshot], object] | None) -> None:
         self.key = key
         self.snapshot: Snapshot | None = None
-        self.trouble: RegistryError | None = None
+        self.last_error: RegistryError | None = None
         self.count = 0
-        self._keeps_last = keeps_last
+        self._empty_protection = empty_protection
         self._saved = saved
         self._listeners: list[Listener] = []
         self.after_fork()
@@ -59,11 +60,11 @@ class Feed:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # Held during notification, so that listeners see snapshots in order.
-        self._telling = threading.RLock()
+        self._notifying = threading.RLock()
 
-    def found(self, found: Found) -> None:
+    def publish(self, found: ServiceData) -> None:
         """Publish the state that the registry returned."""
-        self.trouble = None
+        self.last_error = None
         instances = tuple(
             sorted(
                 (
@@ -74,7 +75,7 @@ class Feed:
             )
         )
         freshness, last = Freshness.LIVE, self.snapshot
-        if not instances and last is not None and last.instances and self._keeps_last:
+        if not instances and last is not None and last.instances and self._empty_protection:
             if last.freshness is not Freshness.PROTECTED:
                 _log.warning(
                     "registry reports no instances of %s; keeping the last %s",
@@ -90,15 +91,15 @@ class Feed:
             self._saved(snapshot)
         self._publish(snapshot)
 
-    def failed(self, error: RegistryError) -> None:
+    def publish_error(self, error: RegistryError) -> None:
         """Record a failed request, and mark the snapshot as possibly outdated."""
-        self.trouble = error
+        self.last_error = error
         if self.snapshot is not None and self.snapshot.freshness is Freshness.LIVE:
             self._publish(msgspec.structs.replace(self.snapshot, freshness=Freshness.STALE))
         with self._changed:
             self._changed.notify_all()
 
-    def remember(self, saved: Snapshot) -> None:
+    def publish_saved(self, saved: Snapshot) -> None:
         """Publish a snapshot saved by an earlier process, unless a newer one is known."""
         if self.snapshot is None:
             _log.warning(
@@ -109,7 +110,7 @@ class Feed:
             self._publish(msgspec.structs.replace(saved, freshness=Freshness.SAVED))
 
     def _publish(self, snapshot: Snapshot) -> None:
-        with self._telling:
+        with self._notifying:
             with self._changed:
                 last, self.snapshot = self.snapshot, snapshot
                 listeners = list(self._listeners) if last != snapshot else []
@@ -117,16 +118,16 @@ class Feed:
             if listeners:
                 change = difference(last, snapshot)
                 for listener in listeners:
-                    _tell(listener, change)
+                    _notify(listener, change)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with the current snapshot, if any, and with each new one."""
-        with self._telling:
+        with self._notifying:
             with self._lock:
                 self._listeners.append(listener)
                 known = self.snapshot
             if known is not None:
-                _tell(listener, difference(None, known))
+                _notify(listener, difference(None, known))
 
     def leave(self, listener: Listener) -> None:
         """Remove `listener`."""
@@ -148,7 +149,7 @@ class Feed:
             self._changed.notify_all()
 
 
-def _tell(listener: Listener, change: Change) -> None:
+def _notify(listener: Listener, change: Change) -> None:
     try:
         listener(change)
     except Exception:  # noqa: BLE001  # a failing listener must not affect the others
@@ -181,9 +182,15 @@ class Subscription:
         return self._feed.snapshot
 
     @property
-    def trouble(self) -> RegistryError | None:
+    def last_error(self) -> RegistryError | None:
         """Why the last request to the registry failed; `None` if it succeeded."""
-        return self._feed.trouble
+        return self._feed.last_error
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Deprecated name of `last_error`."""
+        warnings.warn("Subscription.trouble is deprecated; use last_error", DeprecationWarning, stacklevel=2)
+        return self.last_error
 
     def wait(self, timeout: float | None = None) -> Snapshot:
         """Return the latest snapshot; wait for the first one.
@@ -203,11 +210,11 @@ class Subscription:
 
     def unknown(self, timeout: float) -> RegistryError:
         """Build the error for a missing snapshot after `timeout` seconds."""
-        trouble = self._feed.trouble
-        why = str(trouble) if trouble is not None else f"the registry did not respond within {timeout:.3g} s"
+        last_error = self._feed.last_error
+        why = str(last_error) if last_error is not None else f"the registry did not respond within {timeout:.3g} s"
         if self._is_closed:
             why = "the subscription is closed"
-        return (type(trouble) if trouble is not None else RegistryError)(
+        return (type(last_error) if last_error is not None else RegistryError)(
             f"cannot look up instances of {self.key}: {why}"
         )
 

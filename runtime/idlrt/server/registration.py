@@ -188,7 +188,7 @@ class ServiceRegistrar:
                     self._registry = self._given
                 else:
                     assert self._url is not None
-                    self._registry = shared_registries.take(self._url)
+                    self._registry = shared_registries.acquire(self._url)
                 self._registrations = [self._registry.register(each) for each in instances]
         self._is_registered.set()
 
@@ -216,7 +216,7 @@ class ServiceRegistrar:
         for each in registrations:
             each.deregister(max(end - time.monotonic(), 0.0))
         if registry is not None and self._url is not None:
-            shared_registries.give_back(self._url)
+            shared_registries.release(self._url)
 
     def switch(self, status: Status) -> None:
         """Change the status of the instances, now or when they are registered."""

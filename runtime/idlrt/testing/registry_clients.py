@@ -52,7 +52,7 @@ class Seen:
             found = self._condition.wait_for(
                 lambda: bool(self.changes) and is_there(self.changes[-1].snapshot), PATIENCE
             )
-            last = self.changes[-1].snapshot if self.changes else self.subscription.trouble
+            last = self.changes[-1].snapshot if self.changes else self.subscription.last_error
         assert found, f"no snapshot with {what} within {PATIENCE:.0f} s; last one: {last}"
         assert isinstance(last, Snapshot)
         return last

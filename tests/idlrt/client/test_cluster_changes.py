@@ -247,13 +247,13 @@ def test_an_asyncio_client_likewise(stack: ExitStack) -> None:
 def test_closing_an_asyncio_client_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which may be the one that the registry is served on: the session there ends on another thread."""
     threads: list[int] = []
-    give_back = shared_registries.give_back
+    give_back = shared_registries.release
 
     def noted(url: RegistryUrl) -> None:
         threads.append(threading.get_ident())
         give_back(url)
 
-    monkeypatch.setattr(shared_registries, "give_back", noted)
+    monkeypatch.setattr(shared_registries, "release", noted)
 
     async def main() -> None:
         registry = RegistryServer()

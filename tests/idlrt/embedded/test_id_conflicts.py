@@ -52,7 +52,7 @@ def test_the_second_of_two_concurrent_registrations_of_an_id_is_refused() -> Non
 def test_an_id_is_free_after_a_failed_write() -> None:
     known = state()
     first, second = known.begin("first", 6.0), known.begin("second", 6.0)
-    known.give_up(known.prepare_record(first.id, record(1001)))
+    known.roll_back(known.prepare_record(first.id, record(1001)))
     register(known, second, record(1002))
     assert ports(known) == [1002]
 
@@ -119,6 +119,6 @@ def test_a_service_with_a_pending_write_is_not_evicted() -> None:
     other = Record(service="Orders", group="default", id="orders-0", host="127.0.0.1", port=1)
     with pytest.raises(Refused, match="the limit is 1"):
         known.prepare_record(lease.id, other)
-    known.give_up(operation)
+    known.roll_back(operation)
     known.apply(known.prepare_record(lease.id, other))
     assert known.changes(KEY, 1, 0).records == []

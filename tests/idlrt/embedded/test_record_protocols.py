@@ -14,7 +14,7 @@ from eventually import TIMEOUT
 from idlrt.core import Instance, ServiceKey
 from idlrt.embedded import RegistryServer
 from idlrt.embedded.api import AsyncRegistryClient, Part, Record, Refused, RpcProtocol
-from idlrt.embedded.known import Known
+from idlrt.embedded.replica import Replica
 from idlrt.embedded.values import instance_of, record_of
 from idlrt.registry import Registry
 
@@ -87,10 +87,10 @@ def test_the_registry_refuses_invalid_protocols(listed: list[RpcProtocol]) -> No
 def test_clients_ignore_invalid_records_of_a_hostile_registry(
     listed: list[RpcProtocol], caplog: pytest.LogCaptureFixture
 ) -> None:
-    known = Known(ServiceKey("Users"))
+    known = Replica(ServiceKey("Users"))
     records = [record("a", rpc_protocols=listed), record("b")]
     with caplog.at_level(logging.WARNING, "idlrt.registry"):
-        assert known.take(Part(epoch=1, revision=1, is_whole=True, records=records, removed=[], corrections={}))
+        assert known.apply(Part(epoch=1, revision=1, is_whole=True, records=records, removed=[], corrections={}))
     assert [each.id for each in known.found().instances] == ["b"]
     assert "ignoring invalid registration a of Users" in caplog.text
 

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from idlrt.core import ServiceKey
 from idlrt.embedded.api import Correction, Part, Record, Refused
-from idlrt.embedded.known import Known
 from idlrt.embedded.limits import Limits
+from idlrt.embedded.replica import Replica
 from idlrt.embedded.state import Operation, State
 from idlrt.errors import ConfigurationError
 
@@ -161,7 +161,7 @@ class Readers(RuleBasedStateMachine):
         self.versions: dict[str, str] = {}
         self.weights: dict[str, int] = {}
         self.settings: dict[str, str] = {}
-        self.known = [Known(KEY) for _ in range(3)]
+        self.known = [Replica(KEY) for _ in range(3)]
         self.cursors = [""] * 3
 
     @rule(id=st.sampled_from("abcdefgh"), version=st.sampled_from("123"))
@@ -193,7 +193,7 @@ class Readers(RuleBasedStateMachine):
     def forget(self) -> None:
         if not self.versions:
             if self.state.services("default"):
-                apply(self.state, *self.state.prepare_end_of("default", "Users"))
+                apply(self.state, *self.state.prepare_service_removal("default", "Users"))
             self.weights, self.settings = {}, {}
 
     @rule(which=st.integers(0, 2))
@@ -204,7 +204,7 @@ class Readers(RuleBasedStateMachine):
         if part.next is not None:
             known.add(part)
             return
-        known.take(part)
+        known.apply(part)
         found = known.found()
         assert {each.id: each.version for each in found.instances} == self.versions
         assert {id: each.weight for id, each in found.patches.items()} == self.weights
@@ -219,7 +219,7 @@ def test_names_are_paged() -> None:
     for name in ("Users", "Orders", "Carts", "A-rather-long-name"):
         apply(state, state.prepare_settings("default", name, {"a": "b"}))
     names, found = state.services("default"), list[str]()
-    while more := state.some(names, found[-1] if found else ""):
+    while more := state.page(names, found[-1] if found else ""):
         assert len(more) < 3
         found += more
     assert found == ["A-rather-long-name", "Carts", "Orders", "Users"]
@@ -257,7 +257,7 @@ def test_pending_writes_count_towards_limits() -> None:
     first = state.prepare_record(lease.id, record("a"))
     with pytest.raises(Refused, match="1 instance; the limit is 1"):
         state.prepare_record(lease.id, record("b"))
-    state.give_up(first)
+    state.roll_back(first)
     assert state.services("default") == []
     register(state, lease.id, "b")
     # A session that takes over an instance takes over its size as well.
@@ -302,7 +302,7 @@ def test_an_empty_service_is_evicted_for_another() -> None:
     register(state, lease.id, "a", service="Carts")
     assert state.services("default") == ["Carts", "Orders"]
     # It is deleted from the disk as well.
-    assert [(each.key, each.is_farewell) for each in state.clean_up(0.0)] == [(KEY, True)]
+    assert [(each.key, each.is_removal) for each in state.clean_up(0.0)] == [(KEY, True)]
     assert parts(state, 3)[0].is_whole, "who followed it learns that it has nothing"
 
 
@@ -362,15 +362,15 @@ def test_a_service_is_removed_with_its_patches_and_settings() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     with pytest.raises(Refused, match="cannot remove Users: there is no such service"):
-        state.prepare_end_of("default", "Users")
+        state.prepare_service_removal("default", "Users")
     writing = state.prepare_record(lease.id, record("a"))
     with pytest.raises(Refused, match="cannot remove Users: there is no such service"):
-        state.prepare_end_of("default", "Users")
+        state.prepare_service_removal("default", "Users")
     apply(state, writing, state.prepare_settings("default", "Users", {"a": "b"}))
     apply(state, state.prepare_correction("default", "Users", "a", Correction(weight=1)))
     with pytest.raises(Refused, match="cannot remove Users: it has 1 instance; stop the servers first"):
-        state.prepare_end_of("default", "Users")
+        state.prepare_service_removal("default", "Users")
     apply(state, state.removal(KEY, "a", lease.id))
-    apply(state, *state.prepare_end_of("default", "Users"))
+    apply(state, *state.prepare_service_removal("default", "Users"))
     assert state.services("default") == []
     assert state.groups() == []

@@ -266,8 +266,8 @@ def test_no_change_is_missed_after_a_restart() -> None:
     state.restore_record(KEY, "a", lease.id, record("a"))
     state.restore(KEY, 10, {})
     assert state.changes(KEY, 7, 9).is_whole
-    assert state.is_news(KEY, 7, 9)
-    assert not state.is_news(KEY, 7, 10)
+    assert state.has_changed(KEY, 7, 9)
+    assert not state.has_changed(KEY, 7, 10)
 
 
 def test_waiters_are_notified_once() -> None:

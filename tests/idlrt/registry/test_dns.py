@@ -188,7 +188,7 @@ def test_the_last_instances_are_kept_while_the_server_fails(server: DnsServer, t
         server.trouble[""] = trouble
         heard.until(lambda each: each.freshness is Freshness.STALE, "stale")
         assert [each.host for each in heard.snapshots[-1].instances] == ["10.0.0.1"]
-        error = heard.subscription.trouble
+        error = heard.subscription.last_error
         assert isinstance(error, RegistryUnavailable)
         assert why in str(error)
         assert f"127.0.0.1:{server.port}" in str(error) or f"127.0.0.1@{server.port}" in str(error)

@@ -14,7 +14,7 @@ from registry_heard import Heard, say
 
 from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry import Registry, RegistryUrl, ServiceData
 from idlrt.registry.etcd import EtcdBackend
 
 pytestmark = pytest.mark.long
@@ -64,8 +64,8 @@ def test_killed_and_restarted(one: Etcd) -> None:
         one.kill()
         stale = heard.until_fresh(Freshness.STALE)
         registration.update(weight=7)
-        assert isinstance(client.trouble or heard.subscription.trouble, RegistryUnavailable)
-        eventually(lambda: server.trouble, "a heartbeat has failed")
+        assert isinstance(client.last_error or heard.subscription.last_error, RegistryUnavailable)
+        eventually(lambda: server.last_error, "a heartbeat has failed")
         one.start()
         live = heard.until_fresh(Freshness.LIVE)
         changed = heard.until_weights(7)
@@ -254,7 +254,7 @@ def test_no_change_is_lost_between_disconnections(one: Etcd, proxy: FaultProxy) 
         say(f"12 changes between 4 cuts: seen after {late[6]:.3f} s (median), {late[-1]:.2f} s (worst)")
 
 
-async def next_of(watching: AsyncIterator[Found]) -> Found:
+async def next_of(watching: AsyncIterator[ServiceData]) -> ServiceData:
     return await anext(watching)
 
 

@@ -104,7 +104,7 @@ def test_a_failed_login_is_explained(etcd: Etcd, login: str, why: str) -> None:
         assert why in str(caught.value)
         assert "wrong" not in str(caught.value)
         subscription = registry.subscribe("demo")
-        eventually(lambda: subscription.trouble)
+        eventually(lambda: subscription.last_error)
         with pytest.raises(RegistryRefused):
             subscription.wait(0)
         registration = registry.register(instance())
@@ -180,7 +180,7 @@ def test_renewed_certificates_are_used(tmp_path: Path, papers: Path) -> None:
         connect(made.members[0], options=f"&ca={trusted}") as registry,
     ):
         registration = registry.register(instance())
-        eventually(lambda: registry.trouble)
+        eventually(lambda: registry.last_error)
         with pytest.raises(RegistryUnavailable, match="no acknowledgement within"):
             registration.wait(0)
         trusted.write_bytes((papers / "ca.pem").read_bytes())

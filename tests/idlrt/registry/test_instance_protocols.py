@@ -13,8 +13,8 @@ import pytest
 from idlrt.core import Instance, ServiceKey, Snapshot
 from idlrt.errors import ConfigurationError
 from idlrt.registry.cache import SnapshotCache
-from idlrt.registry.etcd.answers import KeyValue
 from idlrt.registry.etcd.layout import Layout as EtcdLayout
+from idlrt.registry.etcd.responses import KeyValue
 from idlrt.registry.etcd.view import View
 from idlrt.registry.zookeeper.dubbo import DubboLayout
 from idlrt.registry.zookeeper.layouts import IdlrtLayout

@@ -55,7 +55,7 @@ def test_registering_does_not_wait_for_an_unavailable_registry(
     store.is_down = False
     assert registration.wait().port == 20001
     assert len(registry.instances(SERVICE).instances) == 1
-    assert registry.trouble is None
+    assert registry.last_error is None
 
 
 def test_instances_are_registered_again_after_a_lost_session(registry: Registry, store: MemoryStore) -> None:
@@ -198,19 +198,19 @@ def test_a_start_without_the_registry_uses_the_saved_snapshot(name: str, store: 
         snapshot = subscription.wait()
         assert snapshot.freshness is Freshness.SAVED
         assert [each.port for each in snapshot.instances] == [20001]
-        assert subscription.trouble is not None
+        assert subscription.last_error is not None
         store.is_down = False
         other = second.register(instance(2))
         other.wait()
         Heard(subscription).until_ports(20002)
-        assert subscription.trouble is None
+        assert subscription.last_error is None
 
 
 def test_neither_saved_snapshot_nor_registry(name: str, store: MemoryStore, tmp_path: Path) -> None:
     store.is_down = True
     with make(name, tmp_path) as registry:
         subscription = registry.subscribe(SERVICE)
-        eventually(lambda: subscription.trouble)
+        eventually(lambda: subscription.last_error)
         with pytest.raises(RegistryUnavailable, match=r"cannot look up instances of Users: .*down"):
             subscription.wait(0.05)
         store.is_down = False

@@ -228,7 +228,7 @@ def test_a_forked_child_is_not_blocked_by_locks_of_the_parent(registry: Registry
 
     uses: dict[str, Callable[[], object]] = {
         "subscribe": lambda: registry.subscribe("demo").close(),
-        "look": lambda: registry.run_beside(nothing)(),
+        "look": lambda: registry.run_in_background(nothing)(),
         "wait": lambda: subscription.wait(),
         "listen": listen_and_leave,
     }

@@ -16,7 +16,7 @@ from registry_heard import Heard
 
 from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry import Found, Registration, Registry, RegistryUrl
+from idlrt.registry import Registration, Registry, RegistryUrl, ServiceData
 from idlrt.registry.engine import Engine
 from idlrt.registry.memory import MemoryBackend, memory_store
 from idlrt.registry.registrar import Entry
@@ -57,7 +57,7 @@ class Rough(MemoryBackend):
         await super().reclaim(instance)
         self.check("register")
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         async for found in super().watch(key):
             self.check("watch")
             yield found
@@ -103,7 +103,7 @@ def test_unexpected_errors_do_not_end_the_tasks(name: str, method: str, caplog: 
             registration.update(weight=7)
             heard.until(lambda each: each.freshness is Freshness.STALE, "stale")
         if method == "keep":
-            eventually(lambda: registry.trouble)
+            eventually(lambda: registry.last_error)
         trouble.clear()
         registration.update(weight=8)
         heard.until_weights(8)

@@ -179,7 +179,7 @@ def test_no_server() -> None:
     with connect(f"zookeeper://127.0.0.1:{port}") as registry:
         with pytest.raises(RegistryUnavailable, match=f"127.0.0.1:{port}"):
             registry.instances("demo.Users", timeout=0.1)
-        eventually(lambda: registry.trouble)
+        eventually(lambda: registry.last_error)
         with pytest.raises(RegistryUnavailable, match=rf"cannot connect to ZooKeeper at 127.0.0.1:{port} within 3 s"):
             registry.instances("demo.Users", timeout=0.1)
 

@@ -10,8 +10,8 @@ from typing import Final
 from idlrt.core import ANY_PROTOCOL, Instance, ServiceKey
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, RegistryRefused
-from idlrt.registry.backend import Found, Update
-from idlrt.registry.dns.lookup import Lookup, need_dnspython, together
+from idlrt.registry.backend import ServiceData, Update
+from idlrt.registry.dns.lookup import Lookup, check_dnspython, gather_all
 from idlrt.registry.dns.names import Settings
 from idlrt.registry.read_only import ReadOnly
 from idlrt.registry.url import RegistryUrl
@@ -20,7 +20,7 @@ __all__ = ["DnsBackend"]
 
 _log = get_logger("idlrt.registry")
 
-_USUAL_WEIGHT: Final = 100
+_DEFAULT_WEIGHT: Final = 100
 
 
 class DnsBackend(ReadOnly):
@@ -42,7 +42,7 @@ class DnsBackend(ReadOnly):
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        need_dnspython()
+        check_dnspython()
         self._settings = Settings.of(url)
         self._name = str(url)
         self._clock = clock
@@ -61,8 +61,8 @@ class DnsBackend(ReadOnly):
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         return ()
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        last: Found | None = None
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
+        last: ServiceData | None = None
         while True:
             found, ttl = await self._look(key)
             if last is None or last.revision != found.revision:
@@ -70,14 +70,14 @@ class DnsBackend(ReadOnly):
                 yield found
             await self._sleep(min(max(ttl, self._settings.min_refresh), self._settings.max_refresh))
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         found, _ = await self._look(key)
         return found
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
         return None
 
-    async def _look(self, key: ServiceKey) -> tuple[Found, float]:
+    async def _look(self, key: ServiceKey) -> tuple[ServiceData, float]:
         """Look up a service; return its state and the TTL in seconds."""
         instances, ttl = await self._instances(key)
         known, revision = self._seen.get(key, ((), 0))
@@ -85,7 +85,7 @@ class DnsBackend(ReadOnly):
             # Milliseconds, so that revisions also increase from one run of a program to the next.
             revision = max(revision + 1, int(self._clock() * 1000))
             self._seen[key] = instances, revision
-        return Found(instances=instances, revision=revision), ttl
+        return ServiceData(instances=instances, revision=revision), ttl
 
     async def _instances(self, key: ServiceKey) -> tuple[tuple[Instance, ...], float]:
         settings = self._settings
@@ -95,7 +95,7 @@ class DnsBackend(ReadOnly):
         if settings.port:
             found = await self._lookup.addresses(name)
             made = [_instance(key, host, settings.port) for host in found.hosts]
-            return _known(made), found.ttl
+            return _unique(made), found.ttl
         targets = await self._lookup.targets(name)
         best = min((each.priority for each in targets.records), default=0)
         chosen = [each for each in targets.records if each.priority == best]
@@ -103,7 +103,7 @@ class DnsBackend(ReadOnly):
         ttl = targets.ttl
         hosts = [(each, each.host) for each in chosen]
         if settings.resolves:
-            answers = await together(*(self._lookup.addresses(each.host) for each in chosen))
+            answers = await gather_all(*(self._lookup.addresses(each.host) for each in chosen))
             hosts = [(each, host) for each, answer in zip(chosen, answers, strict=True) for host in answer.hosts]
             ttl = min([ttl, *(answer.ttl for answer in answers)])
         made = [
@@ -111,16 +111,16 @@ class DnsBackend(ReadOnly):
                 key,
                 host,
                 each.port,
-                weight=max(each.weight, 1) if are_weighted else _USUAL_WEIGHT,
+                weight=max(each.weight, 1) if are_weighted else _DEFAULT_WEIGHT,
                 target=each.host if settings.resolves else "",
             )
             for each, host in hosts
         ]
-        return _known(made), ttl
+        return _unique(made), ttl
 
 
 def _instance(
-    key: ServiceKey, host: str, port: int, *, weight: int = _USUAL_WEIGHT, target: str = ""
+    key: ServiceKey, host: str, port: int, *, weight: int = _DEFAULT_WEIGHT, target: str = ""
 ) -> Instance | None:
     """Build an instance from a record; `None` if the record is not a valid one."""
     try:
@@ -140,6 +140,6 @@ def _instance(
         return None
 
 
-def _known(made: list[Instance | None]) -> tuple[Instance, ...]:
+def _unique(made: list[Instance | None]) -> tuple[Instance, ...]:
     """Remove invalid and duplicate instances; sort by id."""
     return tuple(sorted({each.id: each for each in made if each is not None}.values(), key=lambda each: each.id))

@@ -13,12 +13,12 @@ from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailabl
 if TYPE_CHECKING:
     import dns.asyncresolver
 
-__all__ = ["Addresses", "Lookup", "Target", "Targets", "need_dnspython", "together"]
+__all__ = ["Addresses", "Lookup", "Target", "Targets", "check_dnspython", "gather_all"]
 
 T = TypeVar("T")
 
 # Seconds before a name without records is looked up again.
-_NOTHING: Final = 5.0
+_EMPTY_TTL: Final = 5.0
 # Maximum UDP payload in bytes, as agreed for the DNS flag day 2020; longer responses use TCP.
 _PAYLOAD: Final = 1232
 
@@ -46,7 +46,7 @@ class Addresses(msgspec.Struct, frozen=True):
     ttl: float
 
 
-def need_dnspython() -> None:
+def check_dnspython() -> None:
     """Check that `dnspython` is installed.
 
     Raises:
@@ -101,7 +101,7 @@ class Lookup:
 
     async def addresses(self, name: str) -> Addresses:
         """Look up the IPv4 and IPv6 addresses of a name."""
-        answers = await together(*(self._ask(name, kind) for kind in ("A", "AAAA")))
+        answers = await gather_all(*(self._ask(name, kind) for kind in ("A", "AAAA")))
         hosts = [str(each.address) for records, _ in answers for each in records]
         # The short TTL of an empty answer must not shorten that of the other type.
         ttls = [ttl for records, ttl in answers if records] or [ttl for _, ttl in answers]
@@ -119,7 +119,7 @@ class Lookup:
         try:
             answer = await self._resolver.resolve(asked, kind, raise_on_no_answer=False, search=True)
         except dns.resolver.NXDOMAIN:
-            return [], _NOTHING
+            return [], _EMPTY_TTL
         except (dns.exception.DNSException, OSError) as error:
             if isinstance(error, dns.exception.Timeout):
                 why = f"no response within {self._resolver.lifetime:.3g} s"
@@ -127,11 +127,11 @@ class Lookup:
                 why = _words(error)
             raise RegistryUnavailable(f"cannot look up {kind} of {name} at {self._who}: {why}") from error
         if answer.rrset is None:
-            return [], _NOTHING
+            return [], _EMPTY_TTL
         return list(answer.rrset), float(answer.chaining_result.minimum_ttl)
 
 
-async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
+async def gather_all(*work: Coroutine[Any, Any, T]) -> list[T]:
     """Run coroutines concurrently and return their results. If one fails, wait for the others before raising."""
     done = await asyncio.gather(*work, return_exceptions=True)
     found: list[T] = []

@@ -16,7 +16,7 @@ __all__ = ["Settings"]
 
 _PORT: Final = 53
 _PLACEHOLDERS: Final = re.compile(r"\{(\w*)\}")
-_ANSWERS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +83,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         is_default = key.group == DEFAULT_GROUP
         if self.template:
             if not is_default and "{group}" not in self.template:
-                raise self._nowhere(key)
+                raise self._no_place_for_group(key)
             return self.template.replace("{service}", key.service).replace("{group}", key.group)
         if self.domain:
             place = self.domain if is_default else f"{key.group}.{self.domain}"
             return f"{key.service}.{place}." if self.port else f"_{key.service}._tcp.{place}."
         if not is_default:
-            raise self._nowhere(key)
+            raise self._no_place_for_group(key)
         return key.service
 
-    def _nowhere(self, key: ServiceKey) -> RegistryRefused:
+    def _no_place_for_group(self, key: ServiceKey) -> RegistryRefused:
         return RegistryRefused(
             f"cannot look up {key}: no place for its group; set domain=DOMAIN, or name=TEMPLATE with {{group}}"
         )
@@ -119,7 +119,7 @@ def _resolves(url: RegistryUrl) -> bool:
     text = url.options.get("resolve")
     if text is None:
         return bool(url.hosts)
-    answer = _ANSWERS.get(text.lower())
+    answer = _BOOLEANS.get(text.lower())
     if answer is None:
         raise url.refuse(f"resolve must be true or false, got {text!r}")
     return answer

@@ -19,23 +19,23 @@ import msgspec
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
-from idlrt.registry.backend import Found, SessionLost, Update, has_instances
-from idlrt.registry.etcd.answers import (
-    Alive,
-    Attached,
-    Done,
-    Granted,
-    HistoryLost,
-    Interrupted,
-    KeyValue,
-    Listed,
-    Nothing,
-)
-from idlrt.registry.etcd.gateway import Gateway, need_httpx
+from idlrt.registry.backend import ServiceData, SessionLost, Update, has_instances
+from idlrt.registry.etcd.gateway import Gateway, check_httpx
 from idlrt.registry.etcd.layout import Layout, end_of
+from idlrt.registry.etcd.responses import (
+    Compacted,
+    Ignored,
+    KeepAlive,
+    KeyValue,
+    LeaseGranted,
+    RangeResponse,
+    TimeToLive,
+    TxnResponse,
+    WatchInterrupted,
+)
 from idlrt.registry.etcd.settings import Settings
 from idlrt.registry.etcd.view import View
-from idlrt.registry.ownership import check_replaceable
+from idlrt.registry.id_conflicts import check_replaceable
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["EtcdBackend"]
@@ -43,22 +43,22 @@ __all__ = ["EtcdBackend"]
 _log = get_logger("idlrt.registry")
 
 # Timeouts: of requests in seconds, of heartbeats as a fraction of their interval, of revoking the lease in seconds.
-_PATIENCE: Final = 4.5
-_BEAT_PATIENCE: Final = 0.9
-_GOODBYE: Final = 1.0
+_REQUEST_TIMEOUT: Final = 4.5
+_HEARTBEAT_FRACTION: Final = 0.9
+_REVOKE_TIMEOUT: Final = 1.0
 # A watch without events for this multiple of the lease's TTL, or this many seconds, is restarted to check that the
 # server is still alive.
-_SILENCE: Final = 2.0
-_LONGEST_SILENCE: Final = 20.0
+_IDLE_TTLS: Final = 2.0
+_MAX_IDLE: Final = 20.0
 # Seconds that a watch must have lasted to be resumed without a delay.
-_LASTED: Final = 1.0
+_MIN_WATCH: Final = 1.0
 # Minimum seconds between two snapshots. The first one after a quiet period is not delayed.
-_PACE: Final = 0.02
+_MIN_INTERVAL: Final = 0.02
 # Maximum number of keys in a response.
-_PAGE: Final = 500
+_PAGE_SIZE: Final = 500
 # Maximum number of attempts at a transaction that conflicts with other writers.
 _ATTEMPTS: Final = 10
-_ENDED: Final = "etcd has ended the lease: it expired without heartbeats, or was revoked"
+_LEASE_ENDED: Final = "etcd has ended the lease: it expired without heartbeats, or was revoked"
 
 
 class EtcdBackend:
@@ -73,14 +73,14 @@ class EtcdBackend:
 
     is_read_only = False
 
-    def __init__(self, url: RegistryUrl, *, page_size: int = _PAGE, min_watch: float = _LASTED) -> None:
-        need_httpx()
+    def __init__(self, url: RegistryUrl, *, page_size: int = _PAGE_SIZE, min_watch: float = _MIN_WATCH) -> None:
+        check_httpx()
         settings = Settings.of(url)
         self.heartbeat: float = settings.ttl / 3
         self._ttl = settings.ttl
         self._layout = Layout(url.path or "idlrt")
         self._gateway = Gateway(
-            settings.endpoints, user=url.user, password=url.password, tls=settings.tls, patience=_PATIENCE
+            settings.endpoints, user=url.user, password=url.password, tls=settings.tls, timeout=_REQUEST_TIMEOUT
         )
         self._page_size = page_size
         self._min_watch = min_watch
@@ -92,7 +92,7 @@ class EtcdBackend:
 
     async def open(self, lost: Callable[[], None]) -> None:
         self._gateway.open()
-        granted = await self._gateway.ask("lease/grant", {"TTL": self._ttl}, Granted)
+        granted = await self._gateway.call("lease/grant", {"TTL": self._ttl}, LeaseGranted)
         self._lease = granted.id
         # etcd may grant a longer TTL than requested.
         self.heartbeat = granted.ttl / 3
@@ -101,7 +101,7 @@ class EtcdBackend:
         lease, self._lease = self._lease, 0
         try:
             if lease:
-                await self._gateway.ask("lease/revoke", {"ID": lease}, Nothing, patience=_GOODBYE)
+                await self._gateway.call("lease/revoke", {"ID": lease}, Ignored, timeout=_REVOKE_TIMEOUT)
         except SessionLost:
             pass  # the lease had expired
         except RegistryError as error:
@@ -115,22 +115,22 @@ class EtcdBackend:
 
         A user with write but without read permission cannot list the keys of a lease; the lease is still renewed.
         """
-        patience = max(self.heartbeat, 1.0) * _BEAT_PATIENCE
-        alive = await self._gateway.ask(
-            "lease/keepalive", {"ID": self._lease}, Alive, patience=patience, is_stream=True
+        timeout = max(self.heartbeat, 1.0) * _HEARTBEAT_FRACTION
+        alive = await self._gateway.call(
+            "lease/keepalive", {"ID": self._lease}, KeepAlive, timeout=timeout, is_stream=True
         )
         if alive.ttl <= 0:
-            raise SessionLost(_ENDED)
+            raise SessionLost(_LEASE_ENDED)
         if not registered:
             return ()
         body = {"ID": self._lease, "keys": True}
         try:
-            attached = await self._gateway.ask("lease/timetolive", body, Attached, patience=patience)
+            attached = await self._gateway.call("lease/timetolive", body, TimeToLive, timeout=timeout)
         except RegistryRefused as error:
             _log.debug("cannot check registrations: %s", error)
             return ()
         if attached.ttl <= 0:
-            raise SessionLost(_ENDED)
+            raise SessionLost(_LEASE_ENDED)
         keys = set(attached.keys)
         return [each for each in registered if self._layout.instance(each.key, each.id) not in keys]
 
@@ -150,7 +150,7 @@ class EtcdBackend:
         as_expected: dict[str, Any] = {"key": key, "target": "VERSION", "result": "EQUAL", "version": 0}
         for _ in range(_ATTEMPTS):
             body = {"compare": [as_expected], "success": [put], "failure": [look]}
-            done = await self._gateway.ask("kv/txn", body, Done)
+            done = await self._gateway.call("kv/txn", body, TxnResponse)
             if done.succeeded:
                 return
             found = done.found
@@ -177,7 +177,7 @@ class EtcdBackend:
         key = self._layout.instance(instance.key, instance.id)
         is_ours = {"key": key, "target": "LEASE", "result": "EQUAL", "lease": self._lease}
         body = {"compare": [is_ours], "success": [{"request_delete_range": {"key": key}}]}
-        await self._gateway.ask("kv/txn", body, Nothing)
+        await self._gateway.call("kv/txn", body, Ignored)
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
         await self._put(self._layout.patch(key, id), patch)
@@ -189,24 +189,24 @@ class EtcdBackend:
         """Delete settings and patches in one transaction; an instance registered in the meantime stays."""
         instances, patches = self._layout.folders(key)
         body = {"key": instances.encode(), "range_end": end_of(instances), "count_only": True}
-        if count := (await self._gateway.ask("kv/range", body, Listed)).count:
+        if count := (await self._gateway.call("kv/range", body, RangeResponse)).count:
             raise has_instances(key, count)
         gone = [
             {"request_delete_range": {"key": patches.encode(), "range_end": end_of(patches)}},
             {"request_delete_range": {"key": self._layout.settings(key)}},
         ]
-        await self._gateway.ask("kv/txn", {"success": gone}, Nothing)
+        await self._gateway.call("kv/txn", {"success": gone}, Ignored)
 
     async def _put(self, key: bytes, value: object | None) -> None:
         if value is None:
-            await self._gateway.ask("kv/deleterange", {"key": key}, Nothing)
+            await self._gateway.call("kv/deleterange", {"key": key}, Ignored)
         else:
             body = {"key": key, "value": msgspec.json.encode(value)}
-            await self._gateway.ask("kv/put", body, Nothing)
+            await self._gateway.call("kv/put", body, Ignored)
 
     # Queries.
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         return self._found(await self._view(key))
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
@@ -218,7 +218,7 @@ class EtcdBackend:
                 return None
             try:
                 before = {kv.key: kv.mod_revision for kv in (await self._list(view.start, since)).kvs}
-            except HistoryLost:
+            except Compacted:
                 return None
         changed = {view.place(name) for name, _ in before.items() ^ view.versions.items()}
         ids = sorted({id for kind, id in changed if kind in ("instances", "patches")})
@@ -233,7 +233,7 @@ class EtcdBackend:
             settings=view.settings,
         )
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         while True:
             view = await self._view(key)
             yield self._found(view)
@@ -247,9 +247,9 @@ class EtcdBackend:
                     if view.changes != published:
                         published = view.changes
                         yield self._found(view, is_event=True)
-                        await asyncio.sleep(_PACE)
+                        await asyncio.sleep(_MIN_INTERVAL)
                 reading.result()
-            except HistoryLost as error:
+            except Compacted as error:
                 _log.info("listing %s again: %s", key, error, extra={"service": str(key)})
             finally:
                 reading.cancel()
@@ -260,19 +260,19 @@ class EtcdBackend:
         `changed` at the end, too.
         """
         try:
-            await self._read_on(view, changed)
+            await self._follow_events(view, changed)
         finally:
             changed.set()
 
-    async def _read_on(self, view: View, changed: asyncio.Event) -> None:
+    async def _follow_events(self, view: View, changed: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         is_first = True
         while True:
             start = view.revision + 1
             what = {"key": view.start.encode(), "range_end": end_of(view.start), "start_revision": start}
             # Randomized, so that clients do not restart their watches at the same moment.
-            silence = min(self._ttl * _SILENCE, _LONGEST_SILENCE) * random.uniform(0.8, 1.2)
-            watching = self._gateway.watch({**what, "progress_notify": True}, silence)
+            idle_timeout = min(self._ttl * _IDLE_TTLS, _MAX_IDLE) * random.uniform(0.8, 1.2)
+            watching = self._gateway.watch({**what, "progress_notify": True}, idle_timeout)
             began = loop.time()
             error = RegistryUnavailable(f"etcd ended the watch of {view.key} immediately")
             try:
@@ -281,14 +281,14 @@ class EtcdBackend:
                         if answer.created:
                             began = loop.time()
                             if answer.header.revision < start - 1 and not is_first:
-                                raise HistoryLost("etcd is at an earlier revision than before; was it restored?")
+                                raise Compacted("etcd is at an earlier revision than before; was it restored?")
                             is_first = False
                         elif answer.events:
                             view.apply(answer.events)
                             changed.set()
                         else:
                             view.revision = max(view.revision, answer.header.revision)
-            except Interrupted as interrupted:
+            except WatchInterrupted as interrupted:
                 error = interrupted
             # Resuming from the last revision loses no event.
             if loop.time() - began < self._min_watch:
@@ -297,29 +297,31 @@ class EtcdBackend:
     async def _view(self, key: ServiceKey) -> View:
         try:
             listed = await self._list(self._layout.service(key))
-        except HistoryLost:
+        except Compacted:
             # The revision was compacted between two pages.
             listed = await self._list(self._layout.service(key))
         return View(self._layout, key, listed.kvs, listed.header.revision)
 
-    async def _list(self, start: str, revision: int = 0) -> Listed:
+    async def _list(self, start: str, revision: int = 0) -> RangeResponse:
         """List all keys with the prefix `start` and their values; only the keys if `revision` is given.
 
         Pages are read at one revision, so the result is consistent and no response is larger than a page.
 
         Raises:
-            HistoryLost: the revision is compacted.
+            Compacted: the revision is compacted.
         """
         body = {"range_end": end_of(start), "limit": self._page_size, "keys_only": revision > 0}
-        first = await self._gateway.ask("kv/range", {**body, "key": start.encode(), "revision": revision}, Listed)
+        first = await self._gateway.call(
+            "kv/range", {**body, "key": start.encode(), "revision": revision}, RangeResponse
+        )
         kvs, page, pinned = list(first.kvs), first, revision or first.header.revision
         while page.more and page.kvs:
             place = page.kvs[-1].key + b"\0"
-            page = await self._gateway.ask("kv/range", {**body, "key": place, "revision": pinned}, Listed)
+            page = await self._gateway.call("kv/range", {**body, "key": place, "revision": pinned}, RangeResponse)
             kvs += page.kvs
-        return Listed(header=first.header, kvs=kvs)
+        return RangeResponse(header=first.header, kvs=kvs)
 
-    def _found(self, view: View, *, is_event: bool = False) -> Found:
+    def _found(self, view: View, *, is_event: bool = False) -> ServiceData:
         """Build the state of a service, with the same revision as before if the content is the same."""
         versions, revision = self._seen.get(view.key, ({}, 0))
         if versions != view.versions or not revision:
@@ -347,7 +349,7 @@ class EtcdBackend:
         place, end = start.encode(), end_of(start)
         while True:
             body = {"key": place, "range_end": end, "limit": self._page_size, "keys_only": True}
-            listed = await self._gateway.ask("kv/range", body, Listed)
+            listed = await self._gateway.call("kv/range", body, RangeResponse)
             for kv in listed.kvs:
                 name, slash, _ = kv.key.decode(errors="replace").removeprefix(start).partition("/")
                 if slash:

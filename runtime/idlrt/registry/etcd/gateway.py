@@ -16,27 +16,27 @@ import msgspec
 
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
 from idlrt.net.tls_context import TlsContext, tls_reason
-from idlrt.registry.etcd.answers import (
-    AuthOff,
-    Interrupted,
+from idlrt.registry.etcd.responses import (
+    AuthDisabled,
     StaleToken,
     Token,
-    Watched,
-    canceled,
+    WatchInterrupted,
+    WatchResponse,
+    http_error,
     read,
     read_line,
-    refused,
+    watch_error,
 )
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Gateway", "need_httpx"]
+__all__ = ["Gateway", "check_httpx"]
 
 T = TypeVar("T")
 
 # Minimum timeout per endpoint in seconds, regardless of the number of endpoints.
-_LEAST: Final = 0.5
+_MIN_TIMEOUT: Final = 0.5
 # Seconds; idle connections must outlive the interval between two heartbeats.
 _IDLE: Final = 30.0
 
@@ -54,7 +54,7 @@ _WHAT: Final = {
 }
 
 
-def need_httpx() -> None:
+def check_httpx() -> None:
     """Check that `httpx` is installed.
 
     Raises:
@@ -76,18 +76,18 @@ class Gateway:
         user: user name; empty without authentication.
         password: password of the user.
         tls: for `https` endpoints.
-        patience: timeout of a request in seconds, over all endpoints.
+        timeout: timeout of a request in seconds, over all endpoints.
     """
 
     def __init__(
-        self, endpoints: Sequence[str], *, user: str, password: str, tls: TlsContext | None, patience: float
+        self, endpoints: Sequence[str], *, user: str, password: str, tls: TlsContext | None, timeout: float
     ) -> None:
         self._endpoints = endpoints
         # Random, so that the clients spread over the endpoints.
         self._current = random.randrange(len(endpoints))
         self._login = {"name": user, "password": password} if user else None
         self._tls = tls
-        self._patience = patience
+        self._timeout = timeout
         self._token: str | None = None if user else ""
         self._logging_in = asyncio.Lock()
         # Each with the TLS context that it was made with: certificates may be reloaded while the program runs.
@@ -117,8 +117,8 @@ class Gateway:
             self._transports.append((context, made))
         return self._transports[-1][1]
 
-    async def ask(
-        self, path: str, body: Mapping[str, Any], kind: type[T], *, patience: float = 0.0, is_stream: bool = False
+    async def call(
+        self, path: str, body: Mapping[str, Any], kind: type[T], *, timeout: float = 0.0, is_stream: bool = False
     ) -> T:
         """Send a request and decode its response.
 
@@ -126,7 +126,7 @@ class Gateway:
             path: path after `/v3/`.
             body: request body; bytes are encoded as base64.
             kind: type of the response.
-            patience: timeout in seconds; 0 for the default.
+            timeout: timeout in seconds; 0 for the default.
             is_stream: whether the response is a message of a stream.
 
         Raises:
@@ -134,46 +134,46 @@ class Gateway:
             RegistryRefused: permission denied.
         """
 
-        async def ask(endpoint: str, token: str) -> T:
+        async def call(endpoint: str, token: str) -> T:
             response = await self._send(endpoint, path, body, token)
             try:
                 data = await response.aread()
             finally:
                 await response.aclose()
             if response.status_code != 200:
-                raise refused(response.status_code, data)
+                raise http_error(response.status_code, data)
             return read_line(data, kind) if is_stream else read(data, kind)
 
-        return await self._anywhere(_WHAT[path], ask, patience or self._patience)
+        return await self._with_failover(_WHAT[path], call, timeout or self._timeout)
 
-    async def watch(self, what: Mapping[str, Any], silence: float) -> AsyncGenerator[Watched]:
+    async def watch(self, what: Mapping[str, Any], idle_timeout: float) -> AsyncGenerator[WatchResponse]:
         """Watch a range of keys. The first response confirms that the watch was created. The iterator ends after
-        `silence` seconds without a response: then there were no events, or the server has died. Resume the watch
+        `idle_timeout` seconds without a response: then there were no events, or the server has died. Resume the watch
         from the last revision to find out.
 
         Raises:
-            HistoryLost: the start revision is compacted.
-            Interrupted: the endpoint stopped responding.
+            Compacted: the start revision is compacted.
+            WatchInterrupted: the endpoint stopped responding.
             RegistryUnavailable: no endpoint responded.
             RegistryRefused: permission denied.
         """
         import httpx
 
-        async def begin(endpoint: str, token: str) -> tuple[str, httpx.Response, Any, Watched]:
+        async def begin(endpoint: str, token: str) -> tuple[str, httpx.Response, Any, WatchResponse]:
             # With this header a member that is cut off from its cluster ends the watch instead of staying silent.
             response = await self._send(
-                endpoint, "watch", {"create_request": what}, token, {"Grpc-Metadata-hasleader": "true"}, silence
+                endpoint, "watch", {"create_request": what}, token, {"Grpc-Metadata-hasleader": "true"}, idle_timeout
             )
             try:
                 if response.status_code != 200:
-                    raise refused(response.status_code, await response.aread())
+                    raise http_error(response.status_code, await response.aread())
                 lines = response.aiter_lines()
                 return endpoint, response, lines, _watched(await anext(lines, ""))
             except BaseException:
                 await response.aclose()
                 raise
 
-        endpoint, response, lines, first = await self._anywhere("watch", begin, self._patience)
+        endpoint, response, lines, first = await self._with_failover("watch", begin, self._timeout)
         try:
             yield first
             async for line in lines:
@@ -182,26 +182,26 @@ class Gateway:
         except httpx.ReadTimeout:
             return
         except (httpx.HTTPError, RegistryError, OSError) as error:  # OSError: TLS errors that httpx does not wrap
-            translated = _translated(error, endpoint, "watch", silence)
+            translated = _translated(error, endpoint, "watch", idle_timeout)
             if type(translated) is RegistryUnavailable:
-                self._leave(endpoint)
-                translated = Interrupted(str(translated))
+                self._switch_endpoint(endpoint)
+                translated = WatchInterrupted(str(translated))
             raise translated from error
         finally:
             await response.aclose()
 
-    async def _anywhere(self, what: str, work: Callable[[str, str], Awaitable[T]], patience: float) -> T:
+    async def _with_failover(self, what: str, work: Callable[[str, str], Awaitable[T]], timeout: float) -> T:
         """Run `work` with the current endpoint; on failure try the others."""
         import httpx
 
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience
-        each = max(patience / len(self._endpoints), _LEAST)
+        end = loop.time() + timeout
+        each = max(timeout / len(self._endpoints), _MIN_TIMEOUT)
         count = 0
         while True:
             count += 1
             endpoint = self._endpoints[self._current]
-            seconds = min(each, max(end - loop.time(), _LEAST))
+            seconds = min(each, max(end - loop.time(), _MIN_TIMEOUT))
             try:
                 async with asyncio.timeout(seconds):
                     return await self._with_token(endpoint, work)
@@ -209,12 +209,12 @@ class Gateway:
                 translated = _translated(error, endpoint, what, seconds)
                 if type(translated) is not RegistryUnavailable:
                     raise translated from error
-                self._leave(endpoint)
+                self._switch_endpoint(endpoint)
                 # At least two attempts even with one endpoint: an idle connection may have been closed just then.
                 if count >= max(len(self._endpoints), 2) or loop.time() >= end:
                     raise translated from error
 
-    def _leave(self, endpoint: str) -> None:
+    def _switch_endpoint(self, endpoint: str) -> None:
         """Switch to the next endpoint, unless another request has done so already."""
         if self._endpoints[self._current] == endpoint:
             self._current = (self._current + 1) % len(self._endpoints)
@@ -245,8 +245,8 @@ class Gateway:
                 if response.status_code == 200:
                     self._token = read(data, Token).token
                 else:
-                    error = refused(response.status_code, data)
-                    if not isinstance(error, AuthOff):
+                    error = http_error(response.status_code, data)
+                    if not isinstance(error, AuthDisabled):
                         raise error
                     self._token = ""
             return self._token
@@ -258,7 +258,7 @@ class Gateway:
         body: Mapping[str, Any],
         token: str,
         headers: Mapping[str, str] | None = None,
-        silence: float | None = None,
+        idle_timeout: float | None = None,
     ) -> httpx.Response:
         import httpx
 
@@ -267,17 +267,17 @@ class Gateway:
             f"{endpoint}/v3/{path}",
             headers={**(headers or {}), **({"Authorization": token} if token else {})},
             content=msgspec.json.encode(body),
-            extensions={"timeout": {"read": silence}},
+            extensions={"timeout": {"read": idle_timeout}},
         )
         return await self._transport().handle_async_request(request)
 
 
-def _watched(line: str) -> Watched:
+def _watched(line: str) -> WatchResponse:
     if not line:
         raise RegistryUnavailable("the server ended the watch")
-    answer = read_line(line, Watched)
+    answer = read_line(line, WatchResponse)
     if answer.canceled:
-        raise canceled(answer)
+        raise watch_error(answer)
     return answer
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.core.logs import get_logger
-from idlrt.registry.backend import Found
-from idlrt.registry.etcd.answers import Event, KeyValue
+from idlrt.registry.backend import ServiceData
 from idlrt.registry.etcd.layout import Layout
+from idlrt.registry.etcd.responses import Event, KeyValue
 
 __all__ = ["View"]
 
@@ -55,9 +55,9 @@ class View:
             # Not the revision in the header, which may be ahead of events that are yet to arrive.
             self.revision = max(self.revision, event.kv.mod_revision)
 
-    def found(self, revision: int) -> Found:
+    def found(self, revision: int) -> ServiceData:
         """Return a copy of the state, with the given revision."""
-        return Found(
+        return ServiceData(
             instances=list(self.instances.values()),
             patches=dict(self.patches),
             settings=self.settings,

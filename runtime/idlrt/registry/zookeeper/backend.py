@@ -26,8 +26,8 @@ import msgspec
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry.backend import Found, SessionLost, Update, has_instances
-from idlrt.registry.ownership import check_replaceable
+from idlrt.registry.backend import ServiceData, SessionLost, Update, has_instances
+from idlrt.registry.id_conflicts import check_replaceable
 from idlrt.registry.url import RegistryUrl
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, NoNode, check_kazoo, make_acl
 from idlrt.registry.zookeeper.dubbo import DubboLayout
@@ -35,10 +35,10 @@ from idlrt.registry.zookeeper.layouts import (
     Children,
     IdlrtLayout,
     Layout,
+    log_unreadable,
     patches_path,
     root_path,
     settings_path,
-    unreadable,
 )
 from idlrt.registry.zookeeper.motan import MotanLayout
 from idlrt.registry.zookeeper.removal import remove_service
@@ -56,9 +56,9 @@ _TIMEOUT: Final = 6.0
 _LAYOUTS: Final[dict[str, Callable[[], Layout]]] = {"dubbo": DubboLayout, "idlrt": IdlrtLayout, "motan": MotanLayout}
 _ACLS: Final = ("digest", "ip", "open")
 # Seconds to wait for a connection before a request fails; kazoo goes on connecting in the background.
-_PATIENCE: Final = 3.0
+_REQUEST_TIMEOUT: Final = 3.0
 # Heartbeats per session timeout; ZooKeeper's own pings come in addition.
-_BEATS: Final = 3
+_HEARTBEATS: Final = 3
 # Maximum number of attempts at a transaction, or a consistent read, that conflicts with other writers.
 _ATTEMPTS: Final = 10
 
@@ -94,7 +94,7 @@ class ZooKeeperBackend:
         self._chroot = f"/{url.path}" if url.path else ""
         self._layout: Layout = _LAYOUTS[layout]()
         self._current: Session | None = None
-        self.heartbeat = self._timeout / _BEATS
+        self.heartbeat = self._timeout / _HEARTBEATS
 
     # Session.
 
@@ -106,11 +106,11 @@ class ZooKeeperBackend:
         if session is None or session.is_lost:
             acl = make_acl(self._acl, self._networks)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
-        await session.connected(_PATIENCE)
+        await session.connected(_REQUEST_TIMEOUT)
         await session.sync()
         session.lost = lost
         session.is_opened = True
-        self.heartbeat = session.timeout / _BEATS
+        self.heartbeat = session.timeout / _HEARTBEATS
 
     async def close(self) -> None:
         session, self._current = self._current, None
@@ -120,7 +120,7 @@ class ZooKeeperBackend:
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         """Check the session and the nodes of the registrations. kazoo sends the pings that keep the session alive."""
         session = self._session()
-        self.heartbeat = session.timeout / _BEATS
+        self.heartbeat = session.timeout / _HEARTBEATS
         await session.check(self._chroot or "/", self.heartbeat * 0.8)
         stats = await asyncio.gather(
             *(session.exists(self._path(self._layout.write(instance))) for instance in registered)
@@ -157,7 +157,7 @@ class ZooKeeperBackend:
         path = self._path(node)
 
         async def attempt() -> None:
-            found = await self._standing(session, instance)
+            found = await self._existing(session, instance)
             for each in found:
                 # Nodes without a session were written by hand.
                 if each.stat.owner != session.id:
@@ -173,18 +173,18 @@ class ZooKeeperBackend:
                 changes += [Change("delete", path, b"", stat.version), Change("create", path, node.data)]
             await self._commit(session, f"{self._chroot}{node.folder}", *changes)
 
-        await self._settled(session, attempt, f"register {instance.id} of {instance.key}")
+        await self._retry_on_conflict(session, attempt, f"register {instance.id} of {instance.key}")
 
-    async def _standing(self, session: Session, instance: Instance) -> list[_Standing]:
+    async def _existing(self, session: Session, instance: Instance) -> list[_Existing]:
         """Read the nodes that may conflict with `instance`: at its own path, and wherever else its id may be."""
         children = self._children(session)
-        own, others, rivals = (
+        own, others, same_id_paths = (
             self._layout.write(instance),
-            await self._layout.others(instance, children),
-            await self._layout.rivals(instance, children),
+            await self._layout.same_instance_paths(instance, children),
+            await self._layout.same_id_paths(instance, children),
         )
 
-        async def look(place: str) -> _Standing | None:
+        async def look(place: str) -> _Existing | None:
             path = f"{self._chroot}{place}"
             try:
                 data, stat = await session.get(path)
@@ -192,12 +192,12 @@ class ZooKeeperBackend:
                 return None
             folder, _, name = place.rpartition("/")
             read = self._layout.read(instance.key, [Node(folder, name, data, stat.created)])
-            if place in rivals and (not read or read[0].id != instance.id):
+            if place in same_id_paths and (not read or read[0].id != instance.id):
                 return None
             unread = instance if self._layout.is_by_address else None
-            return _Standing(path, stat, read[0] if read else unread)
+            return _Existing(path, stat, read[0] if read else unread)
 
-        places = dict.fromkeys((f"{own.folder}/{own.name}", *others, *rivals))
+        places = dict.fromkeys((f"{own.folder}/{own.name}", *others, *same_id_paths))
         return [each for each in await asyncio.gather(*map(look, places)) if each is not None]
 
     async def deregister(self, instance: Instance) -> None:
@@ -213,11 +213,14 @@ class ZooKeeperBackend:
             if changes:
                 await session.commit(*changes)
 
-        await self._settled(session, attempt, f"deregister {instance.id} of {instance.key}")
+        await self._retry_on_conflict(session, attempt, f"deregister {instance.id} of {instance.key}")
 
     async def _removal(self, session: Session, instance: Instance) -> list[Change]:
         """Build the deletions of an instance's other nodes that this session owns."""
-        paths = [f"{self._chroot}{each}" for each in await self._layout.others(instance, self._children(session))]
+        paths = [
+            f"{self._chroot}{each}"
+            for each in await self._layout.same_instance_paths(instance, self._children(session))
+        ]
         stats = await asyncio.gather(*map(session.exists, paths))
         return [
             Change("delete", path, b"", stat.version)
@@ -233,9 +236,9 @@ class ZooKeeperBackend:
             await session.ensure(folder)
             await session.commit(*changes)
 
-    async def _settled(self, session: Session, attempt: Callable[[], Awaitable[None]], what: str) -> None:
+    async def _retry_on_conflict(self, session: Session, attempt: Callable[[], Awaitable[None]], what: str) -> None:
         """Repeat `attempt` until it does not conflict with another writer."""
-        await session.connected(_PATIENCE)
+        await session.connected(_REQUEST_TIMEOUT)
         for _ in range(_ATTEMPTS):
             try:
                 await attempt()
@@ -254,7 +257,7 @@ class ZooKeeperBackend:
         leaves = (f"{self._chroot}{settings_path(key)}",)
         return Tree(session, folders, leaves, f"{self._chroot}{root_path(key)}", is_watched=is_watched)
 
-    def _found(self, key: ServiceKey, tree: Tree) -> Found:
+    def _found(self, key: ServiceKey, tree: Tree) -> ServiceData:
         nodes = [node for each in self._layout.folders(key) for node in tree.nodes(f"{self._chroot}{each}")]
         patches = {
             node.name: patch
@@ -264,11 +267,11 @@ class ZooKeeperBackend:
         path = f"{self._chroot}{settings_path(key)}"
         data = tree.leaf(path)
         settings = _decoded(Node(path, "", data, 0), dict[str, str]) if data else None
-        return Found(
+        return ServiceData(
             instances=self._layout.read(key, nodes), patches=patches, settings=settings or {}, revision=tree.revision
         )
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         """Yield each new state. The watch survives lost connections; it ends with the session."""
         session = self._session()
         tree = self._tree(session, key, is_watched=True)
@@ -289,16 +292,16 @@ class ZooKeeperBackend:
         finally:
             session.unfollow(tree)
 
-    async def _caught_up(self) -> Session:
+    async def _synced_session(self) -> Session:
         session = self._session()
-        await session.connected(_PATIENCE)
+        await session.connected(_REQUEST_TIMEOUT)
         await session.sync()
         return session
 
-    async def find(self, key: ServiceKey) -> Found:
+    async def find(self, key: ServiceKey) -> ServiceData:
         """Read a service. Nodes are read one by one, so read again until two results agree."""
-        session = await self._caught_up()
-        last: Found | None = None
+        session = await self._synced_session()
+        last: ServiceData | None = None
         for _ in range(_ATTEMPTS):
             tree = self._tree(session, key, is_watched=False)
             await tree.read()
@@ -322,10 +325,10 @@ class ZooKeeperBackend:
         return children
 
     async def groups(self) -> list[str]:
-        return await self._layout.groups(self._children(await self._caught_up()))
+        return await self._layout.groups(self._children(await self._synced_session()))
 
     async def services(self, group: str) -> list[str]:
-        return await self._layout.services(group, self._children(await self._caught_up()))
+        return await self._layout.services(group, self._children(await self._synced_session()))
 
     # For operators.
 
@@ -339,14 +342,14 @@ class ZooKeeperBackend:
 
     async def remove(self, key: ServiceKey) -> None:
         """Remove our nodes of a service; those of other frameworks stay."""
-        session = await self._caught_up()
+        session = await self._synced_session()
 
         async def attempt() -> None:
             if count := len((await self.find(key)).instances):
                 raise has_instances(key, count)
             await remove_service(session, f"{self._chroot}{root_path(key)}")
 
-        await self._settled(session, attempt, f"remove {key}")
+        await self._retry_on_conflict(session, attempt, f"remove {key}")
 
     async def _write(self, folder: str, name: str, data: bytes | None, what: str) -> None:
         session = self._session()
@@ -362,10 +365,10 @@ class ZooKeeperBackend:
             else:
                 await session.commit(Change("set", path, data))
 
-        await self._settled(session, attempt, what)
+        await self._retry_on_conflict(session, attempt, what)
 
 
-class _Standing(NamedTuple):
+class _Existing(NamedTuple):
     """A node with the instance in it; `None` if it cannot be decoded."""
 
     path: str
@@ -377,7 +380,7 @@ def _decoded(node: Node, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(node.data, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
-        unreadable(node, error)
+        log_unreadable(node, error)
         return None
 
 

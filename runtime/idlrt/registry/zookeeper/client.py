@@ -114,7 +114,7 @@ def make_client(
         handler=handler,
         auth_data=[("digest", login)] if login else None,
         connection_retry={"max_tries": -1, "delay": 0.05, "backoff": 1.6, "max_delay": 1.0},
-        logger=_Quiet(get_logger("idlrt.registry.zookeeper"), {}),
+        logger=_QuietLogger(get_logger("idlrt.registry.zookeeper"), {}),
     )
     _report_negotiated_timeout(client, negotiated)
     _bound_handshake(client, timeout / _HANDSHAKES)
@@ -189,7 +189,7 @@ def make_acl(kind: str, networks: Sequence[str] = ()) -> Any:
     return [*security.CREATOR_ALL_ACL, *security.READ_ACL_UNSAFE]
 
 
-class _Quiet(logging.LoggerAdapter[logging.Logger]):
+class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
     """Logger for kazoo that lowers warnings to debug: kazoo warns of each connection attempt; the engine logs once."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:

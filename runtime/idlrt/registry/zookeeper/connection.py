@@ -59,12 +59,12 @@ class Connection:
         self._followers: set[Follower] = set()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._cut_at = 0.0
+        self._suspended_at = 0.0
         self._client = make_client(
             hosts,
             timeout,
             login,
-            lambda state, id: self._post(self._moved, state, id),
+            lambda state, id: self._post(self._state_changed, state, id),
             lambda seconds: self._post(self._negotiated, seconds),
         )
 
@@ -76,7 +76,7 @@ class Connection:
     def _negotiated(self, seconds: float) -> None:
         self.timeout = seconds
 
-    def _moved(self, state: str, id: int | None) -> None:
+    def _state_changed(self, state: str, id: int | None) -> None:
         if self.is_lost:
             return
         if state == "CONNECTED" and id is not None and self.id in (0, id):
@@ -88,7 +88,7 @@ class Connection:
         elif state == "SUSPENDED":
             self._is_settled.clear()
             if self.id and self._timer is None:
-                self._cut_at = self._loop.time()
+                self._suspended_at = self._loop.time()
                 self._timer = self._loop.call_later(self.timeout, self._lose)
         else:
             # Expired, rejected, or reconnected with a new session after an expiry that went unnoticed.
@@ -102,7 +102,7 @@ class Connection:
 
     def _lose(self) -> None:
         if not self.is_lost:
-            self.abandon()
+            self.stop()
             if self.is_opened:
                 self.lost()
 
@@ -112,7 +112,7 @@ class Connection:
         self._is_settled.set()
         # kazoo would complete them only when it has stopped, which may take seconds.
         for future in list(self._waiting):
-            _settle(future, None, self._over())
+            _complete(future, None, self._session_ended())
         for each in list(self._followers):
             each.refresh_all()
 
@@ -135,14 +135,14 @@ class Connection:
         if self._refused:
             raise RegistryRefused(f"ZooKeeper at {self.where} rejected the user and password")
         if self.is_lost:
-            raise self._over()
+            raise self._session_ended()
 
-    def _over(self) -> SessionLost:
+    def _session_ended(self) -> SessionLost:
         return SessionLost(f"the session with ZooKeeper at {self.where} has ended")
 
     def _unreachable(self, seconds: float) -> RegistryUnavailable:
         if self._timer is not None:
-            left = max(self._cut_at + self.timeout - self._loop.time(), 0.0)
+            left = max(self._suspended_at + self.timeout - self._loop.time(), 0.0)
             return RegistryUnavailable(f"cannot reach ZooKeeper at {self.where}; the session expires in {left:.1f} s")
         if self.id:
             return RegistryUnavailable(f"ZooKeeper at {self.where} did not respond within {seconds:.3g} s")
@@ -150,7 +150,7 @@ class Connection:
             f"cannot connect to ZooKeeper at {self.where} within {seconds:.3g} s; check that it is running there"
         )
 
-    def abandon(self) -> None:
+    def stop(self) -> None:
         """Stop the client without waiting for it."""
         if not self.is_lost:
             self._end()
@@ -159,11 +159,11 @@ class Connection:
     async def close(self) -> None:
         """End the session, and with it the registrations. If connected, wait until the server has confirmed it."""
         if not self._is_settled.is_set():
-            self.abandon()
+            self.stop()
         elif not self.is_lost:
             self._end()
             done = self._loop.create_future()
-            stop_client(self._client, lambda: self._post(_settle, done, None, None))
+            stop_client(self._client, lambda: self._post(_complete, done, None, None))
             await done
 
     def follow(self, follower: Follower) -> None:
@@ -185,12 +185,12 @@ class Connection:
             Exception: as translated by `translated`.
         """
         if self.is_lost:
-            raise self._over()
+            raise self._session_ended()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.add(future)
 
         def done(result: Any) -> None:
-            self._post(_settle, future, result.value, result.exception)
+            self._post(_complete, future, result.value, result.exception)
 
         start(*arguments, **options).rawlink(done)
         try:
@@ -203,7 +203,7 @@ class Connection:
             self._waiting.discard(future)
 
 
-def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+def _complete(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
     if future.done():
         return
     if error is not None:

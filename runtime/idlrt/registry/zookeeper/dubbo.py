@@ -29,7 +29,7 @@ from idlrt.registry.zookeeper.java_urls import (
     protocol_of,
     split_version,
 )
-from idlrt.registry.zookeeper.layouts import Children, newest, unreadable
+from idlrt.registry.zookeeper.layouts import Children, log_unreadable, newest
 from idlrt.registry.zookeeper.tree import Node
 
 __all__ = ["DubboLayout"]
@@ -85,10 +85,10 @@ class DubboLayout:
                 if _key(interface, url) == key:
                     found.append(_read(key, url))
             except (ValueError, msgspec.MsgspecError) as error:
-                unreadable(node, error)
+                log_unreadable(node, error)
         return newest(found)
 
-    async def others(self, instance: Instance, children: Children) -> list[str]:
+    async def same_instance_paths(self, instance: Instance, children: Children) -> list[str]:
         """List nodes with the same id or address: any change of an instance changes the name of its node."""
         own = self.write(instance)
         same: list[str] = []
@@ -103,8 +103,8 @@ class DubboLayout:
                 same.append(f"{own.folder}/{name}")
         return same
 
-    async def rivals(self, instance: Instance, children: Children) -> list[str]:
-        """Return nothing: names contain the ids, so `others` has found all nodes."""
+    async def same_id_paths(self, instance: Instance, children: Children) -> list[str]:
+        """Return nothing: names contain the ids, so `same_instance_paths` has found all nodes."""
         return []
 
     async def groups(self, children: Children) -> list[str]:
@@ -124,7 +124,7 @@ class DubboLayout:
                 try:
                     found.append(_key(unquote_plus(each), JavaUrl.parse(unquote_plus(name))))
                 except ValueError as error:
-                    unreadable(Node(each, name, b"", 0), error)
+                    log_unreadable(Node(each, name, b"", 0), error)
         return found
 
 
@@ -144,6 +144,6 @@ def _read(key: ServiceKey, url: JavaUrl) -> tuple[Instance, float]:
     if "idlrt" in parameters:
         parameters["idlrt"] = unquote(parameters["idlrt"])
     is_off = parameters.get("disabled") == "true" or parameters.get("enabled") == "false"
-    plain = msgspec.structs.replace(url, parameters=parameters)
-    instance = instance_of(key, plain, _RESERVED, is_up=not is_off)
+    unquoted = msgspec.structs.replace(url, parameters=parameters)
+    instance = instance_of(key, unquoted, _RESERVED, is_up=not is_off)
     return instance, instance.started_at

@@ -28,7 +28,7 @@ _PLAIN_VALUE: Final = re.compile(r"(?! )[^&?%+#\x00-\x1f\x7f-\U0010ffff]+(?<! )"
 _URL: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/?]*@)?(\[[^\]]*\]|[^:/?]+)(?::(\d+))?(/[^?]*)?(?:\?(.*))?"
 )
-_HEAVIEST: Final = 1_000_000
+_MAX_WEIGHT: Final = 1_000_000
 
 
 class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ def split_version(key: ServiceKey) -> tuple[str, str]:
     return interface, version
 
 
-class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Content of the parameter `idlrt`: the attributes that differ from their defaults."""
 
     id: str = ""
@@ -110,9 +110,9 @@ def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
         parameters["retries"] = str(instance.retries)
     if instance.started_at:
         parameters["timestamp"] = str(round(instance.started_at * 1000))
-    usual_id = Instance(service=instance.service, host=instance.host, port=instance.port).id
-    more = _More(
-        id=instance.id if instance.id != usual_id else "",
+    default_id = Instance(service=instance.service, host=instance.host, port=instance.port).id
+    extra = _Extra(
+        id=instance.id if instance.id != default_id else "",
         protocols=instance.protocols,
         rpc_protocols=instance.rpc_protocols,
         version=instance.version,
@@ -122,7 +122,7 @@ def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
         metadata=metadata,
         status=Status.DRAINING if instance.status is Status.DRAINING else None,
     )
-    parameters["idlrt"] = msgspec.json.encode(more).decode()
+    parameters["idlrt"] = msgspec.json.encode(extra).decode()
     return parameters
 
 
@@ -137,7 +137,7 @@ def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_u
     """
     own = url.parameters.get("idlrt")
     # Without the parameter, another framework has registered it, which speaks one protocol on this port.
-    more = msgspec.json.decode(own, type=_More) if own is not None else _More(protocols=(url.protocol,))
+    extra = msgspec.json.decode(own, type=_Extra) if own is not None else _Extra(protocols=(url.protocol,))
     metadata = {
         name: value
         for name, value in url.parameters.items()
@@ -147,21 +147,21 @@ def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_u
     return Instance(
         service=key.service,
         group=key.group,
-        id=more.id,
+        id=extra.id,
         host=url.host,
         port=url.port,
-        protocols=more.protocols,
-        rpc_protocols=more.rpc_protocols,
-        version=more.version,
-        weight=min(round(_number(url, "weight", 100)), _HEAVIEST),
-        zone=more.zone,
-        tags=more.tags,
+        protocols=extra.protocols,
+        rpc_protocols=extra.rpc_protocols,
+        version=extra.version,
+        weight=min(round(_number(url, "weight", 100)), _MAX_WEIGHT),
+        zone=extra.zone,
+        tags=extra.tags,
         timeout=_number(url, "timeout") / 1000 or None,
         retries=round(retries) if "retries" in url.parameters else None,
-        routing=more.routing,
+        routing=extra.routing,
         started_at=_number(url, "timestamp") / 1000,
-        status=Status.UP if is_up else (more.status or Status.DISABLED),
-        metadata={**metadata, **more.metadata},
+        status=Status.UP if is_up else (extra.status or Status.DISABLED),
+        metadata={**metadata, **extra.metadata},
     )
 
 

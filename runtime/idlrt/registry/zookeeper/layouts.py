@@ -56,11 +56,11 @@ class Layout(Protocol):
         """Decode the instances of a service. Nodes that cannot be decoded are logged and ignored."""
         ...
 
-    async def others(self, instance: Instance, children: Children) -> list[str]:
+    async def same_instance_paths(self, instance: Instance, children: Children) -> list[str]:
         """Return paths other than that of `write` where the same instance is, or may be."""
         ...
 
-    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+    async def same_id_paths(self, instance: Instance, children: Children) -> list[str]:
         """Return further paths where another instance with the same id may be."""
         ...
 
@@ -107,13 +107,13 @@ class IdlrtLayout:
                 instance = msgspec.json.decode(node.data, type=Instance)
                 found.append(msgspec.structs.replace(instance, service=key.service, group=key.group, id=node.name))
             except (msgspec.MsgspecError, ConfigurationError, UnicodeDecodeError) as error:
-                unreadable(node, error)
+                log_unreadable(node, error)
         return found
 
-    async def others(self, instance: Instance, children: Children) -> list[str]:
+    async def same_instance_paths(self, instance: Instance, children: Children) -> list[str]:
         return []
 
-    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+    async def same_id_paths(self, instance: Instance, children: Children) -> list[str]:
         return []
 
     async def groups(self, children: Children) -> list[str]:
@@ -133,7 +133,7 @@ def newest(found: Sequence[tuple[Instance, float]]) -> list[Instance]:
     return [instance for instance, _ in last.values()]
 
 
-def unreadable(node: Node, error: Exception) -> None:
+def log_unreadable(node: Node, error: Exception) -> None:
     """Log a node that cannot be decoded; once, however often it is read."""
     what = f"{node.folder}/{node.name}: {error}"
     if what not in _reported:

@@ -30,7 +30,7 @@ from idlrt.registry.zookeeper.java_urls import (
     protocol_of,
     split_version,
 )
-from idlrt.registry.zookeeper.layouts import Children, newest, unreadable
+from idlrt.registry.zookeeper.layouts import Children, log_unreadable, newest
 from idlrt.registry.zookeeper.tree import Node
 
 __all__ = ["MotanLayout"]
@@ -82,17 +82,17 @@ class MotanLayout:
             try:
                 instance = _read(key, node)
             except (ValueError, msgspec.MsgspecError) as error:
-                unreadable(node, error)
+                log_unreadable(node, error)
             else:
                 if instance is not None:
                     found.append((instance, node.created))
         return newest(found)
 
-    async def others(self, instance: Instance, children: Children) -> list[str]:
+    async def same_instance_paths(self, instance: Instance, children: Children) -> list[str]:
         own = self.write(instance)
         return [f"{each}/{own.name}" for each in self.folders(instance.key) if each != own.folder]
 
-    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+    async def same_id_paths(self, instance: Instance, children: Children) -> list[str]:
         """List all other nodes: names are addresses, and ids are in the data, so each node must be read, unless the id
         is the address.
         """

@@ -12,7 +12,7 @@ from idlrt.registry.zookeeper.session import Change, Session
 __all__ = ["remove_service"]
 
 # Maximum number of nodes in a transaction: servers reject requests of a megabyte or more.
-_AT_ONCE: Final = 500
+_MAX_OPERATIONS: Final = 500
 
 
 async def remove_service(session: Session, root: str) -> None:
@@ -42,5 +42,5 @@ async def _names(session: Session, folder: str) -> list[str]:
 
 
 def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(paths), _AT_ONCE):
-        yield paths[first : first + _AT_ONCE]
+    for first in range(0, len(paths), _MAX_OPERATIONS):
+        yield paths[first : first + _MAX_OPERATIONS]

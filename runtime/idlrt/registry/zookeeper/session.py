@@ -18,10 +18,10 @@ from idlrt.registry.zookeeper.connection import Connection
 __all__ = ["Change", "Session", "Stat", "Watch"]
 
 # Seconds between a failed request and the next check.
-_MOMENT: Final = 0.05
+_RETRY_DELAY: Final = 0.05
 # Maximum size of a request in bytes, above which a server closes the connection (`jute.maxbuffer`, 0xfffff by default,
 # less the protocol's overhead).
-_LARGE: Final = 1_000_000
+_MAX_REQUEST: Final = 1_000_000
 
 Watch = Callable[[str | None], object]
 """Callback on the loop: with the path of a changed node, or `None` if the connection was lost."""
@@ -67,7 +67,7 @@ class Session(Connection):
                     try:
                         await self.exists(path)
                     except Disconnected:
-                        await asyncio.sleep(_MOMENT)  # until kazoo reports the lost connection
+                        await asyncio.sleep(_RETRY_DELAY)  # until kazoo reports the lost connection
                     else:
                         return
         except TimeoutError:
@@ -128,11 +128,11 @@ class Session(Connection):
             results = await self._call(what, transaction.commit_async)
         except Disconnected as error:
             size = sum(len(each.path.encode()) + len(each.data) for each in changes)
-            if size < _LARGE:
+            if size < _MAX_REQUEST:
                 raise
             raise RegistryRefused(
                 f"cannot {what}: ZooKeeper closed the connection on a request of {plural(size, 'byte')}; its limit "
-                f"(jute.maxbuffer) is about {_LARGE} bytes by default; register less metadata"
+                f"(jute.maxbuffer) is about {_MAX_REQUEST} bytes by default; register less metadata"
             ) from error
         errors = [translated(each, what) for each in results if isinstance(each, Exception)]
         if errors:
@@ -142,10 +142,10 @@ class Session(Connection):
     def _watch(self, watch: Watch | None) -> Any:
         if watch is None:
             return None
-        return _Posted(self._post, watch)
+        return _LoopWatch(self._post, watch)
 
 
-class _Posted:
+class _LoopWatch:
     """Adapter of a watch for kazoo. Equal for equal watches, because kazoo keeps a set of them for each node."""
 
     def __init__(self, post: Callable[..., object], watch: Watch) -> None:
@@ -156,7 +156,7 @@ class _Posted:
         self._post(self._watch, event.path)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Posted) and self._watch == other._watch
+        return isinstance(other, _LoopWatch) and self._watch == other._watch
 
     def __hash__(self) -> int:
         return hash(self._watch)

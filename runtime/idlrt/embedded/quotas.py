@@ -61,16 +61,16 @@ def check_correction(limits: Limits, service: Service | None, key: ServiceKey, i
     if service is None:
         return
     known = service.correction_size(id)
-    if known is None and service.patched.count >= limits.service_instances:
+    if known is None and service.patch_usage.count >= limits.service_instances:
         raise Refused(
             message=f"cannot patch {id} of {key}: the service has "
-            f"{plural(service.patched.count, 'patch', 'patches')}; the limit is {limits.service_instances} "
+            f"{plural(service.patch_usage.count, 'patch', 'patches')}; the limit is {limits.service_instances} "
             "(service_instances)"
         )
-    if service.patched.size + size - (known or 0) > limits.service_size:
+    if service.patch_usage.size + size - (known or 0) > limits.service_size:
         raise Refused(
             message=f"cannot patch {id} of {key}: it takes {plural(size, 'byte')}, and the service's patches already "
-            f"use {service.patched.size}; the limit is {limits.service_size} (service_size)"
+            f"use {service.patch_usage.size}; the limit is {limits.service_size} (service_size)"
         )
 
 

@@ -12,7 +12,7 @@ from eventually import TIMEOUT
 from registry_heard import Heard
 
 from idlrt.core import Instance, ServiceKey
-from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry import Registry, RegistryUrl, ServiceData
 from idlrt.registry.memory import MemoryBackend, memory_store
 
 MANY = 300
@@ -46,7 +46,7 @@ class Crowded(MemoryBackend):
         await self._work()
         await super().deregister(instance)
 
-    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+    async def watch(self, key: ServiceKey) -> AsyncIterator[ServiceData]:
         await self._work()
         async for found in super().watch(key):
             yield found

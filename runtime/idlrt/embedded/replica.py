@@ -15,9 +15,9 @@ from idlrt.embedded.api import Changes, Correction, Part, Record
 from idlrt.embedded.service import NO_CORRECTION
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import RegistryRefused
-from idlrt.registry import Found, Update
+from idlrt.registry import ServiceData, Update
 
-__all__ = ["Known"]
+__all__ = ["Replica"]
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -25,7 +25,7 @@ V = TypeVar("V")
 _log = get_logger("idlrt.registry")
 
 
-class Known:
+class Replica:
     """Local copy of one service. Parts are buffered until the last one has arrived, so the copy is always consistent.
 
     Args:
@@ -45,31 +45,31 @@ class Known:
         self._patches: dict[str, Patch] = {}
         self._settings: Mapping[str, str] = {}
         # Ids of changed and of removed instances since `revision`, if one was given.
-        self._is_noting = revision > 0
+        self._tracks_changes = revision > 0
         self._changed: dict[str, None] = {}
         self._removed: dict[str, None] = {}
-        self._aside: list[Part] = []
+        self._buffered: list[Part] = []
 
     def add(self, part: Part) -> None:
         """Buffer a part that is not the last one."""
         if part.is_whole:
-            self._aside.clear()
-        self._aside.append(part)
+            self._buffered.clear()
+        self._buffered.append(part)
 
-    def take(self, last: Part) -> bool:
+    def apply(self, last: Part) -> bool:
         """Apply the buffered parts and the last one; return whether anything has changed."""
         self.add(last)
-        parts, self._aside = self._aside, []
+        parts, self._buffered = self._buffered, []
         if len(parts) == 1 and not last.is_whole and (last.epoch, last.revision) == (self.epoch, self.revision):
             return False
         self.epoch, self.revision = last.epoch, last.revision
         if parts[0].is_whole:
-            self._forget()
+            self._clear()
         for part in parts:
             for id in part.removed:
                 self._instances.pop(id, None)
             self._write(part.records)
-            if self._is_noting:
+            if self._tracks_changes:
                 self._removed.update(dict.fromkeys(part.removed))
                 self._changed.update(dict.fromkeys([*(each.id for each in part.records), *part.corrections]))
             for id, correction in part.corrections.items():
@@ -78,12 +78,12 @@ class Known:
                 self._settings = part.settings
         return True
 
-    def take_all(self, changes: Changes) -> bool:
+    def apply_changes(self, changes: Changes) -> bool:
         """Apply a response with all changes; return whether anything has changed."""
         corrections = changes.corrections
         if corrections is not None and not changes.is_whole:
             corrections = {**dict.fromkeys(self._patches, NO_CORRECTION), **corrections}
-        return self.take(
+        return self.apply(
             Part(
                 epoch=changes.epoch,
                 revision=changes.revision,
@@ -95,13 +95,13 @@ class Known:
             )
         )
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.is_whole = True
         self._instances, self._patches, self._settings = {}, {}, {}
 
     def _write(self, records: Iterable[Record]) -> None:
         for record in records:
-            instance = _made(lambda: instance_of(record), record.id, self.key)  # noqa: B023  # called at once
+            instance = _converted(lambda: instance_of(record), record.id, self.key)  # noqa: B023  # called at once
             if instance is not None:
                 self._instances[record.id] = instance
             else:
@@ -109,19 +109,22 @@ class Known:
 
     def _correct(self, id: str, correction: Correction) -> None:
         self._patches.pop(id, None)
-        if correction != NO_CORRECTION and (patch := _made(lambda: patch_of(correction), id, self.key)) is not None:
+        if (
+            correction != NO_CORRECTION
+            and (patch := _converted(lambda: patch_of(correction), id, self.key)) is not None
+        ):
             self._patches[id] = patch
 
-    def found(self) -> Found:
+    def found(self) -> ServiceData:
         """Return the state as it is now."""
-        return Found(
+        return ServiceData(
             instances=list(self._instances.values()),
             patches=dict(self._patches),
             settings=self._settings,
             revision=self.revision,
         )
 
-    def update(self, later: Known) -> Update:
+    def update(self, later: Replica) -> Update:
         """Return the changes that `later` has read since an earlier revision, with the values of this copy."""
         there = self._instances
         ids = [id for id in (there if later.is_whole else later._changed) if id in there]
@@ -134,7 +137,7 @@ class Known:
         )
 
 
-def _made(make: Callable[[], T], id: str, key: ServiceKey) -> T | None:
+def _converted(make: Callable[[], T], id: str, key: ServiceKey) -> T | None:
     try:
         return make()
     except RegistryRefused as error:

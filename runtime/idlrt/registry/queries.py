@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from idlrt.core import Freshness, Patch, ServiceKey, Snapshot
 from idlrt.errors import RegistryRefused
-from idlrt.registry.backend import Backend, Found, Update
+from idlrt.registry.backend import Backend, ServiceData, Update
 
 __all__ = ["remove_from", "snapshot_of", "update_since"]
 
@@ -54,7 +54,7 @@ async def remove_from(backend: Backend, key: ServiceKey, id: str | None, name: s
     await backend.patch(key, id, None)
 
 
-def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:
+def snapshot_of(key: ServiceKey, found: ServiceData) -> Snapshot:
     """Build the snapshot that clients see: patches applied, instances sorted by id."""
     instances = (found.patches.get(each.id, Patch()).apply(each) for each in found.instances)
     return Snapshot(

@@ -51,8 +51,8 @@ def test_subscribe_requires_permission(rule: Rule) -> None:
     with RegistryServer(access=Access(subscribe=rule)) as server, connect(server) as client:
         client.register(INSTANCE).wait()
         subscription = client.subscribe("Users")
-        eventually(lambda: subscription.trouble, "it is refused")
-        assert isinstance(subscription.trouble, RegistryRefused)
+        eventually(lambda: subscription.last_error, "it is refused")
+        assert isinstance(subscription.last_error, RegistryRefused)
         assert subscription.snapshot is None
         errors: list[RpcError] = []
         for ask in (
@@ -92,7 +92,7 @@ def test_a_valid_token_is_required() -> None:
             with pytest.raises(RegistryRefused, match="no permission to"):
                 stranger.instances("Users")
             # Not even a session.
-            assert stranger.trouble is not None
+            assert stranger.last_error is not None
             assert not stranger.is_connected
 
 

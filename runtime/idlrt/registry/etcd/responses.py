@@ -15,35 +15,35 @@ from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import SessionLost
 
 __all__ = [
-    "Alive",
-    "Attached",
-    "AuthOff",
-    "Done",
+    "AuthDisabled",
+    "Compacted",
     "Event",
-    "Granted",
     "Header",
-    "HistoryLost",
-    "Interrupted",
+    "Ignored",
+    "KeepAlive",
     "KeyValue",
-    "Listed",
-    "Nothing",
+    "LeaseGranted",
+    "RangeResponse",
     "StaleToken",
+    "TimeToLive",
     "Token",
-    "Watched",
-    "canceled",
+    "TxnResponse",
+    "WatchInterrupted",
+    "WatchResponse",
+    "http_error",
     "read",
     "read_line",
-    "refused",
+    "watch_error",
 ]
 
 T = TypeVar("T")
 
 
-class HistoryLost(RegistryUnavailable):
+class Compacted(RegistryUnavailable):
     """The requested revision is compacted, or in the future: the changes since then cannot be determined."""
 
 
-class Interrupted(RegistryUnavailable):
+class WatchInterrupted(RegistryUnavailable):
     """An established watch was interrupted. It can be resumed at another endpoint."""
 
 
@@ -51,7 +51,7 @@ class StaleToken(RegistryRefused):
     """The authentication token has expired: log in again."""
 
 
-class AuthOff(RegistryRefused):
+class AuthDisabled(RegistryRefused):
     """Authentication is disabled, so a login is not possible."""
 
 
@@ -70,7 +70,7 @@ class KeyValue(msgspec.Struct, frozen=True):
     lease: int = 0
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class Ignored(msgspec.Struct, frozen=True):
     """A response whose content is not used."""
 
 
@@ -80,27 +80,27 @@ class Token(msgspec.Struct, frozen=True):
     token: str
 
 
-class Granted(msgspec.Struct, frozen=True, rename={"id": "ID", "ttl": "TTL"}):
+class LeaseGranted(msgspec.Struct, frozen=True, rename={"id": "ID", "ttl": "TTL"}):
     """Response of `lease/grant`."""
 
     id: int
     ttl: int
 
 
-class Alive(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
+class KeepAlive(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
     """Response of `lease/keepalive`. A TTL of 0 means that the lease does not exist."""
 
     ttl: int = 0
 
 
-class Attached(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
+class TimeToLive(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
     """Response of `lease/timetolive`: the keys attached to a lease. The TTL is not positive if it does not exist."""
 
     ttl: int = 0
     keys: list[bytes] = []
 
 
-class Listed(msgspec.Struct, frozen=True):
+class RangeResponse(msgspec.Struct, frozen=True):
     """Response of `kv/range`."""
 
     header: Header = Header()
@@ -110,10 +110,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class _Response(msgspec.Struct, frozen=True):
-    response_range: Listed | None = None
+    response_range: RangeResponse | None = None
 
 
-class Done(msgspec.Struct, frozen=True):
+class TxnResponse(msgspec.Struct, frozen=True):
     """Response of `kv/txn`."""
 
     succeeded: bool = False
@@ -133,7 +133,7 @@ class Event(msgspec.Struct, frozen=True):
     type: str = "PUT"
 
 
-class Watched(msgspec.Struct, frozen=True):
+class WatchResponse(msgspec.Struct, frozen=True):
     """A message of the `watch` stream."""
 
     header: Header = Header()
@@ -175,11 +175,11 @@ def read_line(data: bytes | str, kind: type[T]) -> T:
     """
     line = read(data, _Line)
     if line.error is not None:
-        raise _failed(max(line.error.code, line.error.grpc_code), line.error.message)
+        raise _grpc_error(max(line.error.code, line.error.grpc_code), line.error.message)
     return read(line.result, kind)
 
 
-def refused(status: int, body: bytes) -> RegistryError:
+def http_error(status: int, body: bytes) -> RegistryError:
     """Build the error for a response whose HTTP status is not 200."""
     failure = _Failure()
     # Errors have one form for unary requests, and another for streams.
@@ -189,7 +189,7 @@ def refused(status: int, body: bytes) -> RegistryError:
         failure = msgspec.json.decode(body, type=_Line).error or failure
     code = max(failure.code, failure.grpc_code)
     if code >= 0:
-        return _failed(code, failure.message)
+        return _grpc_error(code, failure.message)
     if status in (401, 403):
         return RegistryRefused(f"HTTP status {status}; a proxy before etcd denies access to this client")
     if status == 404:
@@ -199,13 +199,13 @@ def refused(status: int, body: bytes) -> RegistryError:
     return RegistryUnavailable(f"HTTP status {status}")
 
 
-def canceled(answer: Watched) -> RegistryError:
+def watch_error(answer: WatchResponse) -> RegistryError:
     """Build the error for a watch that the server canceled."""
     if answer.compact_revision:
-        return HistoryLost(f"revisions before {answer.compact_revision} are compacted")
+        return Compacted(f"revisions before {answer.compact_revision} are compacted")
     reason = answer.cancel_reason
     code = next((code for name, code in _CODES.items() if name in reason), -1)
-    return _failed(code, reason.rpartition(" desc = ")[2] or "the server canceled the watch")
+    return _grpc_error(code, reason.rpartition(" desc = ")[2] or "the server canceled the watch")
 
 
 # gRPC status codes by the names that Go prints.
@@ -217,8 +217,8 @@ _KINDS: Final[dict[int, tuple[type[RegistryError], str]]] = {
     3: (RegistryRefused, ""),
     5: (SessionLost, ""),
     7: (RegistryRefused, _ALLOW),
-    9: (AuthOff, ""),
-    11: (HistoryLost, ""),
+    9: (AuthDisabled, ""),
+    11: (Compacted, ""),
     12: (RegistryRefused, "etcd 3.4 or later is required"),
     16: (StaleToken, _LOGIN),
 }
@@ -231,7 +231,7 @@ _WORDS: Final[dict[str, tuple[type[RegistryError], str]]] = {
 }
 
 
-def _failed(code: int, message: str) -> RegistryError:
+def _grpc_error(code: int, message: str) -> RegistryError:
     kind, do = _KINDS.get(code, (RegistryUnavailable, ""))
     for words, known in _WORDS.items():
         if words in message:

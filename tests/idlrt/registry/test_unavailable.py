@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from eventually import TIMEOUT, eventually
 
+import idlrt.registry
 from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Registry, RegistryUrl
 from idlrt.registry.memory import MemoryBackend
@@ -32,6 +33,17 @@ def test_a_query_timeout_names_the_cause_once_it_is_known() -> None:
         with pytest.raises(RegistryUnavailable, match=r"deaf did not respond within 0.01 s"):
             registry.groups(timeout=0.01)
         may_say_so.set()
-        eventually(lambda: registry.trouble)
+        eventually(lambda: registry.last_error)
         with pytest.raises(RegistryUnavailable, match=r"deaf did not respond within 0.01 s: the cable is cut"):
             registry.groups(timeout=0.01)
+
+
+def test_old_names_warn() -> None:
+    with Registry.connect("memory://old-names") as registry:
+        subscription = registry.subscribe("Users")
+        with pytest.warns(DeprecationWarning, match="use last_error"):
+            assert registry.trouble is None
+        with pytest.warns(DeprecationWarning, match="use last_error"):
+            assert subscription.trouble is None
+    with pytest.warns(DeprecationWarning, match="use ServiceData"):
+        assert idlrt.registry.Found is idlrt.registry.ServiceData

@@ -17,7 +17,7 @@ from typing import Final
 from idlrt.core import Instance
 from idlrt.errors import RegistryRefused
 
-__all__ = ["INSTANCE_TOKEN", "AlreadyRegistered", "already_registered", "check_replaceable", "is_same_instance"]
+__all__ = ["INSTANCE_TOKEN", "AlreadyRegistered", "check_replaceable", "id_in_use", "is_same_instance"]
 
 INSTANCE_TOKEN: Final = "instance_token"
 
@@ -34,7 +34,7 @@ def is_same_instance(one: Instance, other: Instance) -> bool:
     )
 
 
-def already_registered(instance: Instance, holder: Instance | None, who: str = "") -> AlreadyRegistered:
+def id_in_use(instance: Instance, holder: Instance | None, who: str = "") -> AlreadyRegistered:
     """Build the error for an `instance` whose id `holder` has registered.
 
     Args:
@@ -67,4 +67,4 @@ def check_replaceable(instance: Instance, holder: Instance | None, *, is_live: b
     else:
         may = is_same or holder is None
     if not may:
-        raise already_registered(instance, holder)
+        raise id_in_use(instance, holder)
