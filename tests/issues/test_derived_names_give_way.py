@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlc.codegen.python.claims import Claim, Rank, settle
+from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.diagnostics import Report
 from idlc.driver import Request, Result, compile_files
 from idlc.model import Declaration, Program
@@ -336,7 +336,7 @@ def claims(draw: st.DrawFn) -> list[Claim]:
 @settings(max_examples=300)
 @given(claims())
 def test_no_two_get_one_name_and_declared_ones_keep_theirs(wanted: list[Claim]) -> None:
-    names = [grant.name for grant in settle(wanted)]
+    names = [grant.name for grant in resolve_claims(wanted)]
     assert len(set(names)) == len(names)
     for each, name in zip(wanted, names, strict=True):
         assert name == each.name or (each.rank is not Rank.DECLARED and name.rstrip("_") == each.name.rstrip("_"))
@@ -346,8 +346,8 @@ def test_no_two_get_one_name_and_declared_ones_keep_theirs(wanted: list[Claim]) 
 @given(claims(), weak)
 def test_a_derived_name_at_the_end_changes_no_other(wanted: list[Claim], added: tuple[str, Rank]) -> None:
     new = claim(added[0], Rank.DERIVED)
-    before = [grant.name for grant in settle(wanted)]
-    after = settle([*wanted, new])
+    before = [grant.name for grant in resolve_claims(wanted)]
+    after = resolve_claims([*wanted, new])
     changed = [each for each, name in zip(after[:-1], before, strict=True) if each.name != name]
     # It can only take a name that somebody had who had to give way before.
     assert all(each.name != each.claim.name for each in changed)
@@ -359,8 +359,8 @@ def test_a_derived_name_at_the_end_changes_no_other(wanted: list[Claim], added: 
 def test_a_declared_name_changes_only_who_had_it(wanted: list[Claim], added: str) -> None:
     if any(each.name == added and each.rank is Rank.DECLARED for each in wanted):
         return
-    before = settle(wanted)
-    after = settle([*wanted, claim(added, Rank.DECLARED)])
+    before = resolve_claims(wanted)
+    after = resolve_claims([*wanted, claim(added, Rank.DECLARED)])
     for old, new in zip(before, after, strict=False):
         if old.name == old.claim.name and old.name != added:
             assert new.name == old.name

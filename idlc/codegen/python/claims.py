@@ -19,7 +19,7 @@ import msgspec
 from idlc.diagnostics import Label, Report
 from idlc.model import Declaration
 
-__all__ = ["Claim", "Grant", "Rank", "settle"]
+__all__ = ["Claim", "Grant", "Rank", "resolve_claims"]
 
 
 class Rank(IntEnum):
@@ -63,7 +63,7 @@ class Grant(msgspec.Struct, frozen=True):
     name: str
     holder: Claim | None = None
 
-    def tell(self, report: Report, *, is_always: bool = False) -> None:
+    def report_to(self, report: Report, *, is_always: bool = False) -> None:
         """Add a note to `report` if the name is not the requested one.
 
         Args:
@@ -85,7 +85,7 @@ class Grant(msgspec.Struct, frozen=True):
         )
 
 
-def settle(claims: Sequence[Claim], is_taken: Callable[[str], bool] = lambda name: False) -> list[Grant]:
+def resolve_claims(claims: Sequence[Claim], is_taken: Callable[[str], bool] = lambda name: False) -> list[Grant]:
     """Return a unique name for each claim, in the order of `claims`.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from idlc.codegen.python import names
-from idlc.codegen.python.claims import Claim, Rank, settle
+from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.codegen.python.known import Known
 from idlc.codegen.python.members import Members
 from idlc.codegen.python.packages import Module, Package, file_claim, place
@@ -101,8 +101,8 @@ class Layout:
         for service in program.services:
             claims += _derived(service)
         given: dict[int, list[str]] = {}
-        for grant in settle(claims, names.is_top_level_taken):
-            grant.tell(self._report)
+        for grant in resolve_claims(claims, names.is_top_level_taken):
+            grant.report_to(self._report)
             module.exports[grant.name] = grant.claim
             given.setdefault(id(grant.claim.owner), []).append(grant.name)
         for declaration in declared:
@@ -155,12 +155,12 @@ def _packages(programs: Sequence[Program], report: Report, *, is_top: bool) -> d
             found[id(program)] = tuple(names.package_part(part) for part in name.split(".") if part)
         else:
             claims.append(file_claim(program, "package"))
-    for grant in settle(claims, lambda name: is_top and bool(reserved_by(name))):
+    for grant in resolve_claims(claims, lambda name: is_top and bool(reserved_by(name))):
         program, wanted = grant.claim.owner.program, grant.claim.name
         found[id(program)] = (grant.name,)
         other = reserved_by(wanted) if is_top else ""
         if not other:
-            grant.tell(report, is_always=True)
+            grant.report_to(report, is_always=True)
         elif program.is_requested:
             report.note(
                 "python.package.yielded",

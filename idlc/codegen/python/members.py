@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from idlc.codegen.python import names
-from idlc.codegen.python.claims import Claim, settle
+from idlc.codegen.python.claims import Claim, resolve_claims
 from idlc.codegen.python.known import Known
 from idlc.codegen.python.mentions import mentioned
 from idlc.diagnostics import Report
@@ -42,14 +42,14 @@ class Members:
             taken = self._hidden((field.type for field in fields), struct.program)
             if struct.kind == "exception":
                 taken |= names.EXCEPTION_NAMES
-            found = self._known[id(struct)] = self._settled(fields, "field", taken)
+            found = self._known[id(struct)] = self._resolved(fields, "field", taken)
         return found
 
     def of_enum(self, enum: Enum) -> dict[int, str]:
         """Return the names of the members of an enum."""
         found = self._known.get(id(enum))
         if found is None:
-            found = self._known[id(enum)] = self._settled(enum.members, "member", names.ENUM_NAMES)
+            found = self._known[id(enum)] = self._resolved(enum.members, "member", names.ENUM_NAMES)
         return found
 
     def of_service(self, service: Service) -> dict[int, str]:
@@ -67,20 +67,20 @@ class Members:
         """The arguments of a function, and separately from these the exceptions that it throws."""
         found = self._known.get(id(function))
         if found is None:
-            arguments = self._settled(function.arguments, "argument")
-            found = self._known[id(function)] = arguments | self._settled(function.throws, "exception")
+            arguments = self._resolved(function.arguments, "argument")
+            found = self._known[id(function)] = arguments | self._resolved(function.throws, "exception")
         return found
 
-    def _settled(
+    def _resolved(
         self, members: Sequence[Declaration], kind: str, taken: AbstractSet[str] = frozenset()
     ) -> dict[int, str]:
         claims = [Claim.of(member, names.member_name(member.name, taken), kind) for member in members]
-        return self._granted(claims, lambda name: names.is_taken(name, taken))
+        return self._names_of(claims, lambda name: names.is_taken(name, taken))
 
-    def _granted(self, claims: Sequence[Claim], is_taken: Callable[[str], bool]) -> dict[int, str]:
-        grants = settle(claims, is_taken)
+    def _names_of(self, claims: Sequence[Claim], is_taken: Callable[[str], bool]) -> dict[int, str]:
+        grants = resolve_claims(claims, is_taken)
         for grant in grants:
-            grant.tell(self._report)
+            grant.report_to(self._report)
         return {id(grant.claim.owner): grant.name for grant in grants}
 
     def _functions(self, service: Service) -> dict[int, str]:
@@ -93,7 +93,7 @@ class Members:
         )
         taken = names.CLIENT_NAMES | self._hidden(types, service.program)
         claims = [Claim.of(each, names.member_name(each.name, taken), "function") for each in functions]
-        found = self._granted(
+        found = self._names_of(
             claims, lambda name: names.is_taken(name, taken) or self._inherited(name, service) is not None
         )
         for claim in claims:

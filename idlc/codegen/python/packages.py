@@ -18,7 +18,7 @@ from unicodedata import normalize
 import msgspec
 
 from idlc.codegen.python import names
-from idlc.codegen.python.claims import Claim, Rank, settle
+from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.codegen.python.docs import comment_text
 from idlc.codegen.python.earlier import EarlierModule, EarlierName, is_subpackage, read_table, source_of
 from idlc.diagnostics import Label, Report
@@ -180,10 +180,10 @@ class Package:
             return name in exported or name in self._below or name in self._earlier or self._is_package(name)
 
         claims = [file_claim(module.program, "module") for module in self.modules]
-        for module, grant in zip(self.modules, settle(claims, is_taken), strict=True):
+        for module, grant in zip(self.modules, resolve_claims(claims, is_taken), strict=True):
             module.name = grant.name
             if grant.holder is not None:
-                grant.tell(self._report, is_always=True)
+                grant.report_to(self._report, is_always=True)
 
     def _is_package(self, name: str) -> bool:
         return self._existing(self.folder / name / "__init__.py") is not None
@@ -218,14 +218,14 @@ class Package:
                 hidden.setdefault(offer.module, set()).add(name)
                 if losers is found:
                     what = "package" if is_package else "module"
-                    self._tell(name, offer, f"`{'.'.join((*self.parts, name))}` is a {what}")
+                    self._report_hidden(name, offer, f"`{'.'.join((*self.parts, name))}` is a {what}")
                 elif found[0].is_declared_as(offer):
                     self._collision(name, found[0], offer)
                 else:
-                    self._tell(name, offer, f"module `{found[0].module}` has one, too", found[0].claim)
+                    self._report_hidden(name, offer, f"module `{found[0].module}` has one, too", found[0].claim)
         return hidden
 
-    def _tell(self, name: str, offer: _Offer, reason: str, other: Claim | None = None) -> None:
+    def _report_hidden(self, name: str, offer: _Offer, reason: str, other: Claim | None = None) -> None:
         if offer.claim is None or not offer.claim.owner.program.is_requested:
             return
         module = ".".join((*self.parts, offer.module))
