@@ -22,8 +22,8 @@ from benchmarks.size import FULL, Size
 from benchmarks.table import Table, measure, middle, unit
 from idlrt.balance import BALANCERS, Load
 from idlrt.client import AsyncClient, Client
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
-from idlrt.client.governance import Governance
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
@@ -80,7 +80,7 @@ class _Leaf:
     async def send(self, call: Call) -> Any:
         return call.arguments[0]
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         pass
 
     def connections(self) -> int:
@@ -128,18 +128,18 @@ def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, ins
 
 
 def _following(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, subscription: LocalSubscription) -> Any:
-    govern = partial(Governance, [Layer("bench", flatten(said))])
+    make_planner = partial(CallPlanner, [Layer("bench", flatten(said))])
     leaf = _Leaf()
 
     async def first(subscription: Any, call: Call) -> Snapshot:
         raise AssertionError("it is known from the beginning")
 
-    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", govern, here)
+    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", make_planner, here)
 
     class Sender(_Leaf):
         send = staticmethod(cluster.call)
 
-    return kind(Sender(), target="Echo", options={}, governance=cluster.governance)
+    return kind(Sender(), target="Echo", options={}, planner=cluster.planner)
 
 
 def _batches(client: Any, batch: int, is_async: bool, loop: asyncio.AbstractEventLoop) -> Callable[[], object]:

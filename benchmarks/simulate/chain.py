@@ -43,7 +43,7 @@ class _InContext:
 
 
 class _Relay:
-    """A server of unlimited capacity that forwards each call to a handler; a `Sender`."""
+    """A server of unlimited capacity that forwards each call to a handler; a `ClientTransport`."""
 
     __slots__ = ("_driver", "_handler", "answers_pings", "arrived", "is_up")
 
@@ -55,7 +55,7 @@ class _Relay:
 
     @awaitable
     def send(self, call: Call) -> Generator[object, None, None]:
-        """See `Sender.send`."""
+        """See `ClientTransport.send`."""
         driver = self._driver
         task = driver.current
         assert task is not None
@@ -82,15 +82,15 @@ class _Relay:
         # Made within the context of the call, as a handler makes it.
         return await self._handler(key)
 
-    def found_again(self) -> None:
-        """See `Sender.found_again`."""
+    def reset_backoff(self) -> None:
+        """See `ClientTransport.reset_backoff`."""
 
     def connections(self) -> int:
-        """See `Sender.connections`."""
+        """See `ClientTransport.connections`."""
         return 1
 
     def stats(self) -> PoolStats:
-        """See `Sender.stats`."""
+        """See `ClientTransport.stats`."""
         return PoolStats(connections=1)
 
 

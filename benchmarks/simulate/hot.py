@@ -83,7 +83,7 @@ class _Watch:
         self.over = -math.inf
         self.most = 0.0
         # Called for each decision; for a pick before the call is in flight.
-        caller.cluster.governance.listeners = (self.hear,)
+        caller.cluster.planner.listeners = (self.hear,)
 
     def hear(self, decision: Decision) -> None:
         """Sample every n-th pick."""
@@ -129,7 +129,7 @@ def _without(snapshot: Any, id: str) -> Any:
 
 def _owners(world: World, caller: Caller) -> list[str]:
     cluster: Any = caller.cluster
-    plan = cluster.governance.plan(GET)
+    plan = cluster.planner.plan(GET)
     owners: list[str] = []
     for number in range(_KEYS):
         call = Call(GET, (f"key-{number}",), "", Deadline(1.0, 1.0), world.driver, {}, {}, plan.policy, (), plan)

@@ -58,7 +58,7 @@ def _quantiles(shape: str) -> list[float]:
 
 
 class Server:
-    """See the module. A leaf: `Sender`.
+    """See the module. A transport: `ClientTransport`.
 
     Args:
         driver: time.
@@ -115,7 +115,7 @@ class Server:
 
     @awaitable
     def send(self, call: Call) -> Generator[object, None, None]:
-        """See `Sender.send`."""
+        """See `ClientTransport.send`."""
         driver = self.driver
         task = driver.current
         assert task is not None
@@ -137,15 +137,15 @@ class Server:
             raise Overloaded("the queue is full")
         yield SUSPEND
 
-    def found_again(self) -> None:
-        """See `Sender.found_again`."""
+    def reset_backoff(self) -> None:
+        """See `ClientTransport.reset_backoff`."""
 
     def connections(self) -> int:
-        """See `Sender.connections`."""
+        """See `ClientTransport.connections`."""
         return 1
 
     def stats(self) -> PoolStats:
-        """See `Sender.stats`."""
+        """See `ClientTransport.stats`."""
         return PoolStats(connections=1)
 
     @property

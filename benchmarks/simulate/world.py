@@ -25,8 +25,8 @@ from benchmarks.simulate.driver import EventDriver, Task
 from benchmarks.simulate.figures import SCALE, SHIFT, Result, Tally
 from benchmarks.simulate.server import Server, draws
 from idlrt.client.base import AsyncClient
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
-from idlrt.client.governance import Governance
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node
 from idlrt.config import Layer, check
@@ -55,9 +55,9 @@ def instance(number: int, **values: Any) -> Instance:
     return Instance(service=SERVICE, host=host, port=9090, **values)
 
 
-class _NoSender:
+class _NoTransport:
     async def send(self, call: Call) -> Any:
-        raise AssertionError("calls go through the governance")
+        raise AssertionError("calls go through the call planner")
 
     async def close(self) -> None:
         pass
@@ -80,12 +80,12 @@ class Caller(AsyncClient):
             lambda server: None,
             _never_waits,
             SERVICE,
-            partial(Governance, (Layer("simulation", policy),), chance),
+            partial(CallPlanner, (Layer("simulation", policy),), chance),
             here,
             wall=lambda: EPOCH + world.driver.time,
         )
-        sender: Any = _NoSender()
-        super().__init__(sender, target=SERVICE, options={}, driver=world.driver, governance=self.cluster.governance)
+        transport: Any = _NoTransport()
+        super().__init__(transport, target=SERVICE, options={}, driver=world.driver, planner=self.cluster.planner)
 
     def get(self, key: str) -> Any:
         """The coroutine of a call."""
@@ -291,17 +291,17 @@ class World:
             health = node.health
             if not (health.is_out or node.is_used) or not health.is_ping_due(now, 1.0):
                 continue
-            health.asked_at = now
-            if node.sender.answers_pings:
+            health.pinged_at = now
+            if node.transport.answers_pings:
                 caller.cluster.answered(node, now)
-            elif not node.sender.is_up:
+            elif not node.transport.is_up:
                 caller.cluster.failed(node, ConnectFailed("connection refused"), now)
             else:
-                health.asked_at = now + _PATIENCE
+                health.pinged_at = now + _PATIENCE
                 driver.at(now + _PATIENCE, self._unanswered, caller, node)
 
     def _unanswered(self, caller: Caller, node: Node[Server]) -> None:
-        if node.sender.answers_pings:
+        if node.transport.answers_pings:
             return
         caller.cluster.failed(node, DeadlineExceeded("no answer to a ping"), self.driver.time)
 

@@ -118,8 +118,8 @@ MUTANTS = (
     Mutant(
         name="health: one failure more than configured is tolerated",
         path="runtime/idlrt/client/health.py",
-        before="        if self.failures < self.tolerated:\n",
-        after="        if self.failures <= self.tolerated:\n",
+        before="        if self.failures < self.failure_threshold:\n",
+        after="        if self.failures <= self.failure_threshold:\n",
         tests=("tests/idlrt/client/test_health.py",),
     ),
     Mutant(

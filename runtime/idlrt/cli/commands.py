@@ -221,10 +221,10 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
 
     Requires no IDL. The exit code is 0 if the server responded to all probes.
     """
-    from idlrt.client.target import NamedTarget, parse_target, spoken_to
+    from idlrt.client.target import NamedTarget, parse_target, resolve_protocol
     from idlrt.tools.probe import ProbeClient, probe
 
-    address, _, _ = spoken_to(url, None, None)
+    address, _, _ = resolve_protocol(url, None, None)
     target = parse_target(address, "a")
     is_without_service = target != parse_target(address, "b")
     if is_without_service and isinstance(target, NamedTarget) and target.registry.scheme != "static":

@@ -15,7 +15,7 @@ from typing import Any
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
 from idlrt.client.connection_pool import ConnectionPool, Lease
-from idlrt.client.errors import client_closed, connect_failed, no_room, reason
+from idlrt.client.errors import client_closed, connect_failed, pool_exhausted, reason
 from idlrt.client.options import MAX_CONNECTIONS
 from idlrt.client.peer_state import PROBE_PAUSE, PeerState
 from idlrt.client.ping import PING_TIMEOUT
@@ -25,12 +25,12 @@ from idlrt.core import Call
 from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
 from idlrt.protocol import ClientProtocol
 
-__all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
+__all__ = ["Lost", "MultiplexedTransport", "Open", "Received"]
 
 Connecting = asyncio.Task[None]
 
 
-class MultiplexedSender:
+class MultiplexedTransport:
     """Asyncio transport to one server. It belongs to one event loop; a call from another loop gets new connections.
 
     Args:
@@ -152,8 +152,8 @@ class MultiplexedSender:
                     await lease.wait(loop)
         except TimeoutError as error:
             # Either the deadline of the call, or the connect timeout, which `_made` passes on.
-            if not lease.is_turned_away and any(link.is_usable for link in self._links):
-                raise no_room(call, self._max) from None
+            if not lease.has_failed and any(link.is_usable for link in self._links):
+                raise pool_exhausted(call, self._max) from None
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
         except OSError as error:
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
@@ -201,11 +201,11 @@ class MultiplexedSender:
         while (lease := peer.begin_probing()) is None:
             await asyncio.sleep(PROBE_PAUSE)
         try:
-            return peer.protocol or await find_protocol(peer, call, self._ask)
+            return peer.protocol or await find_protocol(peer, call, self._probe)
         finally:
             del lease
 
-    async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
+    async def _probe(self, protocol: ClientProtocol, ping: Call) -> str:
         link = Link(self._peer)
         await self._connect(link, protocol)
         try:
@@ -227,10 +227,10 @@ class MultiplexedSender:
         self._connecting.discard(task)
         error = task.exception() if not task.cancelled() else None
         if error is not None and not any(link.is_usable for link in self._links):
-            self._pool.turn_away(self._pool.calls_per_connection, error)
+            self._pool.fail_waiting(self._pool.calls_per_connection, error)
         self._pool.wake_first()
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         self._backoff.succeeded()
 
     def connections(self) -> int:
@@ -267,20 +267,20 @@ class _Lease(Lease[Link]):
     """Claim of a call to a connection, for which its task waits.
 
     Attributes:
-        is_turned_away: whether the wait has failed, because no connection could be opened.
+        has_failed: whether the wait has failed, because no connection could be opened.
     """
 
-    __slots__ = ("_waiter", "is_turned_away")
+    __slots__ = ("_waiter", "has_failed")
 
     def __init__(self) -> None:
         # Attributes of `Lease`, without `super().__init__()`: this runs for each call.
         self.connection = None
         self.is_fresh = False
         self._waiter: asyncio.Future[None] | None = None
-        self.is_turned_away = False
+        self.has_failed = False
 
     async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until `wake`, or raise the error of `turn_away`."""
+        """Wait until `wake`, or raise the error of `fail_waiting`."""
         self._waiter = loop.create_future()
         await self._waiter
 
@@ -289,8 +289,8 @@ class _Lease(Lease[Link]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def turn_away(self, error: BaseException) -> None:
+    def fail_waiting(self, error: BaseException) -> None:
         """Wake the task with an error."""
         if self._waiter is not None and not self._waiter.done():
-            self.is_turned_away = True
+            self.has_failed = True
             self._waiter.set_exception(error)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from idlrt.client.connection_pool import PoolConnection
-from idlrt.client.errors import broken, deadline_exceeded, lost
+from idlrt.client.errors import bad_response, connection_lost, deadline_exceeded
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
 from idlrt.client.responses import RESPONSES, is_full, result_of
@@ -286,9 +286,9 @@ class Link(PoolConnection):
         for answer, call, _ in self._answers.values():
             if not answer.done():
                 if isinstance(error, RemoteProtocolError):
-                    answer.set_exception(broken(call, error))
+                    answer.set_exception(bad_response(call, error))
                 else:
-                    answer.set_exception(lost(call, error, self._peer))
+                    answer.set_exception(connection_lost(call, error, self._peer))
         self._answers.clear()
 
     async def close(self) -> None:

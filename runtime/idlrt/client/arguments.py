@@ -7,10 +7,10 @@ from typing import Any
 from idlrt.printable import plural
 from idlrt.spec import Method
 
-__all__ = ["arrange"]
+__all__ = ["bind_arguments"]
 
 
-def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+def bind_arguments(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
     """Return all arguments of a call in the order of the method's signature, with defaults filled in.
 
     Raises:

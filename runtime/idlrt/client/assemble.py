@@ -17,9 +17,9 @@ __all__ = ["assemble"]
 
 
 def assemble(
-    filters: Sequence[Filter], leaf: Callable[[Call], Coroutine[Any, Any, Any]]
+    filters: Sequence[Filter], transport: Callable[[Call], Coroutine[Any, Any, Any]]
 ) -> Callable[[Call], Coroutine[Any, Any, Any]]:
-    """Wrap the filters of a client around `leaf`, the rest of the call stack.
+    """Wrap the filters of a client around `transport`, the rest of the call stack.
 
     Raises:
         ConfigurationError: `filters` is not a list, or a filter is not callable.
@@ -30,4 +30,4 @@ def assemble(
     for each in filters:
         if not callable(each):
             raise ConfigurationError(f"a filter must be callable, `async (call, next) -> result`, got {each!r}")
-    return stack(filters, leaf)
+    return stack(filters, transport)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idlrt.client.governance import Governance
+from idlrt.client.call_planner import CallPlanner
 from idlrt.core import Call, Deadline, Decision, notify
 
 __all__ = ["EventEmitter", "attempt_of"]
@@ -29,13 +29,13 @@ def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
 class EventEmitter:
     """Part of `Reach` that emits decision events to the listeners of the call and of the client."""
 
-    governance: Governance
+    planner: CallPlanner
 
     def notify(self, call: Call, decision: Decision) -> None:
         """Emit a decision event."""
         notify(call.listeners, decision)
-        self.governance.notify(decision)
+        self.planner.notify(decision)
 
     def has_listeners(self, call: Call) -> bool:
         """Return whether there are listeners."""
-        return bool(call.listeners or self.governance.listeners)
+        return bool(call.listeners or self.planner.listeners)

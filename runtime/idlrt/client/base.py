@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import ClassVar, ParamSpec, Self, TypeVar
 
-from idlrt.client.connecting import async_sender, blocking_sender
-from idlrt.client.governance import Governance
-from idlrt.client.leaves import Settings
+from idlrt.client.call_planner import CallPlanner
+from idlrt.client.connecting import async_cluster_transport, blocking_cluster_transport
 from idlrt.client.options import CALLS_PER_CONNECTION, CallOptions
 from idlrt.client.stats import ClientStats
 from idlrt.client.stub import ClientBase, service_name
-from idlrt.client.transport import AsyncSender, BlockingSender
+from idlrt.client.transport import AsyncClientTransport, BlockingClientTransport
+from idlrt.client.transport_factory import Settings
 from idlrt.core import (
     AsyncioDriver,
     BlockingDriver,
@@ -43,32 +43,32 @@ class Client(ClientBase):
 
     def __init__(
         self,
-        sender: BlockingSender,
+        transport: BlockingClientTransport,
         *,
         target: str,
         options: CallOptions,
         driver: Driver | None = None,
         filters: Sequence[Filter] = (),
-        governance: Governance | None = None,
+        planner: CallPlanner | None = None,
     ) -> None:
         driver = driver if driver is not None else BlockingDriver()
-        super().__init__(sender.send, driver, target, options, filters, governance)
-        self._sender = sender
+        super().__init__(transport.send, driver, target, options, filters, planner)
+        self._transport = transport
 
     def __thrift_stats__(self) -> ClientStats:
         """Return the statistics; see `client_stats`. No method of an IDL can have this name."""
-        return self._stats_of(self._sender.stats())
+        return self._stats_of(self._transport.stats())
 
     @classmethod
     def _open(cls, target: str, settings: Settings) -> Self:
-        sender, name, governance = blocking_sender(target, cls.__thrift_service__.name, settings, settings)
-        return cls(sender, target=name, options={}, filters=settings.filters, governance=governance)
+        transport, name, planner = blocking_cluster_transport(target, cls.__thrift_service__.name, settings, settings)
+        return cls(transport, target=name, options={}, filters=settings.filters, planner=planner)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = self._begin(method, args, kwargs)
         result: R
-        if self._endpoint is not None:
-            result = drive(self._endpoint(call))
+        if self._call_next is not None:
+            result = drive(self._call_next(call))
         elif call.plan.blocking is None:
             result = drive(call.plan.endpoint(call))
         else:
@@ -77,8 +77,8 @@ class Client(ClientBase):
 
     def close(self) -> None:
         """Close the connections. Calls in flight finish first; later ones raise `NotSent`."""
-        self._sender.close()
-        self._governance.close()
+        self._transport.close()
+        self._planner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -100,38 +100,38 @@ class AsyncClient(ClientBase):
 
     def __init__(
         self,
-        sender: AsyncSender,
+        transport: AsyncClientTransport,
         *,
         target: str,
         options: CallOptions,
         driver: Driver | None = None,
         filters: Sequence[Filter] = (),
-        governance: Governance | None = None,
+        planner: CallPlanner | None = None,
     ) -> None:
         driver = driver if driver is not None else AsyncioDriver()
-        super().__init__(sender.send, driver, target, options, filters, governance)
-        self._sender = sender
+        super().__init__(transport.send, driver, target, options, filters, planner)
+        self._transport = transport
 
     def __thrift_stats__(self) -> ClientStats:
         """Return the statistics; see `client_stats`. No method of an IDL can have this name."""
-        return self._stats_of(self._sender.stats())
+        return self._stats_of(self._transport.stats())
 
     @classmethod
     def _open(cls, target: str, settings: Settings) -> Self:
-        sender, name, governance = async_sender(target, cls.__thrift_service__.name, settings, settings)
-        return cls(sender, target=name, options={}, filters=settings.filters, governance=governance)
+        transport, name, planner = async_cluster_transport(target, cls.__thrift_service__.name, settings, settings)
+        return cls(transport, target=name, options={}, filters=settings.filters, planner=planner)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = self._begin(method, args, kwargs)
-        result: R = await (call.plan.endpoint if self._endpoint is None else self._endpoint)(call)
+        result: R = await (call.plan.endpoint if self._call_next is None else self._call_next)(call)
         return result
 
     async def close(self) -> None:
         """Close the connections. Calls in flight raise `ConnectionLost`, later ones `NotSent`."""
         try:
-            await self._sender.close()
+            await self._transport.close()
         finally:
-            self._governance.close()
+            self._planner.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,9 +14,9 @@ from typing import Any
 
 from idlrt.client.blocking_pool import BlockingLease, BlockingPool
 from idlrt.client.connection_pool import PoolConnection
-from idlrt.client.errors import broken, deadline_exceeded, lost, not_sent
+from idlrt.client.connector import Connector
+from idlrt.client.errors import bad_response, connection_lost, deadline_exceeded, not_sent
 from idlrt.client.exclusive_pool import ExclusivePool
-from idlrt.client.opening import Opening
 from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
 from idlrt.client.responses import RESPONSES, result_of
 from idlrt.core import Call
@@ -24,7 +24,7 @@ from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
 
-__all__ = ["PooledSender"]
+__all__ = ["PooledTransport"]
 
 
 class _Connection(PoolConnection):
@@ -63,11 +63,11 @@ class _Connection(PoolConnection):
             self.transport.close()
 
 
-class PooledSender(BlockingPool[_Connection]):
+class PooledTransport(BlockingPool[_Connection]):
     """Blocking transport to one server, with one call at a time per connection.
 
     Args:
-        opening: opens connections.
+        connector: opens connections.
         max_connections: maximum number of connections; further calls wait for one.
         ping_after: idle time after which a connection is checked with a ping before its next call, in seconds.
         ping_timeout: timeout of such a ping, in seconds.
@@ -77,14 +77,14 @@ class PooledSender(BlockingPool[_Connection]):
 
     def __init__(
         self,
-        opening: Opening,
+        connector: Connector,
         *,
         max_connections: int,
         ping_after: float = math.inf,
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         pool = ExclusivePool(_Connection, max_connections=max_connections, ping_after=ping_after)
-        super().__init__(opening, pool, max_connections)
+        super().__init__(connector, pool, max_connections)
         self._ping_timeout = ping_timeout
 
     async def send(self, call: Call) -> Any:
@@ -147,14 +147,14 @@ class PooledSender(BlockingPool[_Connection]):
                 raise deadline_exceeded(call, self._peer) from None
             except OSError as error:
                 self._lost(connection)
-                raise lost(call, error, self._peer) from error
+                raise connection_lost(call, error, self._peer) from error
             if not data:
                 for event in connection.protocol.receive_eof():
                     if isinstance(event, RESPONSES):  # the end completes a response in some protocols
                         connection.is_closing = self._peer.has_answered = True
                         return event
                 self._lost(connection)
-                raise lost(call, None, self._peer)
+                raise connection_lost(call, None, self._peer)
             response: ResponseReceived | PongReceived | None = None
             for event in connection.protocol.receive_data(data):
                 if isinstance(event, RESPONSES):
@@ -174,7 +174,7 @@ class PooledSender(BlockingPool[_Connection]):
     ) -> None:
         """Handle an event that is not a response."""
         if isinstance(event, ConnectionBroken):
-            raise broken(call, event.error)
+            raise bad_response(call, event.error)
         if isinstance(event, GoAway):
             connection.is_closing = True
             return
@@ -183,7 +183,7 @@ class PooledSender(BlockingPool[_Connection]):
         except TimeoutError:
             raise deadline_exceeded(call, self._peer) from None
         except OSError as error:
-            raise lost(call, error, self._peer) from error
+            raise connection_lost(call, error, self._peer) from error
 
     def _lost(self, connection: _Connection) -> None:
         if not connection.is_used:
@@ -222,7 +222,7 @@ class PooledSender(BlockingPool[_Connection]):
 
     def _open(self, connection: _Connection, call: Call, until: float) -> None:
         try:
-            connection.transport, connection.protocol = self._opening.connect(call, until)
+            connection.transport, connection.protocol = self._connector.connect(call, until)
             connection.is_open = connection.is_reusable = True
         except BaseException:
             self._pool.discard(connection, time.monotonic())

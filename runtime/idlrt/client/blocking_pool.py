@@ -12,9 +12,9 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from idlrt.client.connection_pool import LOOK_AGAIN, ConnectionPool, Lease, PoolConnection
-from idlrt.client.errors import client_closed, no_room, not_needed
-from idlrt.client.opening import Opening
+from idlrt.client.connection_pool import RECHECK_INTERVAL, ConnectionPool, Lease, PoolConnection
+from idlrt.client.connector import Connector
+from idlrt.client.errors import client_closed, pool_exhausted, superseded
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.core.forks import forks
@@ -39,23 +39,23 @@ class BlockingLease(Lease[C]):
         self._mailbox.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Wait until `wake`, for at most `seconds` and at most `LOOK_AGAIN`."""
+        """Wait until `wake`, for at most `seconds` and at most `RECHECK_INTERVAL`."""
         with contextlib.suppress(Empty):  # the caller checks again
-            self._mailbox.get(timeout=min(seconds, LOOK_AGAIN))
+            self._mailbox.get(timeout=min(seconds, RECHECK_INTERVAL))
 
 
 class BlockingPool(Generic[C]):
     """Base of the transports of blocking clients: waiting for a connection, statistics, forks and closing.
 
     Args:
-        opening: opens connections.
+        connector: opens connections.
         pool: decides which connection a call gets.
         max_connections: of the pool, for messages.
     """
 
-    def __init__(self, opening: Opening, pool: ConnectionPool[C], max_connections: int) -> None:
-        self._opening = opening
-        self._peer = opening.peer
+    def __init__(self, connector: Connector, pool: ConnectionPool[C], max_connections: int) -> None:
+        self._connector = connector
+        self._peer = connector.peer
         self._pool = pool
         self._max = max_connections
         forks.register(self)
@@ -82,18 +82,18 @@ class BlockingPool(Generic[C]):
             if pool.is_closed:
                 raise client_closed(call)
             if now >= until:
-                raise no_room(call, self._max)
+                raise pool_exhausted(call, self._max)
             lease.wait(until - now)
             if is_cancelled():
-                raise not_needed(call)
+                raise superseded(call)
             now = time.monotonic()
         connection = lease.connection
         assert connection is not None
         return connection
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         """Reset the connection backoff: the server is reachable, so the next call tries to connect."""
-        self._opening.backoff.succeeded()
+        self._connector.backoff.succeeded()
 
     def connections(self) -> int:
         """Return the number of connections."""

@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from idlrt.client.attempts import EventEmitter, attempt_of
+from idlrt.client.call_planner import CallPlanner, Plan
 from idlrt.client.errors import no_instance
-from idlrt.client.governance import Governance, Plan
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node, S
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
-from idlrt.client.picker import Picker, past_breakers
+from idlrt.client.picker import Picker, skip_open_breakers
 from idlrt.client.service_state import ServiceState
 from idlrt.client.service_view import ServiceView
 from idlrt.client.stats import ClientStats, endpoint_stats, total
@@ -52,17 +52,17 @@ from idlrt.route import Here, Step
 if TYPE_CHECKING:
     from idlrt.registry import Subscription
 
-__all__ = ["Cluster", "Govern"]
+__all__ = ["Cluster", "PlannerFactory"]
 
 _log: Final = get_logger("idlrt.client")
 
 
-class Govern(Protocol):
-    """Factory of the call planner of a cluster: `Governance` with its other arguments bound."""
+class PlannerFactory(Protocol):
+    """Factory of the call planner of a cluster: `CallPlanner` with its other arguments bound."""
 
     def __call__(
-        self, *, base: Callable[[Plan], Endpoint], look: Callable[[Call], Coroutine[Any, Any, None]]
-    ) -> Governance: ...
+        self, *, base: Callable[[Plan], Endpoint], await_snapshot: Callable[[Call], Coroutine[Any, Any, None]]
+    ) -> CallPlanner: ...
 
 
 class Cluster(EventEmitter, Generic[S]):
@@ -74,7 +74,7 @@ class Cluster(EventEmitter, Generic[S]):
         retire: closes the transport to a removed instance, without aborting calls in flight. May run on any thread.
         first: waits for the first snapshot of a subscription, on behalf of a call, at most until its deadline.
         name: of the target, for messages.
-        govern: creates the call planner, whose plans end in this cluster.
+        make_planner: creates the call planner, whose plans end in this cluster.
         here: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: wall-clock time, in seconds since 1970, as instances announce when they started.
@@ -91,7 +91,7 @@ class Cluster(EventEmitter, Generic[S]):
         retire: Callable[[S], object],
         first: Callable[[Any, Call], Awaitable[Snapshot]],
         name: str,
-        govern: Govern,
+        make_planner: PlannerFactory,
         here: Here,
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
@@ -99,15 +99,15 @@ class Cluster(EventEmitter, Generic[S]):
         is_direct: bool = False,
         metadata_advice: str = "",
     ) -> None:
-        self.governance = govern(base=self._base, look=self.look)
-        self.chance = self.governance.chance
+        self.planner = make_planner(base=self._base, await_snapshot=self.await_snapshot)
+        self.chance = self.planner.chance
         self._now = self.chance.now
         self._first = first
         self._name = name
         self._is_direct = is_direct
         self._metadata_advice = metadata_advice or "do not set any"
         self._view: ServiceView[S] = ServiceView(
-            subscription, make, retire, name, self.governance, here, other, wall, is_watched=is_watched
+            subscription, make, retire, name, self.planner, here, other, wall, is_watched=is_watched
         )
         self._tracker = self._view.tracker
 
@@ -119,7 +119,9 @@ class Cluster(EventEmitter, Generic[S]):
     def stats(self) -> ClientStats:
         """Return the statistics of all known endpoints."""
         found = (
-            endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
+            endpoint_stats(
+                node.instance.id, node.instance.address, node.transport.stats(), is_available=not node.is_out
+            )
             for node in sorted(self.nodes, key=lambda node: node.instance.id)
         )
         return total(tuple(found), None if self._is_direct else self._view.endpoints.subscription.snapshot)
@@ -129,8 +131,8 @@ class Cluster(EventEmitter, Generic[S]):
             origins = plan.effective.origins
             if "fault" not in origins and "attempt_timeout" not in origins:
                 for node in self.nodes:  # none once it is closed
-                    plan.blocking = getattr(node.sender, "send_blocking", None)
-                    return node.sender.send
+                    plan.blocking = getattr(node.transport, "send_blocking", None)
+                    return node.transport.send
         return self.call
 
     async def call(self, call: Call) -> Any:
@@ -144,13 +146,13 @@ class Cluster(EventEmitter, Generic[S]):
             state = await self._wait_until_ready(call)
         plan: Plan = call.plan
         if plan.version < state.version:
-            was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
+            was_guarded, plan = plan.is_guarded, self.planner.replace_plan(call, plan)
             if plan.is_guarded and not was_guarded:
-                return await plan.behind(call)
+                return await plan.call_next_when_ready(call)
         self._view.budget.deposit(self._now())
         return await plan.mode.call(call, self)
 
-    async def look(self, call: Call) -> None:
+    async def await_snapshot(self, call: Call) -> None:
         """Wait for the first snapshot. Guarded calls do so first, because its settings apply to guards, too."""
         if self._view.endpoints.subscription.snapshot is None:
             await self._wait_for_first(call)
@@ -184,7 +186,7 @@ class Cluster(EventEmitter, Generic[S]):
 
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
         state = self._view.state
-        has_listeners = call.listeners or self.governance.listeners
+        has_listeners = call.listeners or self.planner.listeners
         picker = state.picker
         if picker is None or has_listeners:
             picker = self._picker_for(call, state)
@@ -193,7 +195,7 @@ class Cluster(EventEmitter, Generic[S]):
         plan: Plan = call.plan
         node = picker.pick(call, tried, plan.balancer)
         if node is not None and node.breaker.state is not CLOSED and not state.is_panic:
-            node = past_breakers(picker, call, tried, plan.balancer, node)
+            node = skip_open_breakers(picker, call, tried, plan.balancer, node)
         if has_listeners and node is not None:
             name, address = plan.balancer.name, node.instance.address
             picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(picker.ready))
@@ -202,7 +204,7 @@ class Cluster(EventEmitter, Generic[S]):
 
     def all_endpoints(self, call: Call) -> Sequence[Node[S]]:
         picker = self._picker_for(call, self._view.state)
-        found = [*picker.ready, *(node for node in picker.nodes if node in picker.out)]
+        found = [*picker.ready, *(node for node in picker.nodes if node in picker.unhealthy)]
         if call.metadata and has_explicit_metadata(call):
             unable = self._or_unable(call, picker, ())
             found.sort(key=lambda node: node in unable)
@@ -215,7 +217,7 @@ class Cluster(EventEmitter, Generic[S]):
             ConfigurationError: no endpoint supports metadata.
         """
         # Not cached: the protocols of endpoints may be detected one by one.
-        unable = frozenset(node for node in picker.nodes if not node.sender.carries_metadata)
+        unable = frozenset(node for node in picker.nodes if not node.transport.carries_metadata)
         if len(unable) == len(picker.nodes):
             why = "no instance supports metadata"
             raise metadata_refused(call, f"{why}: {self._metadata_advice}")
@@ -223,7 +225,7 @@ class Cluster(EventEmitter, Generic[S]):
 
     def _picker_for(self, call: Call, state: ServiceState[S]) -> Picker[Node[S]]:
         pool, chain = state.pool, state.chain
-        steps: list[Step] | None = [] if call.listeners or self.governance.listeners else None
+        steps: list[Step] | None = [] if call.listeners or self.planner.listeners else None
         routed = chain.route(call, pool, steps)
         if steps:
             for each in steps:
@@ -252,11 +254,11 @@ class Cluster(EventEmitter, Generic[S]):
         load = node.load
         if not node.is_used:
             # Silence counts from now on: a first call that takes long is no reason for a ping.
-            node.health.asked_at = start
+            node.health.pinged_at = start
             node.is_used = True
         lease = load.begin()
         try:
-            result = await node.sender.send(sent)
+            result = await node.transport.send(sent)
         except BaseException as error:
             del lease
             self._went_wrong(call, node, attempt, error, start, permit, sent.deadline.timeout)
@@ -265,7 +267,7 @@ class Cluster(EventEmitter, Generic[S]):
         end = now()
         load.record_success(end - start, end)
         tracker.answered(node, end, permit, call=call)
-        if call.listeners or self.governance.listeners:
+        if call.listeners or self.planner.listeners:
             self._attempted(call, node, attempt, end - start, None)
         return result
 
@@ -281,7 +283,7 @@ class Cluster(EventEmitter, Generic[S]):
     ) -> None:
         end = self._now()
         seconds = end - start
-        if call.listeners or self.governance.listeners:
+        if call.listeners or self.planner.listeners:
             self._attempted(call, node, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
             node.load.record_failure(seconds, timeout, end)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from idlrt.client.cluster import Cluster, Govern
+from idlrt.client.call_planner import CallPlanner
+from idlrt.client.cluster import Cluster, PlannerFactory
 from idlrt.client.errors import no_snapshot
-from idlrt.client.governance import Governance
-from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.local_subscription import LocalSubscription, snapshot_of
 from idlrt.client.options import ConnectSettings, check_seconds, values_of
 from idlrt.client.peer_state import PeerState
 from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
-from idlrt.client.transport import AsyncSender, BlockingSender
+from idlrt.client.transport import AsyncClientTransport, BlockingClientTransport
+from idlrt.client.transport_factory import Settings, async_transport, blocking_transport
 from idlrt.config import Layer, read_config
 from idlrt.core import Call, Change, Instance, Snapshot
 from idlrt.errors import RegistryError
@@ -28,13 +28,20 @@ from idlrt.net.address import Address
 from idlrt.route import Here
 
 if TYPE_CHECKING:
-    from idlrt.client.aio import MultiplexedSender
+    from idlrt.client.aio import MultiplexedTransport
     from idlrt.registry import Registry, Subscription
 
-__all__ = ["async_sender", "blocking_sender", "over_async", "over_blocking"]
+__all__ = [
+    "async_cluster_transport",
+    "blocking_cluster_transport",
+    "direct_async_transport",
+    "direct_blocking_transport",
+]
 
 
-def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
+def _planner_factory(
+    given: ConnectSettings, service: str, target: Address | NamedTarget
+) -> tuple[PlannerFactory, Here]:
     """Merge the configuration of a client. Return a factory of its call planner, and the caller for routing rules.
 
     Args:
@@ -43,62 +50,62 @@ def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) 
     Raises:
         ConfigurationError: a setting is invalid.
     """
-    file = read_config(said.config)
+    file = read_config(given.config)
     names = [service]
     layers: list[Layer] = []
     if isinstance(target, NamedTarget):
         names.append(target.key.service)
         if target.balancer:
             layers.append(Layer("the target's URL", {"balancer": target.balancer}))
-    values = values_of(said.policy, "policy") if said.policy is not None else {}
-    if said.timeout is not None:
-        check_seconds("timeout", said.timeout)
-        values["timeout"] = said.timeout
+    values = values_of(given.policy, "policy") if given.policy is not None else {}
+    if given.timeout is not None:
+        check_seconds("timeout", given.timeout)
+        values["timeout"] = given.timeout
     layers = [*file.layers(*names), *layers, Layer("connect(...)", values)]
     here = file.here
     if not here.id:
         here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
-    return partial(Governance, layers, listeners=said.listeners, caller=here.app), here
+    return partial(CallPlanner, layers, listeners=given.listeners, caller=here.app), here
 
 
-def blocking_sender(
-    target: str, service: str, settings: Settings, said: ConnectSettings
-) -> tuple[BlockingSender, str, Governance]:
+def blocking_cluster_transport(
+    target: str, service: str, settings: Settings, given: ConnectSettings
+) -> tuple[BlockingClientTransport, str, CallPlanner]:
     """Return the transport of a blocking client, the name of its target, and its call planner.
 
     Args:
         service: name in the client's IDL.
-        said: the settings that were passed to `connect`.
+        given: the settings that were passed to `connect`.
 
     Raises:
         ConfigurationError: the target or a setting is invalid.
     """
     parsed = parse_target(target, service)
-    make = _Maker(parsed, settings, blocking_leaf)
+    make = _TransportFactory(parsed, settings, blocking_transport)
 
-    def retire(sender: BlockingSender) -> None:
-        sender.close()
+    def retire(transport: BlockingClientTransport) -> None:
+        transport.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
-        seconds = _patience(subscription, call)
+        seconds = _snapshot_timeout(subscription, call)
         try:
             return subscription.wait(seconds)
         except RegistryError as error:
             raise no_snapshot(error, call) from error
 
-    cluster, end = _cluster(parsed, service, make, retire, first, said)
-    return _BlockingCluster(cluster, end), str(parsed), cluster.governance
+    cluster, end = _cluster(parsed, service, make, retire, first, given)
+    return _BlockingClusterTransport(cluster, end), str(parsed), cluster.planner
 
 
-def async_sender(
-    target: str, service: str, settings: Settings, said: ConnectSettings
-) -> tuple[AsyncSender, str, Governance]:
+def async_cluster_transport(
+    target: str, service: str, settings: Settings, given: ConnectSettings
+) -> tuple[AsyncClientTransport, str, CallPlanner]:
     """Return the transport of an asyncio client, the name of its target, and its call planner."""
     parsed = parse_target(target, service)
-    make = _Maker(parsed, settings, async_leaf)
+    make = _TransportFactory(parsed, settings, async_transport)
 
-    def retire(sender: AsyncSender) -> None:
-        sender.retire()
+    def retire(transport: AsyncClientTransport) -> None:
+        transport.retire()
 
     # Each cancels a wait for the first snapshot.
     ends: set[Callable[[], object]] = set()
@@ -120,7 +127,7 @@ def async_sender(
             with contextlib.suppress(RuntimeError):  # its loop is closed
                 loop.call_soon_threadsafe(known.cancel)
 
-        seconds = _patience(subscription, call)
+        seconds = _snapshot_timeout(subscription, call)
         subscription.listen(heard)
         ends.add(give_up)
         try:
@@ -135,27 +142,27 @@ def async_sender(
             ends.discard(give_up)
             subscription.leave(heard)
 
-    cluster, end = _cluster(parsed, service, make, retire, first, said)
-    return _AsyncCluster(cluster, end, ends), str(parsed), cluster.governance
+    cluster, end = _cluster(parsed, service, make, retire, first, given)
+    return _AsyncClusterTransport(cluster, end, ends), str(parsed), cluster.planner
 
 
-def over_blocking(
-    sender: BlockingSender, address: Address, service: str, said: ConnectSettings
-) -> tuple[BlockingSender, Governance]:
+def direct_blocking_transport(
+    transport: BlockingClientTransport, address: Address, service: str, given: ConnectSettings
+) -> tuple[BlockingClientTransport, CallPlanner]:
     """Return the transport of a blocking client that has a transport to its only server, and its call planner."""
-    cluster = _direct(address, service, lambda _: sender, said)
-    return _BlockingCluster(cluster, _nothing), cluster.governance
+    cluster = _direct(address, service, lambda _: transport, given)
+    return _BlockingClusterTransport(cluster, _nothing), cluster.planner
 
 
-def over_async(
-    sender: AsyncSender, address: Address, service: str, said: ConnectSettings
-) -> tuple[AsyncSender, Governance]:
+def direct_async_transport(
+    transport: AsyncClientTransport, address: Address, service: str, given: ConnectSettings
+) -> tuple[AsyncClientTransport, CallPlanner]:
     """Return the transport of an asyncio client that has a transport to its only server, and its call planner."""
-    cluster = _direct(address, service, lambda _: sender, said)
-    return _AsyncCluster(cluster, _nothing, ()), cluster.governance
+    cluster = _direct(address, service, lambda _: transport, given)
+    return _AsyncClusterTransport(cluster, _nothing, ()), cluster.planner
 
 
-def _patience(subscription: Subscription, call: Call) -> float:
+def _snapshot_timeout(subscription: Subscription, call: Call) -> float:
     """Return how many seconds a call may wait for the first snapshot: at most 0.5 if the registry is failing."""
     left = max(call.deadline.remaining(call.driver.now()), 0.0)
     return left if subscription.last_error is None else min(left, 0.5)
@@ -164,15 +171,15 @@ def _patience(subscription: Subscription, call: Call) -> float:
 def _cluster(
     target: Address | NamedTarget,
     service: str,
-    make: _Maker,
+    make: _TransportFactory,
     retire: Callable[[Any], object],
     first: Callable[[Subscription, Call], Coroutine[Any, Any, Snapshot]],
-    said: ConnectSettings,
+    given: ConnectSettings,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
     """Return a cluster, and a function to call after it was closed."""
     if isinstance(target, Address):
-        return _direct(target, service, make, said), _nothing
-    govern, here = _govern(said, service, target)
+        return _direct(target, service, make, given), _nothing
+    make_planner, here = _planner_factory(given, service, target)
     from idlrt.registry import shared_registries
 
     registry: Registry = shared_registries.acquire(target.registry)
@@ -183,7 +190,7 @@ def _cluster(
             retire,
             first,
             str(target),
-            govern,
+            make_planner,
             here,
             lambda group: registry.subscribe(target.key.service, group),
             is_watched=make.settings.heartbeat is not None,
@@ -201,14 +208,16 @@ def _cluster(
     return cluster, end
 
 
-def _direct(address: Address, service: str, make: Callable[[Instance], Any], said: ConnectSettings) -> Cluster[Any]:
+def _direct(address: Address, service: str, make: Callable[[Instance], Any], given: ConnectSettings) -> Cluster[Any]:
     """Return a cluster whose only instance is the server at `address`."""
-    govern, here = _govern(said, service, address)
+    make_planner, here = _planner_factory(given, service, address)
     server = LocalSubscription(snapshot_of(address))
-    return Cluster[Any](server, make, _keep, _never_waits, str(address), govern, here, is_watched=False, is_direct=True)
+    return Cluster[Any](
+        server, make, _keep, _never_waits, str(address), make_planner, here, is_watched=False, is_direct=True
+    )
 
 
-def _keep(sender: object) -> None:
+def _keep(transport: object) -> None:
     """Close nothing: the only instance is never removed."""
 
 
@@ -220,7 +229,7 @@ def _nothing() -> None:
     """Release nothing: a direct client has only connections."""
 
 
-def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[[], None]:
+def _watch(registry: Registry, cluster: Cluster[Any], make: _TransportFactory) -> Callable[[], None]:
     idle = make.settings.heartbeat
     if idle is None:
         return _nothing
@@ -229,42 +238,42 @@ def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[
     return registry.run_in_background(lambda: watch(cluster, make.pinger, idle))
 
 
-class _Maker:
+class _TransportFactory:
     """Factory of the transports of a client.
 
     Args:
         target: of the client.
         settings: of the client.
-        leaf: creates a transport.
+        make_transport: creates a transport.
 
     Raises:
         ConfigurationError: an option of the protocol is invalid.
     """
 
-    def __init__(self, target: Address | NamedTarget, settings: Settings, leaf: Callable[..., Any]) -> None:
+    def __init__(self, target: Address | NamedTarget, settings: Settings, make_transport: Callable[..., Any]) -> None:
         self.settings = settings
         self._address = target if isinstance(target, Address) else None
-        self._leaf = leaf
+        self._make_transport = make_transport
         self._context = settings.tls_context()
-        self._peers = _Peers(settings)
+        self._peers = _PeerStates(settings)
 
     def __call__(self, instance: Instance) -> Any:
-        return self._make(instance, self._leaf)
+        return self._make(instance, self._make_transport)
 
-    def pinger(self, instance: Instance) -> MultiplexedSender:
+    def pinger(self, instance: Instance) -> MultiplexedTransport:
         """Create a transport for pings."""
-        made: MultiplexedSender = self._make(instance, async_leaf)
+        made: MultiplexedTransport = self._make(instance, async_transport)
         return made
 
-    def _make(self, instance: Instance, leaf: Callable[..., Any]) -> Any:
+    def _make(self, instance: Instance, make_transport: Callable[..., Any]) -> Any:
         settings = self.settings
         if self._address is not None:
-            return leaf(self._address, settings.peer(), settings, self._context)
+            return make_transport(self._address, settings.peer(), settings, self._context)
         address = Address(instance.host, instance.port)
-        return leaf(address, self._peers.of(instance), settings.of(instance), self._context)
+        return make_transport(address, self._peers.of(instance), settings.of(instance), self._context)
 
 
-class _Peers:
+class _PeerStates:
     """States of the servers of a cluster, shared by calls and pings.
 
     Raises:
@@ -286,7 +295,7 @@ class _Peers:
         return found
 
 
-class _BlockingCluster:
+class _BlockingClusterTransport:
     """Blocking transport of a cluster.
 
     Args:
@@ -295,12 +304,12 @@ class _BlockingCluster:
 
     carries_metadata = True  # the cluster checks each endpoint
 
-    def __init__(self, cluster: Cluster[BlockingSender], end: Callable[[], None]) -> None:
+    def __init__(self, cluster: Cluster[BlockingClientTransport], end: Callable[[], None]) -> None:
         self.cluster = cluster
         self.send = cluster.call
         self._end: Callable[[], None] | None = end
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         """Do nothing: each endpoint has its own backoff."""
 
     def connections(self) -> int:
@@ -312,12 +321,12 @@ class _BlockingCluster:
     def close(self) -> None:
         end, self._end = self._end, None
         if end is not None:
-            for sender in self.cluster.close():
-                sender.close()
+            for transport in self.cluster.close():
+                transport.close()
             end()
 
 
-class _AsyncCluster:
+class _AsyncClusterTransport:
     """Asyncio transport of a cluster.
 
     Args:
@@ -328,14 +337,14 @@ class _AsyncCluster:
     carries_metadata = True
 
     def __init__(
-        self, cluster: Cluster[AsyncSender], end: Callable[[], None], waits: Collection[Callable[[], object]]
+        self, cluster: Cluster[AsyncClientTransport], end: Callable[[], None], waits: Collection[Callable[[], object]]
     ) -> None:
         self.cluster = cluster
         self.send = cluster.call
         self._waits = waits
         self._end: Callable[[], None] | None = end
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         """Do nothing: each endpoint has its own backoff."""
 
     def connections(self) -> int:
@@ -353,11 +362,11 @@ class _AsyncCluster:
         end, self._end = self._end, None
         if end is None:
             return
-        senders = self.cluster.close()
+        transports = self.cluster.close()
         for wait in list(self._waits):
             wait()
         try:
-            await asyncio.gather(*(sender.close() for sender in senders))
+            await asyncio.gather(*(transport.close() for transport in transports))
         finally:
             if end is not _nothing:
                 await asyncio.get_running_loop().run_in_executor(None, end)

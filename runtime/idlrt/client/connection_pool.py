@@ -14,7 +14,7 @@ and then no code of the pool runs that would decrement a counter. So the pool ho
 connections and waiting calls by weak references only. An object that an exception drops is deleted by its reference
 count, and its place is free again: the callbacks of the weak references are methods written in C, which signal handlers
 cannot interrupt. Every method leaves a valid state at every bytecode. At most a notification is lost, so waiting calls
-check again after `LOOK_AGAIN` seconds. Regular errors release places explicitly, because programs keep
+check again after `RECHECK_INTERVAL` seconds. Regular errors release places explicitly, because programs keep
 exceptions, whose tracebacks keep objects alive.
 
 Source: the rules follow `_assign_requests_to_connections` of httpcore, https://github.com/encode/httpcore.
@@ -29,9 +29,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, TypeVar
 from weakref import ref
 
-__all__ = ["LOOK_AGAIN", "ConnectionPool", "Lease", "PoolConnection"]
+__all__ = ["RECHECK_INTERVAL", "ConnectionPool", "Lease", "PoolConnection"]
 
-LOOK_AGAIN: Final = 0.05
+RECHECK_INTERVAL: Final = 0.05
 """Seconds after which a waiting call checks again without having been woken."""
 
 
@@ -98,7 +98,7 @@ class Lease(Generic[C]):
     def wake(self) -> None:
         """Wake the call, which was granted a connection or must check again. Must not block; the lock is held."""
 
-    def turn_away(self, error: BaseException) -> None:
+    def fail_waiting(self, error: BaseException) -> None:
         """Wake the call with an error. Must not block; the lock is held."""
 
 
@@ -222,7 +222,7 @@ class ConnectionPool(Generic[C]):
         with self._lock:
             self._drop_idle()
 
-    def turn_away(self, count: int, error: BaseException) -> None:
+    def fail_waiting(self, count: int, error: BaseException) -> None:
         """Fail the first `count` waiting calls with an error."""
         with self._lock:
             # Not `while`: its jump back lies outside of the `with` in the bytecode of Python 3.12 and 3.13.
@@ -231,7 +231,7 @@ class ConnectionPool(Generic[C]):
                 if lease is None:
                     break
                 self._queue.pop(ref(lease), None)
-                lease.turn_away(error)
+                lease.fail_waiting(error)
 
     def wake_first(self) -> None:
         """Wake the first waiting call, so that it checks again."""

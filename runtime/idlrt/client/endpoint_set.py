@@ -65,12 +65,12 @@ class EndpointSet(Generic[S]):
         self._name = name
         self._changed = changed
         self._groups: dict[str, Subscription] = {}
-        self._unheard: list[Subscription] = []
+        self._new_groups: list[Subscription] = []
         # `None`: they are to be looked at again, because there are other groups.
         self._seen: list[Snapshot | None] | None = []
         self._nodes: dict[tuple[str, str], Node[S]] = {}
         # Why an instance cannot be called by this client.
-        self._strange: dict[tuple[str, str], str] = {}
+        self._incompatible: dict[tuple[str, str], str] = {}
         self._is_closed = False
         self.after_fork()
 
@@ -88,7 +88,7 @@ class EndpointSet(Generic[S]):
     def _snapshots(self) -> list[Snapshot | None]:
         return [each.snapshot for each in self._groups.values()]
 
-    def mix(self, groups: Collection[str]) -> None:
+    def follow_groups(self, groups: Collection[str]) -> None:
         """Subscribe to these groups in addition to the one of the target, and leave all others."""
         if not groups and not self._groups:
             return
@@ -101,16 +101,16 @@ class EndpointSet(Generic[S]):
             for group in sorted(wanted):
                 self._groups[group] = known.get(group) or self._other(group)
             fresh = self.awaited = [each for group, each in self._groups.items() if group not in known]
-            self._unheard += fresh
+            self._new_groups += fresh
             self._seen = None
         for each in left:
             each.close()
 
     def listen(self) -> None:
-        """Listen to the groups that `mix` has added. The caller must hold no lock that a listener needs."""
+        """Listen to the groups that `follow_groups` has added. The caller must hold no lock that a listener needs."""
         with self._lock:
-            unheard, self._unheard = self._unheard, []
-        for each in unheard:
+            new_groups, self._new_groups = self._new_groups, []
+        for each in new_groups:
             each.listen(self._changed)
 
     async def wait_for_groups(self, call: Call, first: Callable[[Subscription, Call], Awaitable[Snapshot]]) -> None:
@@ -135,18 +135,18 @@ class EndpointSet(Generic[S]):
             if snapshot is None or self._is_closed or (snapshot is self.snapshot and others == self._seen):
                 return False
             nodes: dict[tuple[str, str], Node[S]] = {}
-            strange: dict[tuple[str, str], str] = {}
+            incompatible: dict[tuple[str, str], str] = {}
             for each in (snapshot, *others):
                 for instance in each.instances if each is not None else ():
-                    self._take(instance, nodes, strange)
+                    self._take(instance, nodes, incompatible)
             gone = [node for key, node in self._nodes.items() if nodes.get(key) is not node]
-            self._nodes, self._strange = nodes, strange
+            self._nodes, self._incompatible = nodes, incompatible
             self.snapshot, self._seen = snapshot, others
         for node in gone:
-            self._retire(node.sender)
+            self._retire(node.transport)
         return True
 
-    def _take(self, instance: Instance, nodes: dict[Any, Node[S]], strange: dict[Any, str]) -> None:
+    def _take(self, instance: Instance, nodes: dict[Any, Node[S]], incompatible: dict[Any, str]) -> None:
         key = (instance.group, instance.id)
         known = self._nodes.get(key)
         if known is None or not _is_same(known.instance, instance):
@@ -154,8 +154,8 @@ class EndpointSet(Generic[S]):
                 nodes[key] = self._make(instance)
             except ConfigurationError as error:
                 # An instance with another protocol must not fail calls to the others.
-                strange[key] = str(error)
-                if key not in self._strange:
+                incompatible[key] = str(error)
+                if key not in self._incompatible:
                     fields = {"service": self._name, "instance": instance.address, "reason": cleaned(str(error))}
                     _log.warning("ignoring %s of %s: %s", instance.address, self._name, error, extra=fields)
             return
@@ -170,7 +170,7 @@ class EndpointSet(Generic[S]):
         return [self._state(each) for snapshot in snapshots if snapshot is not None for each in snapshot.instances]
 
     def _state(self, instance: Instance) -> str:
-        if instance.is_callable and (why := self._strange.get((instance.group, instance.id))) is not None:
+        if instance.is_callable and (why := self._incompatible.get((instance.group, instance.id))) is not None:
             return f"incompatible ({why})"
         return instance.status.value if instance.weight else "with weight 0"
 
@@ -182,7 +182,7 @@ class EndpointSet(Generic[S]):
             groups, self._groups = self._groups, {}
         for each in (self.subscription, *groups.values()):
             each.close()
-        return [node.sender for node in nodes.values()]
+        return [node.transport for node in nodes.values()]
 
 
 def _is_same(one: Instance, other: Instance) -> bool:

@@ -28,17 +28,17 @@ from idlrt.route import Pool, Step
 from idlrt.route.chain import Chain, no_instance_reason
 
 __all__ = [
-    "broken",
+    "bad_response",
     "client_closed",
     "connect_failed",
+    "connection_lost",
     "deadline_exceeded",
-    "lost",
     "no_instance",
-    "no_room",
     "no_snapshot",
-    "not_needed",
     "not_sent",
+    "pool_exhausted",
     "reason",
+    "superseded",
 ]
 
 # TLS alerts by which a server rejects the certificate of a client, or the lack of one.
@@ -139,7 +139,7 @@ def not_sent(call: Call, error: BaseException) -> NotSent:
     return NotSent(f"cannot send {_what(call)}: {reason(error)}")
 
 
-def lost(call: Call, error: BaseException | None, peer: PeerState) -> ConnectionLost | ConnectFailed:
+def connection_lost(call: Call, error: BaseException | None, peer: PeerState) -> ConnectionLost | ConnectFailed:
     """Build the error of a call whose connection ended before the response.
 
     Args:
@@ -153,18 +153,18 @@ def lost(call: Call, error: BaseException | None, peer: PeerState) -> Connection
     what = f"lost the connection while waiting for {_what(call)}"
     if not peer.has_answered and _is_disconnect(error):
         why = "the server closed the connection and has never responded"
-        return ConnectionLost(f"{what}: {why}; {peer.doubts()}")
+        return ConnectionLost(f"{what}: {why}; {peer.hints()}")
     return ConnectionLost(f"{what}: {reason(error)}; the server may have processed the call")
 
 
-def no_room(call: Call, connections: int) -> Overloaded:
+def pool_exhausted(call: Call, connections: int) -> Overloaded:
     """Build the error of a call that waited for a connection until its deadline, because all were in use."""
     what = f"cannot send {_what(call)} within {call.deadline.timeout:.3g} s"
     used = f"all {connections} connections are in use" if connections > 1 else "the only connection is in use"
     return Overloaded(f"{what}: {used}; raise max_connections")
 
 
-def not_needed(call: Call) -> NotSent:
+def superseded(call: Call) -> NotSent:
     """Build the error of a call that waited for a connection while another attempt succeeded."""
     return NotSent(f"did not send {_what(call)}: another instance has responded")
 
@@ -177,11 +177,11 @@ def deadline_exceeded(call: Call, peer: PeerState | None = None) -> DeadlineExce
     """
     what = f"no response from {_what(call)} within {call.deadline.timeout:.3g} s"
     if peer is not None and not peer.has_answered:
-        what = f"{what}, and the server has never responded; {peer.doubts()}"
+        what = f"{what}, and the server has never responded; {peer.hints()}"
     return DeadlineExceeded(what)
 
 
-def broken(call: Call, error: RemoteProtocolError) -> RemoteProtocolError | ConnectFailed:
+def bad_response(call: Call, error: RemoteProtocolError) -> RemoteProtocolError | ConnectFailed:
     """Build the error of a call whose response cannot be read.
 
     It is a `ConnectFailed` if the server turned out to speak another protocol: no connection to it is of use then.

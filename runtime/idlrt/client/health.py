@@ -30,29 +30,29 @@ class Health:
     Threads may share it without a lock: a race may lose one failure of a count.
 
     Args:
-        tolerated: consecutive failures that make the endpoint unhealthy.
+        failure_threshold: consecutive failures that make the endpoint unhealthy.
 
     Attributes:
-        tolerated: see above.
+        failure_threshold: see above.
         failures: consecutive failures.
         is_out: whether the endpoint is unhealthy.
-        heard_at: time of the last response, on the client's clock.
-        asked_at: time of the last ping; for an unhealthy endpoint the earliest time of the next one.
+        last_response_at: time of the last response, on the client's clock.
+        pinged_at: time of the last ping; for an unhealthy endpoint the earliest time of the next one.
     """
 
-    __slots__ = ("_pause", "asked_at", "failures", "heard_at", "is_out", "tolerated")
+    __slots__ = ("_pause", "failure_threshold", "failures", "is_out", "last_response_at", "pinged_at")
 
-    def __init__(self, tolerated: int = 3) -> None:
-        self.tolerated = tolerated
+    def __init__(self, failure_threshold: int = 3) -> None:
+        self.failure_threshold = failure_threshold
         self.failures = 0
         self._pause = _FIRST_PAUSE
         self.is_out = False
-        self.heard_at = 0.0
-        self.asked_at = 0.0
+        self.last_response_at = 0.0
+        self.pinged_at = 0.0
 
     def answered(self, now: float) -> bool:
         """Record a response of any kind. Return whether the endpoint was unhealthy before."""
-        self.heard_at = now
+        self.last_response_at = now
         if not self.failures and not self.is_out:
             return False
         self.failures = 0
@@ -69,25 +69,25 @@ class Health:
         evidence = evidence_of(error)
         if not evidence.is_failure:
             return False
-        self.failures = self.tolerated if evidence is Evidence.UNREACHABLE else self.failures + 1
-        if self.failures < self.tolerated:
+        self.failures = self.failure_threshold if evidence is Evidence.UNREACHABLE else self.failures + 1
+        if self.failures < self.failure_threshold:
             return False
         was_out, self.is_out = self.is_out, True
         if was_out and not is_ping:
             return False
         if was_out:
             self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
-        self.asked_at = now + self._pause
+        self.pinged_at = now + self._pause
         return not was_out
 
-    def let_in(self, now: float) -> bool:
+    def probe_if_due(self, now: float) -> bool:
         """Return an unhealthy endpoint to rotation once its pause is over, if there are no pings: the next call probes
         it, and one more failure makes it unhealthy again. Return whether it was returned.
         """
-        if not self.is_out or now < self.asked_at:
+        if not self.is_out or now < self.pinged_at:
             return False
         self.is_out = False
-        self.failures = max(self.tolerated - 1, 1)
+        self.failures = max(self.failure_threshold - 1, 1)
         self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
         return True
 
@@ -98,5 +98,5 @@ class Health:
             idle: seconds without a response after which a healthy endpoint is pinged.
         """
         if self.is_out:
-            return now >= self.asked_at
-        return now >= max(self.heard_at, self.asked_at) + idle
+            return now >= self.pinged_at
+        return now >= max(self.last_response_at, self.pinged_at) + idle

@@ -56,7 +56,7 @@ class HealthTracker:
         self._is_watched = is_watched
         self._changed = changed
         self._listeners = listeners
-        self._tolerated = 3
+        self._failure_threshold = 3
         self._breaker = BreakerSettings()
         self._outliers = OutlierDetector(OutlierSettings())
         self._lock = threading.RLock()
@@ -68,13 +68,13 @@ class HealthTracker:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
-    def adopt(
-        self, tolerated: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
+    def apply_settings(
+        self, failure_threshold: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
     ) -> None:
         """Apply new settings. Resets the breakers if their settings have changed, and likewise the outlier records.
 
         Args:
-            tolerated: consecutive failures that make an endpoint unhealthy.
+            failure_threshold: consecutive failures that make an endpoint unhealthy.
         """
         with self._lock:
             is_new = breaker != self._breaker
@@ -92,14 +92,14 @@ class HealthTracker:
             if is_new:
                 self.next_run_at = 0.0
                 for node in nodes:
-                    self._judge(node, None)
-            self._tolerated = tolerated
+                    self._update_health(node, None)
+            self._failure_threshold = failure_threshold
             for node in nodes:
-                node.health.tolerated = tolerated
+                node.health.failure_threshold = failure_threshold
 
-    def fresh(self) -> tuple[Health, Breaker]:
+    def initial_state(self) -> tuple[Health, Breaker]:
         """Return the initial health and breaker of a new endpoint."""
-        return Health(self._tolerated), Breaker(self._breaker)
+        return Health(self._failure_threshold), Breaker(self._breaker)
 
     def answered(
         self,
@@ -118,10 +118,10 @@ class HealthTracker:
             call: its listeners receive the decisions that follow, too.
         """
         health, breaker = node.health, node.breaker
-        health.heard_at = now
+        health.last_response_at = now
         if (health.failures or health.is_out) and health.answered(now):
-            self._restored(node, "it responded to a call", call)
-            node.sender.found_again()
+            self._mark_healthy(node, "it responded to a call", call)
+            node.transport.reset_backoff()
         if is_broken and self._breaker.count_internal:
             breaker.failed(now, permit)
         else:
@@ -131,7 +131,7 @@ class HealthTracker:
         elif breaker.state != CLOSED:
             self.next_run_at = 0.0  # for the next probe
         if is_broken:
-            self._suspect(node, "repeated internal errors", now, call)
+            self._record_outlier(node, "repeated internal errors", now, call)
         else:
             # `Record.succeeded`, without the call.
             record = node.record
@@ -148,7 +148,7 @@ class HealthTracker:
             return
         with self._lock:
             self.next_run_at = 0.0
-            is_new = self._judge(node, None)
+            is_new = self._update_health(node, None)
         if is_new:
             self._changed()
 
@@ -161,8 +161,8 @@ class HealthTracker:
     def pinged(self, node: Node[Any], now: float) -> None:
         """Record a response to a ping. It shows that the endpoint is reachable, not that it handles calls well."""
         if node.health.answered(now):
-            self._restored(node, "it responded to a ping", None)
-            node.sender.found_again()
+            self._mark_healthy(node, "it responded to a ping", None)
+            node.transport.reset_backoff()
 
     def failed(
         self, node: Node[Any], error: Exception, now: float, permit: Lease | None = None, *, call: Call | None = None
@@ -174,10 +174,10 @@ class HealthTracker:
                 self.abandoned(node, now, permit)
             return
         if node.health.failed(error, now, is_ping=call is None):
-            self._out(node, str(error), None, call)
+            self._mark_unhealthy(node, str(error), None, call)
             if not self._is_watched:
                 with self._lock:
-                    self.next_run_at = min(self.next_run_at, node.health.asked_at)
+                    self.next_run_at = min(self.next_run_at, node.health.pinged_at)
         if call is None:
             return
         node.breaker.failed(now, permit)
@@ -186,7 +186,7 @@ class HealthTracker:
         # Unreachable endpoints are pinged, and are back at once when they respond. Outlier detection is for failures
         # that pings do not show.
         if evidence is Evidence.TIMED_OUT:
-            self._suspect(node, str(error), now, call)
+            self._record_outlier(node, str(error), now, call)
 
     def watch(self, nodes: Sequence[Node[Any]]) -> None:
         """Set the endpoints of the cluster."""
@@ -215,22 +215,22 @@ class HealthTracker:
                     ejected, restored = self._outliers.sweep(records, now)
             self.next_run_at = min(self._sweep_at, self._next_probe(nodes, now))
             if not self._is_watched:
-                asked = (each.health.asked_at for each in nodes if each.health.is_out)
+                asked = (each.health.pinged_at for each in nodes if each.health.is_out)
                 self.next_run_at = min([self.next_run_at, *(at for at in asked if at > now)])
         for record in ejected:
             node = by_record[id(record)]
-            self._out(node, record.why, record.ejected_until - now, None)
+            self._mark_unhealthy(node, record.why, record.ejected_until - now, None)
         for record in restored:
-            self._restored(by_record[id(record)], "ejection time is over", None)
+            self._mark_healthy(by_record[id(record)], "ejection time is over", None)
         if not self._is_watched:
             for node in nodes:
-                if node.health.let_in(now):
-                    self._restored(node, "the next call probes it", None)
+                if node.health.probe_if_due(now):
+                    self._mark_healthy(node, "the next call probes it", None)
         is_probing = False
         for node in nodes:
             # In a sweep all are judged: a signal handler may have raised before a recovered endpoint was judged.
             if node.is_out and (is_sweep or (node.breaker.state != CLOSED and node.breaker.is_ready(now))):
-                is_probing = self._judge(node, now) or is_probing
+                is_probing = self._update_health(node, now) or is_probing
         if is_probing:
             self._changed()
 
@@ -239,9 +239,9 @@ class HealthTracker:
         what = f"not calling {node.target}: its circuit breaker is {node.breaker.state}"
         return CircuitOpen(f"{what}: {node.breaker.explain(now)}")
 
-    def _suspect(self, node: Node[Any], why: str, now: float, call: Call | None) -> None:
+    def _record_outlier(self, node: Node[Any], why: str, now: float, call: Call | None) -> None:
         if self._outliers.failed(node.record, now):
-            self._out(node, why, node.record.ejected_until - now, call)
+            self._mark_unhealthy(node, why, node.record.ejected_until - now, call)
 
     def _breaker_changed(self, node: Node[Any], call: Call | None) -> None:
         for before, after, why in node.breaker.take_changes():
@@ -254,26 +254,26 @@ class HealthTracker:
                 _log.info("closing circuit breaker of %s of %s: %s", node.target, self._name, why, extra=fields)
         with self._lock:
             self.next_run_at = 0.0
-            self._judge(node, None)
+            self._update_health(node, None)
         self._changed()
 
-    def _out(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
+    def _mark_unhealthy(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
         _log.warning("marking %s of %s unhealthy: %s", node.target, self._name, why, extra=self._fields(node, why))
         self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds), call)
-        if self._judge(node, None):
+        if self._update_health(node, None):
             self._changed()
 
-    def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
+    def _mark_healthy(self, node: Node[Any], why: str, call: Call | None) -> None:
         with self._lock:
             # The breaker may have waited for this.
             self.next_run_at = 0.0
-            is_new = self._judge(node, None)
+            is_new = self._update_health(node, None)
         if is_new:
             _log.info("marking %s of %s healthy: %s", node.target, self._name, why, extra=self._fields(node, why))
             self._tell(Restored(subject=node.instance.address, why=why), call)
             self._changed()
 
-    def _judge(self, node: Node[Any], now: float | None) -> bool:
+    def _update_health(self, node: Node[Any], now: float | None) -> bool:
         """Update whether an endpoint is unhealthy. Return whether that has changed.
 
         Args:

@@ -38,7 +38,7 @@ class InstancePool(Generic[S]):
         panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
         is_panic: whether that is so. Circuit breakers are ignored then, too: after a network failure those of all
             endpoints may be open although all are healthy again.
-        next_run_at: when `keep` has something to do next; `inf` if never.
+        next_run_at: when `maintain` has something to do next; `inf` if never.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class InstancePool(Generic[S]):
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
-    def adopt(self, panic: float, warm_up: float) -> None:
+    def apply_settings(self, panic: float, warm_up: float) -> None:
         """Set the settings, which apply when the pool is built next.
 
         Args:
@@ -71,7 +71,7 @@ class InstancePool(Generic[S]):
         self.panic = panic
         self._warm_up = warm_up
 
-    def weigh(self) -> Sequence[Node[S]]:
+    def update_weights(self) -> Sequence[Node[S]]:
         """Update the weights of all endpoints in rotation, and rebuild the pool. Return these endpoints."""
         with self._lock:
             nodes = self._callables()
@@ -88,7 +88,7 @@ class InstancePool(Generic[S]):
             self._begin(nodes)
             return nodes
 
-    def recount(self) -> None:
+    def rebuild(self) -> None:
         """Rebuild the pool with the same endpoints after their health has changed, now or soon."""
         with self._lock:
             now, nodes = self._now(), self.pool.nodes
@@ -99,13 +99,13 @@ class InstancePool(Generic[S]):
             self._recount_at = now + _PAUSE
             self._begin(nodes)
 
-    def keep(self, now: float) -> bool:
+    def maintain(self, now: float) -> bool:
         """Do periodic maintenance. Return whether weights must be updated."""
         if now < self.next_run_at:
             return False
         with self._lock:
             if self._is_recount_due and now >= self._recount_at:
-                self.recount()
+                self.rebuild()
         return now >= self._weigh_at
 
     def clear(self) -> None:

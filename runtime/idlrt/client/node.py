@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from idlrt.balance import Load
 from idlrt.client.health import Health
-from idlrt.client.transport import Sender
+from idlrt.client.transport import ClientTransport
 from idlrt.core import Instance
 from idlrt.guard.breaker import Breaker
 from idlrt.guard.outlier import Record
@@ -14,7 +14,7 @@ from idlrt.guard.outlier import Record
 __all__ = ["Node", "S"]
 
 
-S = TypeVar("S", bound=Sender)
+S = TypeVar("S", bound=ClientTransport)
 
 
 class Node(Generic[S]):
@@ -22,7 +22,7 @@ class Node(Generic[S]):
 
     Attributes:
         instance: as the registry describes it; replaced when its description changes.
-        sender: the transport to it.
+        transport: the transport to it.
         health: reachability, from calls and pings.
         breaker: its circuit breaker.
         record: outcomes of its calls, for outlier ejection.
@@ -33,15 +33,26 @@ class Node(Generic[S]):
         target: URL for error messages, `tcp://host:port`.
     """
 
-    __slots__ = ("breaker", "health", "instance", "is_out", "is_used", "load", "record", "sender", "target", "weight")
+    __slots__ = (
+        "breaker",
+        "health",
+        "instance",
+        "is_out",
+        "is_used",
+        "load",
+        "record",
+        "target",
+        "transport",
+        "weight",
+    )
 
-    def __init__(self, instance: Instance, sender: S, health: Health, breaker: Breaker) -> None:
+    def __init__(self, instance: Instance, transport: S, health: Health, breaker: Breaker) -> None:
         self.instance = instance
-        self.sender = sender
+        self.transport = transport
         self.health = health
         self.breaker = breaker
         self.record = Record()
-        self.load = Load(sender.connections)
+        self.load = Load(transport.connections)
         self.weight = instance.weight
         self.is_out = False
         self.is_used = False

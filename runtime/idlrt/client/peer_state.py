@@ -111,14 +111,14 @@ class PeerState:
         """Maximum number of requests in flight on one connection."""
         return min(each.capabilities.max_in_flight for each in self.protocols)
 
-    def doubts(self) -> str:
+    def hints(self) -> str:
         """Return advice for a server that closes connections or does not respond, and has never responded before."""
-        doubts: list[str] = []
+        hints: list[str] = []
         if len(self.protocols) == 1 and (advice := self.protocols[0].advice()):
-            doubts.append(advice)
+            hints.append(advice)
         if not self.is_encrypted:
-            doubts.append("if it requires TLS, connect with tls=Tls(...)")
-        return "; ".join((*doubts, "otherwise it may have processed the call"))
+            hints.append("if it requires TLS, connect with tls=Tls(...)")
+        return "; ".join((*hints, "otherwise it may have processed the call"))
 
     def check_metadata(self, call: Call) -> None:
         """Check that the protocol can carry the explicit metadata of `call`. Passes until the protocol is detected.

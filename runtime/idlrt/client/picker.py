@@ -17,7 +17,7 @@ from idlrt.core import Call, Chance
 from idlrt.guard.breaker import Breaker
 from idlrt.route import Pool
 
-__all__ = ["P2C", "BalancerChoice", "Chosen", "Picker", "past_breakers"]
+__all__ = ["P2C", "BalancerChoice", "Chosen", "Picker", "skip_open_breakers"]
 
 
 class BalancerChoice(msgspec.Struct, frozen=True):
@@ -65,32 +65,32 @@ class Picker(Generic[N]):
         pool: the endpoints.
         chance: clock and random numbers of balancers.
         panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
-        lasting: cache of balancers that do not depend on health, kept when the pool is replaced.
+        shared_balancers: cache of balancers that do not depend on health, kept when the pool is replaced.
 
     Attributes:
         nodes: all endpoints of the pool.
         ready: endpoints that receive calls: the healthy ones, or all in a panic.
-        out: the other endpoints.
+        unhealthy: the other endpoints.
         balancers: balancers that were built, by the keys of their settings.
     """
 
-    __slots__ = ("_chance", "_lasting", "balancers", "nodes", "out", "ready")
+    __slots__ = ("_chance", "_shared_balancers", "balancers", "nodes", "ready", "unhealthy")
 
     def __init__(
         self,
         pool: Pool[N],
         chance: Chance,
         panic: float = 0.5,
-        lasting: MutableMapping[Hashable, Any] | None = None,
+        shared_balancers: MutableMapping[Hashable, Any] | None = None,
     ) -> None:
         self.nodes = pool.nodes
         good = tuple(node for node in pool.nodes if not node.is_out)
         is_panic = not good or len(good) < len(pool.nodes) * panic
         self.ready = pool.nodes if is_panic else good
-        self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
+        self.unhealthy: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
         self._chance = chance
         self.balancers: dict[Hashable, Balancer[N]] = {}
-        self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}
+        self._shared_balancers: MutableMapping[Hashable, Any] = shared_balancers if shared_balancers is not None else {}
 
     def pick(self, call: Call, tried: Collection[N] = (), balancer: BalancerChoice = P2C) -> N | None:
         """Return the endpoint for `call`, an unhealthy one only if no other is left; `None` if all were tried.
@@ -104,11 +104,11 @@ class Picker(Generic[N]):
         chooser = self.balancers.get(balancer.key)
         if chooser is None:
             chooser = self.make(balancer)
-        if chooser.covers_all and self.out:
-            found = chooser.pick(call, self.out.union(tried) if tried else self.out)
+        if chooser.covers_all and self.unhealthy:
+            found = chooser.pick(call, self.unhealthy.union(tried) if tried else self.unhealthy)
         else:
             found = chooser.pick(call, tried)
-        if found is None and (tried or self.out):
+        if found is None and (tried or self.unhealthy):
             found = next((node for node in self.nodes if node not in tried), None)
         return found
 
@@ -117,20 +117,20 @@ class Picker(Generic[N]):
         made: Any = BALANCERS.get(balancer.name)
         covers_all: bool = made.covers_all
         key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
-        found: Balancer[N] | None = self._lasting.get(key) if key is not None else None
+        found: Balancer[N] | None = self._shared_balancers.get(key) if key is not None else None
         if found is None:
             nodes = self.nodes if covers_all else self.ready
             fresh: Balancer[N] = made(nodes, self._chance, balancer.settings)
             found = fresh
             if key is not None:
-                while len(self._lasting) >= _MOST_LASTING:
-                    self._lasting.pop(next(iter(self._lasting)), None)
-                self._lasting[key] = found
+                while len(self._shared_balancers) >= _MOST_LASTING:
+                    self._shared_balancers.pop(next(iter(self._shared_balancers)), None)
+                self._shared_balancers[key] = found
         self.balancers[balancer.key] = found
         return found
 
 
-def past_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
+def skip_open_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
     """Return `node` if its circuit breaker permits a call, else another endpoint whose breaker does, if any."""
     now = call.driver.now()
     shut = list(tried)

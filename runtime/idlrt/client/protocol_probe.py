@@ -18,9 +18,9 @@ from idlrt.client.ping import ping_before
 from idlrt.core import Call
 from idlrt.protocol import ClientProtocol
 
-__all__ = ["Ask", "ProtocolUnknown", "find_protocol"]
+__all__ = ["Probe", "ProtocolUnknown", "find_protocol"]
 
-Ask = Callable[[ClientProtocol, Call], Awaitable[str]]
+Probe = Callable[[ClientProtocol, Call], Awaitable[str]]
 """Sends a ping in a protocol over a separate connection. Returns the reason if there was no response, else an empty
 string.
 
@@ -31,7 +31,7 @@ class ProtocolUnknown(OSError):
     """The server responded in none of the candidate protocols, or speaks another one."""
 
 
-async def find_protocol(peer: PeerState, call: Call, ask: Ask) -> ClientProtocol:
+async def find_protocol(peer: PeerState, call: Call, probe: Probe) -> ClientProtocol:
     """Detect the protocol of `peer`, store it there, and return it.
 
     Args:
@@ -42,7 +42,7 @@ async def find_protocol(peer: PeerState, call: Call, ask: Ask) -> ClientProtocol
     """
     failures: list[str] = []
     for protocol in peer.protocols:
-        why = await ask(protocol, ping_before(call, peer.probe_timeout))
+        why = await probe(protocol, ping_before(call, peer.probe_timeout))
         if not why:
             peer.protocol = protocol
             return protocol

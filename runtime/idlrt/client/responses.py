@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from idlrt.client.errors import broken
+from idlrt.client.errors import bad_response
 from idlrt.core import Call
 from idlrt.errors import ApplicationCode, ApplicationError, DeadlineExceeded, Overloaded, RemoteProtocolError
 from idlrt.protocol import ClientConnection, PongReceived, ResponseReceived
@@ -35,7 +35,7 @@ def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:
     try:
         return response.result()
     except RemoteProtocolError as error:
-        raise broken(call, error) from error
+        raise bad_response(call, error) from error
     except ApplicationError as error:
         if error.code == ApplicationCode.LOADSHEDDING:
             what = f"{call.target} rejected {call.method.full_name}: {error.message}"

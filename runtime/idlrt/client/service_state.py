@@ -36,7 +36,7 @@ class ServiceState(Generic[S]):
         picker: picker of calls that no router narrows; `None` if a router may narrow some, or there is no endpoint.
     """
 
-    __slots__ = ("_chance", "_lasting", "_panic", "chain", "is_panic", "is_ready", "picker", "pool", "version")
+    __slots__ = ("_chance", "_panic", "_shared_balancers", "chain", "is_panic", "is_ready", "picker", "pool", "version")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ServiceState(Generic[S]):
         chain: Chain,
         pool: Pool[Node[S]],
         chance: Chance,
-        lasting: MutableMapping[Hashable, Any],
+        shared_balancers: MutableMapping[Hashable, Any],
         *,
         panic: float = 0.5,
         is_panic: bool = False,
@@ -56,7 +56,7 @@ class ServiceState(Generic[S]):
         self.is_panic = is_panic
         self.is_ready = is_ready
         self._chance = chance
-        self._lasting = lasting
+        self._shared_balancers = shared_balancers
         self._panic = panic
         self.picker: Picker[Node[S]] | None = None
         if pool.nodes and not chain.busy(pool):
@@ -66,7 +66,7 @@ class ServiceState(Generic[S]):
         """Return the picker of `pool`, which is the pool of this state or a subset of it."""
         found: Picker[Node[S]] | None = pool.cache.get(Picker)
         if found is None:
-            found = pool.cache[Picker] = Picker(pool, self._chance, self._panic, self._lasting)
+            found = pool.cache[Picker] = Picker(pool, self._chance, self._panic, self._shared_balancers)
         return found
 
     def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic
 
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.endpoint_set import EndpointSet
-from idlrt.client.governance import Governance
 from idlrt.client.health_tracker import HealthTracker
 from idlrt.client.instance_pool import InstancePool
 from idlrt.client.local_subscription import LocalSubscription
@@ -40,7 +40,7 @@ class ServiceView(Generic[S]):
         make: creates the transport to an instance.
         retire: closes the transport to a removed instance.
         name: of the target, for messages.
-        governance: of the client; receives the settings of the registry.
+        planner: of the client; receives the settings of the registry.
         here: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: wall-clock time, in seconds since 1970.
@@ -60,35 +60,37 @@ class ServiceView(Generic[S]):
         make: Callable[[Instance], S],
         retire: Callable[[S], object],
         name: str,
-        governance: Governance,
+        planner: CallPlanner,
         here: Here,
         other: Callable[[str], Subscription] | None,
         wall: Callable[[], float],
         *,
         is_watched: bool,
     ) -> None:
-        self._governance = governance
-        self._chance = governance.chance
-        self._now = governance.chance.now
+        self._planner = planner
+        self._chance = planner.chance
+        self._now = planner.chance.now
         self._make = make
         self._name = name
         self._here = here
         # Balancers that do not depend on health, kept when the pool is replaced.
-        self._lasting: dict[Hashable, Any] = {}
+        self._shared_balancers: dict[Hashable, Any] = {}
         self._version = -1
         self._routes: Sequence[object] | None = None
         self._chain: Chain = make_chain((), here, self._chance)
         self._settling = threading.RLock()
         self._is_behind = self._is_unfinished = False
         self.is_closed = False
-        self.budget = RetryBudget(governance.service.section("budget"))
-        self.tracker = HealthTracker(name, self._recount, lambda: governance.listeners, is_watched)
+        self.budget = RetryBudget(planner.service.section("budget"))
+        self.tracker = HealthTracker(name, self._rebuild, lambda: planner.listeners, is_watched)
         self.endpoints: EndpointSet[S] = EndpointSet(subscription, other, self._node, retire, name, self._changed)
         self._pool: InstancePool[S] = InstancePool(self._now, wall, self._callables)
-        self.state: ServiceState[S] = ServiceState(-1, self._chain, self._pool.pool, self._chance, self._lasting)
+        self.state: ServiceState[S] = ServiceState(
+            -1, self._chain, self._pool.pool, self._chance, self._shared_balancers
+        )
         with self._settling:
-            self._adopt()
-            self._version = governance.version
+            self._apply_settings()
+            self._version = planner.version
             self._publish()
         self.endpoints.listen()
         subscription.listen(self._changed)
@@ -111,7 +113,7 @@ class ServiceView(Generic[S]):
         return [node for node in self.endpoints.nodes if node.instance.is_callable]
 
     def _node(self, instance: Instance) -> Node[S]:
-        health, breaker = self.tracker.fresh()
+        health, breaker = self.tracker.initial_state()
         return Node(instance, self._make(instance), health, breaker)
 
     def _changed(self, change: Change) -> None:
@@ -150,30 +152,30 @@ class ServiceView(Generic[S]):
         self._is_unfinished = True
         snapshot = endpoints.snapshot
         if snapshot is not None:
-            self._governance.snapshot_known()
-            self._governance.advise(snapshot.settings, f"settings of {self._name}")
+            self._planner.on_first_snapshot()
+            self._planner.apply_service_config(snapshot.settings, f"settings of {self._name}")
         if endpoints.snapshot is not snapshot:
             self._is_behind = True  # a signal handler has made a call in between
-        if self._governance.version != self._version:
+        if self._planner.version != self._version:
             is_new = True
-            self._adopt()
-            self._version = self._governance.version
+            self._apply_settings()
+            self._version = self._planner.version
             endpoints.follow()  # the settings may name other groups
         if is_new:
-            self.tracker.watch(self._pool.weigh())
+            self.tracker.watch(self._pool.update_weights())
         if is_new or not self.state.is_ready:
             self._publish()
         self._is_unfinished = False
 
-    def _adopt(self) -> None:
+    def _apply_settings(self) -> None:
         """Apply the settings of the service. Needs `_settling`."""
-        service = self._governance.service
+        service = self._planner.service
         policy = service.service
-        self._pool.adopt(policy.panic_threshold, policy.warm_up)
+        self._pool.apply_settings(policy.panic_threshold, policy.warm_up)
         settings = service.section("budget")
         if settings != self.budget.settings:
             self.budget = RetryBudget(settings)
-        self.tracker.adopt(
+        self.tracker.apply_settings(
             policy.failure_threshold,
             service.section("instance_breaker"),
             service.section("ejection"),
@@ -189,7 +191,7 @@ class ServiceView(Generic[S]):
                 fields = {"service": self._name, "reason": cleaned(str(error))}
                 _log.error("ignoring invalid routing rules of %s: %s", self._name, error, extra=fields)
                 self._chain = make_chain((), self._here, self._chance, home=home)
-            self.endpoints.mix(self._chain.groups)
+            self.endpoints.follow_groups(self._chain.groups)
             self._routes = policy.routes
 
     def _publish(self, *, is_ready: bool = True) -> None:
@@ -204,18 +206,18 @@ class ServiceView(Generic[S]):
             self._chain,
             pool.pool,
             self._chance,
-            self._lasting,
+            self._shared_balancers,
             panic=pool.panic,
             is_panic=pool.is_panic,
             is_ready=is_ready and endpoints.snapshot is not None and not endpoints.awaited and not self.is_closed,
         )
-        state.prepare(old, self._governance.balancers)
+        state.prepare(old, self._planner.balancers)
         self.state = state
 
-    def _recount(self) -> None:
+    def _rebuild(self) -> None:
         """Rebuild the pool after an endpoint has become unhealthy or healthy."""
         with self._settling:
-            self._pool.recount()
+            self._pool.rebuild()
             if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
@@ -223,8 +225,8 @@ class ServiceView(Generic[S]):
     def maintain(self, now: float) -> None:
         """Do periodic maintenance: update warm-up weights, compare endpoints, let breakers probe."""
         with self._settling:
-            if self._pool.keep(now):
-                self.tracker.watch(self._pool.weigh())
+            if self._pool.maintain(now):
+                self.tracker.watch(self._pool.update_weights())
             if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
@@ -233,9 +235,9 @@ class ServiceView(Generic[S]):
     def close(self) -> list[S]:
         """Close the subscriptions. Return the transports, which the caller must close."""
         self.is_closed = True
-        self._governance.close()
-        senders = self.endpoints.close()
+        self._planner.close()
+        transports = self.endpoints.close()
         self._pool.clear()
         with self._settling:
             self._publish()
-        return senders
+        return transports

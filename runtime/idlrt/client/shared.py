@@ -9,20 +9,20 @@ from typing import Any
 
 from idlrt.client.blocking_pool import BlockingPool
 from idlrt.client.connection_pool import ConnectionPool
+from idlrt.client.connector import Connector
 from idlrt.client.errors import not_sent
-from idlrt.client.opening import Opening
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.shared_link import Link, StaleLink, Waiter
 from idlrt.core import Call
 
-__all__ = ["SharedSender"]
+__all__ = ["SharedTransport"]
 
 
-class SharedSender(BlockingPool[Link]):
+class SharedTransport(BlockingPool[Link]):
     """Blocking transport to one server, with shared connections.
 
     Args:
-        opening: opens connections.
+        connector: opens connections.
         max_connections: maximum number of connections.
         calls_per_connection: maximum number of calls in flight on each; further calls wait.
         ping_after: idle time after which a connection is checked with a ping before its next call, in seconds.
@@ -31,7 +31,7 @@ class SharedSender(BlockingPool[Link]):
 
     def __init__(
         self,
-        opening: Opening,
+        connector: Connector,
         *,
         max_connections: int,
         calls_per_connection: int,
@@ -39,12 +39,12 @@ class SharedSender(BlockingPool[Link]):
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         pool = ConnectionPool(
-            partial(Link, opening.peer),
+            partial(Link, connector.peer),
             max_connections=max_connections,
-            calls_per_connection=min(calls_per_connection, opening.peer.max_in_flight),
+            calls_per_connection=min(calls_per_connection, connector.peer.max_in_flight),
             ping_after=ping_after,
         )
-        super().__init__(opening, pool, max_connections)
+        super().__init__(connector, pool, max_connections)
         self._ping_timeout = ping_timeout
 
     async def send(self, call: Call) -> Any:
@@ -90,5 +90,5 @@ class SharedSender(BlockingPool[Link]):
         """Open a connection, or ping the server after it was idle. Return whether calls may follow."""
         if link.is_open:
             return link.answers(call, self._ping_timeout)
-        link.open(*self._opening.connect(call, until))
+        link.open(*self._connector.connect(call, until))
         return True

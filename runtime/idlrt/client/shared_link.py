@@ -19,8 +19,8 @@ from typing import Any, Final
 from weakref import ref
 
 from idlrt.client.blocking_pool import BlockingLease
-from idlrt.client.connection_pool import LOOK_AGAIN, PoolConnection
-from idlrt.client.errors import broken, deadline_exceeded, lost, not_sent
+from idlrt.client.connection_pool import RECHECK_INTERVAL, PoolConnection
+from idlrt.client.errors import bad_response, connection_lost, deadline_exceeded, not_sent
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
 from idlrt.client.responses import RESPONSES, is_full, result_of
@@ -147,8 +147,8 @@ class Link(PoolConnection):
             return result_of(waiter.response, call)
         if (error := waiter.error) is not None:
             if isinstance(error, RemoteProtocolError):
-                raise broken(call, error)
-            raise lost(call, None if isinstance(error, EOFError) else error, self._peer)
+                raise bad_response(call, error)
+            raise connection_lost(call, None if isinstance(error, EOFError) else error, self._peer)
         raise deadline_exceeded(call, self._peer)
 
     def answers(self, call: Call, ping_timeout: float) -> bool:
@@ -217,7 +217,7 @@ class Link(PoolConnection):
         return StaleLink(is_interrupted=bool(self._interrupted) or self._is_beginning)
 
     def _wait_to_send(self, call: Call, until: float) -> None:
-        while not self._sending.acquire(timeout=max(min(until - time.monotonic(), LOOK_AGAIN), 0.0)):
+        while not self._sending.acquire(timeout=max(min(until - time.monotonic(), RECHECK_INTERVAL), 0.0)):
             if self._interrupted:
                 raise self._stale()  # the lock may never be released
             if time.monotonic() >= until:

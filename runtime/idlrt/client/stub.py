@@ -6,10 +6,9 @@ import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, Unpack
 
-from idlrt.client.arguments import arrange
+from idlrt.client.arguments import bind_arguments
 from idlrt.client.assemble import assemble
-from idlrt.client.governance import Governance, Plan
-from idlrt.client.leaves import Settings
+from idlrt.client.call_planner import CallPlanner, Plan
 from idlrt.client.options import (
     CONNECT_DEFAULTS,
     CallOptions,
@@ -19,7 +18,8 @@ from idlrt.client.options import (
     read_options,
 )
 from idlrt.client.stats import ClientStats, PoolStats, endpoint_stats, total
-from idlrt.client.target import spoken_to
+from idlrt.client.target import resolve_protocol
+from idlrt.client.transport_factory import Settings
 from idlrt.core import (
     Call,
     Deadline,
@@ -48,27 +48,27 @@ class ClientBase:
 
     def __init__(
         self,
-        leaf: Endpoint,
+        transport: Endpoint,
         driver: Driver,
         target: str,
         options: CallOptions,
         filters: Sequence[Filter],
-        governance: Governance | None,
+        planner: CallPlanner | None,
     ) -> None:
         self._target = target
         self._driver = driver
         self._now = driver.now
-        if governance is None:
-            governance = Governance(base=lambda plan: leaf)
-        self._governance = governance
+        if planner is None:
+            planner = CallPlanner(base=lambda plan: transport)
+        self._planner = planner
         # Without filters a call goes straight to its plan.
-        self._endpoint = assemble(filters, governance.enter) if filters else None
+        self._endpoint = assemble(filters, planner.make_call) if filters else None
         self._set(options)
 
     def _set(self, options: CallOptions) -> None:
         read_options(options)
         self._options = options
-        self._said = layer_of(options)
+        self._options_layer = layer_of(options)
         self._plans: dict[Method[..., Any], Plan] = {}
         self._metadata = dict(options.get("metadata", {}))
         self._tag = options.get("tag")
@@ -124,10 +124,10 @@ class ClientBase:
     def _begin(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Call:
         """Create a call, to be passed to `_endpoint` or, without filters, to its plan."""
         if named or len(arguments) != len(method.arguments):
-            arguments = arrange(method, arguments, named)
+            arguments = bind_arguments(method, arguments, named)
         plan = self._plans.get(method)
-        if plan is None or plan.version != self._governance.version:
-            plan = self._plans[method] = self._governance.plan(method, self._said)
+        if plan is None or plan.version != self._planner.version:
+            plan = self._plans[method] = self._planner.plan(method, self._options_layer)
         policy = plan.policy
         timeout, outer = policy.timeout, current_call()
         attempt, tag = 0, self._tag
@@ -154,7 +154,7 @@ class ClientBase:
             plan,
             attempt,
             tag or "",
-            self._governance.caller,
+            self._planner.caller,
         )
 
 
@@ -175,7 +175,7 @@ def connect_settings(
     if given.get("calls_per_connection") is None:
         given["calls_per_connection"] = calls_per_connection
     checked = ConnectSettings(**given)
-    target, rpc, wire = spoken_to(target, options.get("framing"), options.get("protocol"))
+    target, rpc, wire = resolve_protocol(target, options.get("framing"), options.get("protocol"))
     given["limits"] = with_options(checked.limits, checked.text_errors, checked.unknown)
     return target, Settings(**given, rpc=rpc, wire=wire, service=service_name(client, checked.multiplexed))
 

@@ -23,7 +23,7 @@ from idlrt.protocol.detection import is_protocol
 from idlrt.registry.backend import REGISTRIES
 from idlrt.registry.url import RegistryUrl
 
-__all__ = ["NamedTarget", "parse_target", "spoken_to"]
+__all__ = ["NamedTarget", "parse_target", "resolve_protocol"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ADDRESSES: Final = ("tcp", "unix")
@@ -76,7 +76,7 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)
 
 
-def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
+def resolve_protocol(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
     """Return the target, its protocol and the options of that protocol, from arguments of `connect`.
 
     The protocol is empty if the arguments name none: then it is Thrift, or one that a registry announces.

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 
-__all__ = ["AsyncSender", "BlockingSender", "Sender"]
+__all__ = ["AsyncClientTransport", "BlockingClientTransport", "ClientTransport"]
 
 
-class Sender(Protocol):
+class ClientTransport(Protocol):
     """The methods that blocking and asyncio transports share."""
 
     @property
@@ -31,7 +31,7 @@ class Sender(Protocol):
         """
         ...
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         """Reset the connection backoff, because the server has responded elsewhere: the next call tries to connect."""
         ...
 
@@ -44,7 +44,7 @@ class Sender(Protocol):
         ...
 
 
-class BlockingSender(Sender, Protocol):
+class BlockingClientTransport(ClientTransport, Protocol):
     """Transport of blocking clients. Safe to share between threads; the coroutine of `send` never suspends."""
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class BlockingSender(Sender, Protocol):
         ...
 
 
-class AsyncSender(Sender, Protocol):
+class AsyncClientTransport(ClientTransport, Protocol):
     """Transport of asyncio clients. It belongs to one event loop."""
 
     def retire(self) -> None:

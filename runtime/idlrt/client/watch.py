@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from idlrt.client.aio import MultiplexedSender
+from idlrt.client.aio import MultiplexedTransport
 from idlrt.client.cluster import Cluster
 from idlrt.client.node import Node
 from idlrt.client.ping import PING
@@ -29,7 +29,7 @@ _TICK: Final = 0.05
 _TIMEOUT: Final = 1.0
 
 
-async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSender], idle: float) -> None:
+async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedTransport], idle: float) -> None:
     """Ping the endpoints of `cluster` until cancelled.
 
     Args:
@@ -37,22 +37,22 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSen
         idle: seconds without a response after which a healthy endpoint is pinged.
     """
     driver = AsyncioDriver()
-    senders: dict[Node[Any], MultiplexedSender] = {}
+    transports: dict[Node[Any], MultiplexedTransport] = {}
     asking: dict[Node[Any], asyncio.Task[None]] = {}
 
     async def ask(node: Node[Any]) -> None:
-        sender = senders.get(node)
-        if sender is None:
-            sender = senders[node] = make(node.instance)
+        transport = transports.get(node)
+        if transport is None:
+            transport = transports[node] = make(node.instance)
         now = driver.now()
         call = Call(PING, (), node.target, Deadline(now + _TIMEOUT, _TIMEOUT), driver)
         try:
-            await sender.send(call)
+            await transport.send(call)
         except (NotSent, Unknown) as error:
             cluster.failed(node, error, driver.now())
             # The next ping needs a new transport: this one would back off before it reconnects.
-            senders.pop(node, None)
-            await sender.close()
+            transports.pop(node, None)
+            await transport.close()
         except RpcError as error:
             fields = {"instance": node.instance.address, "reason": cleaned(str(error))}
             _log.info("ignoring an unexpected response to a ping from %s: %s", node.target, error, extra=fields)
@@ -68,17 +68,17 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSen
                 if node in asking or not (node.is_used or node.health.is_out):
                     continue
                 if node.health.is_ping_due(now, idle):
-                    node.health.asked_at = now
+                    node.health.pinged_at = now
                     task = asking[node] = asyncio.get_running_loop().create_task(ask(node))
                     task.add_done_callback(partial(_over, asking, node))
-            for node in senders.keys() - nodes - asking.keys():
-                await senders.pop(node).close()
+            for node in transports.keys() - nodes - asking.keys():
+                await transports.pop(node).close()
     finally:
         for task in asking.values():
             task.cancel()
         await asyncio.gather(*asking.values(), return_exceptions=True)
-        for sender in senders.values():
-            await sender.close()
+        for transport in transports.values():
+            await transport.close()
 
 
 def _over(asking: dict[Node[Any], asyncio.Task[None]], node: Node[Any], task: asyncio.Task[None]) -> None:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 import msgspec
 
 from idlrt.client import AsyncClient, Client, ConnectOptions
-from idlrt.client.connecting import over_async, over_blocking
-from idlrt.client.leaves import Settings
+from idlrt.client.connecting import direct_async_transport, direct_blocking_transport
 from idlrt.client.options import CALLS_PER_CONNECTION, CONNECT_DEFAULTS, MAX_CONNECTIONS
 from idlrt.client.stub import connect_settings
+from idlrt.client.transport_factory import Settings
 from idlrt.core import LONGEST, Handlers, Peer, handler_context, serve
 from idlrt.core.keyword_options import check_names, documented
 from idlrt.net.address import Address
@@ -34,7 +34,7 @@ from idlrt.server.settings import Settings as ServerSettings
 from idlrt.server.workers import run_caught
 
 if TYPE_CHECKING:
-    from idlrt.client.transport import AsyncSender, BlockingSender
+    from idlrt.client.transport import AsyncClientTransport, BlockingClientTransport
     from idlrt.server.coroutines import CoroutineRunner
 
 __all__ = ["connected"]
@@ -73,40 +73,40 @@ def connected(
     is_blocking = issubclass(client, Client)
     _, settings = connect_settings(client, _TARGET, options, 1 if is_blocking else CALLS_PER_CONNECTION)
     address, name = Address(_TARGET, 0), client.__thrift_service__.name
-    sender: BlockingSender | AsyncSender
+    transport: BlockingClientTransport | AsyncClientTransport
     if is_blocking:
-        sender, governance = over_blocking(_blocking(server, settings), address, name, settings)
+        transport, planner = direct_blocking_transport(_blocking(server, settings), address, name, settings)
     else:
-        sender, governance = over_async(_asynchronous(server, settings), address, name, settings)
+        transport, planner = direct_async_transport(_asynchronous(server, settings), address, name, settings)
     make = cast("Callable[..., C]", client)
-    return make(sender, target=_TARGET, options={}, filters=settings.filters, governance=governance)
+    return make(transport, target=_TARGET, options={}, filters=settings.filters, planner=planner)
 
 
-def _blocking(server: _Server, settings: Settings) -> BlockingSender:
-    from idlrt.client.blocking import PooledSender
-    from idlrt.client.opening import Opening
+def _blocking(server: _Server, settings: Settings) -> BlockingClientTransport:
+    from idlrt.client.blocking import PooledTransport
+    from idlrt.client.connector import Connector
 
-    opening = Opening(
+    connector = Connector(
         open=lambda seconds: _BlockingPair(server),
         peer=settings.peer(),
         service=settings.service,
         connect_timeout=LONGEST,  # nothing to wait for: the timeout of the call applies
     )
-    return PooledSender(
-        opening,
+    return PooledTransport(
+        connector,
         max_connections=settings.max_connections if settings.max_connections is not None else MAX_CONNECTIONS,
         ping_after=settings.idle,
         ping_timeout=settings.ping_timeout,
     )
 
 
-def _asynchronous(server: _Server, settings: Settings) -> AsyncSender:
-    from idlrt.client.aio import Lost, MultiplexedSender, Received
+def _asynchronous(server: _Server, settings: Settings) -> AsyncClientTransport:
+    from idlrt.client.aio import Lost, MultiplexedTransport, Received
 
     async def open(received: Received, lost: Lost) -> _AsyncioPair:
         return _AsyncioPair(server, received, lost)
 
-    return MultiplexedSender(
+    return MultiplexedTransport(
         open,
         settings.peer(),
         settings.service,

@@ -26,7 +26,7 @@ from hand_written import (
 from virtual_loop import VirtualDriver, run_virtual
 
 from idlrt.client import client_stats
-from idlrt.client.aio import Lost, MultiplexedSender, Received
+from idlrt.client.aio import Lost, MultiplexedTransport, Received
 from idlrt.client.peer_state import PeerState
 from idlrt.core import Call, Deadline
 from idlrt.errors import (
@@ -219,7 +219,9 @@ class Stage:
     def __init__(self) -> None:
         self.driver = VirtualDriver()
         self.opened: list[Played] = []
-        self.sender = MultiplexedSender(self.open, PeerState(ThriftClient(dialect("framed"))), connect_timeout=1.0)
+        self.transport = MultiplexedTransport(
+            self.open, PeerState(ThriftClient(dialect("framed"))), connect_timeout=1.0
+        )
 
     async def open(self, received: Received, lost: Lost) -> Played:
         self.opened.append(Played(received, lost))
@@ -227,7 +229,7 @@ class Stage:
 
     def call(self, number: int, timeout: float) -> asyncio.Task[Any]:
         deadline = Deadline(self.driver.now() + timeout, timeout)
-        return asyncio.ensure_future(self.sender.send(Call(GET, (number,), "virtual", deadline, self.driver)))
+        return asyncio.ensure_future(self.transport.send(Call(GET, (number,), "virtual", deadline, self.driver)))
 
     async def sent(self, count: int) -> list[RequestReceived]:
         """Take the calls that have been sent over the newest connection, and check their number."""

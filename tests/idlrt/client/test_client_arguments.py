@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from idlrt.client.arguments import arrange
+from idlrt.client.arguments import bind_arguments
 from idlrt.spec import BOOL, I32, STRING, VOID, Method, argument, list_of, optional, required
 from idlrt.tools.json_values import arguments_from
 
@@ -33,7 +33,7 @@ METHOD: Method[..., None] = Method(
 def test_optional_arguments_have_defaults(
     given: tuple[Any, ...], named: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
-    assert arrange(METHOD, given, named) == expected
+    assert bind_arguments(METHOD, given, named) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_optional_arguments_have_defaults(
 )
 def test_missing_required_arguments_are_named(named: dict[str, Any], missing: str) -> None:
     with pytest.raises(TypeError, match=f"find is missing argument '{missing}'"):
-        arrange(METHOD, (), named)
+        bind_arguments(METHOD, (), named)
 
 
 @pytest.mark.parametrize(

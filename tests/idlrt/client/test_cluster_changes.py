@@ -64,11 +64,11 @@ def snapshot_shows(
 ) -> None:
     """Wait until the registry has published instances that satisfy the condition."""
 
-    def look() -> object:
+    def await_snapshot() -> object:
         snapshot = client_stats(client).snapshot
         return snapshot is not None and is_so(snapshot.instances)
 
-    eventually(look)
+    eventually(await_snapshot)
 
 
 def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str, registry: Registry) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from idlrt.client.base import AsyncClient
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
 from idlrt.client.endpoint_set import EndpointSet
-from idlrt.client.governance import Governance
 from idlrt.client.health import Health
 from idlrt.client.health_tracker import HealthTracker
 from idlrt.client.instance_pool import InstancePool
@@ -37,7 +37,7 @@ EPOCH = 1_700_000_000.0
 START = 100.0
 
 
-class Leaf:
+class FakeTransport:
     """Answers with its address, or fails as `errors` has it."""
 
     carries_metadata = True
@@ -55,7 +55,7 @@ class Leaf:
             raise error("as it is written")
         return self.address
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         pass
 
     def connections(self) -> int:
@@ -67,7 +67,7 @@ class Leaf:
 
 class NoSender:
     async def send(self, call: Call) -> Any:
-        raise AssertionError("calls go through the governance")
+        raise AssertionError("calls go through the call planner")
 
     async def close(self) -> None:
         pass
@@ -90,7 +90,7 @@ class World:
         settings: Mapping[str, str] | None = None,
         *,
         is_watched: bool = True,
-        governed_by: type[Governance] = Governance,
+        governed_by: type[CallPlanner] = CallPlanner,
         first: Any = None,
         **policy: Any,
     ) -> None:
@@ -104,8 +104,8 @@ class World:
         layers = (Layer("test", {"balancer": "round_robin", **policy}),)
         self.cluster: Cluster[Any] = Cluster(
             self.views["default"],
-            lambda instance: Leaf(instance, self),
-            lambda leaf: None,
+            lambda instance: FakeTransport(instance, self),
+            lambda transport: None,
             first,
             SERVICE,
             partial(governed_by, layers, Chance(self.driver.now, lambda: 0.5)),
@@ -114,13 +114,13 @@ class World:
             wall=self.wall,
             is_watched=is_watched,
         )
-        self.governance = self.cluster.governance
+        self.planner = self.cluster.planner
         self.client = Governed(
             NoSender(),  # type: ignore[arg-type]
             target=SERVICE,
             options={},
             driver=self.driver,
-            governance=self.governance,
+            planner=self.planner,
         )
 
     def wall(self) -> float:
@@ -133,10 +133,10 @@ class World:
         """Addresses of the instances that get no calls."""
         return {each.address for each in self.cluster.stats().endpoints if not each.is_available}
 
-    def look(self) -> None:
+    def await_snapshot(self) -> None:
         """Follow the registry, as a guarded call does first."""
         deadline = Deadline(self.driver.now() + 1.0, 1.0)
-        drive(self.cluster.look(Call(GET, ("",), SERVICE, deadline, self.driver)))
+        drive(self.cluster.await_snapshot(Call(GET, ("",), SERVICE, deadline, self.driver)))
 
     def view(self, group: str) -> LocalSubscription:
         return self.views.setdefault(group, LocalSubscription(Snapshot(key=ServiceKey(SERVICE, group))))
@@ -234,7 +234,7 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
 def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_waits_for_its_probe() -> None:
     """The pause of the breaker is over, but its instance still cannot be reached."""
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
-    tracker.adopt(1, BreakerSettings(consecutive_failures=1), OutlierSettings(consecutive_failures=0), ())
+    tracker.apply_settings(1, BreakerSettings(consecutive_failures=1), OutlierSettings(consecutive_failures=0), ())
     node = make_node(tracker)
     tracker.watch([node])
     tracker.failed(node, ConnectFailed("gone"), START, call=a_call())
@@ -266,9 +266,9 @@ def a_call() -> Call:
     return Call(GET, ("",), SERVICE, Deadline(START + 1.0, 1.0), FakeDriver(START))
 
 
-def make_node(tracker: HealthTracker) -> Node[Leaf]:
-    health, breaker = tracker.fresh()
-    return Node(instance(0), Leaf(instance(0), World(0)), health, breaker)
+def make_node(tracker: HealthTracker) -> Node[FakeTransport]:
+    health, breaker = tracker.initial_state()
+    return Node(instance(0), FakeTransport(instance(0), World(0)), health, breaker)
 
 
 def in_between(work: Callable[[], object]) -> tuple[threading.Thread, Callable[[], None]]:
@@ -317,22 +317,22 @@ def test_a_recount_brings_no_older_instances_back() -> None:
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     old, new = make_node(tracker), make_node(tracker)
     nodes = [old]
-    instance_pool = InstancePool[Leaf](lambda: START, lambda: EPOCH, lambda: nodes)
-    instance_pool.weigh()
+    instance_pool = InstancePool[FakeTransport](lambda: START, lambda: EPOCH, lambda: nodes)
+    instance_pool.update_weights()
     nodes = [new]
-    other, interrupt = in_between(instance_pool.weigh)
+    other, interrupt = in_between(instance_pool.update_weights)
 
-    class Interrupted(Pool[Node[Leaf]]):
+    class Interrupted(Pool[Node[FakeTransport]]):
         @property
-        def nodes(self) -> tuple[Node[Leaf], ...]:
+        def nodes(self) -> tuple[Node[FakeTransport], ...]:
             interrupt()
             return (old,)
 
         @nodes.setter
-        def nodes(self, value: tuple[Node[Leaf], ...]) -> None: ...
+        def nodes(self, value: tuple[Node[FakeTransport], ...]) -> None: ...
 
     instance_pool.pool = Interrupted([old])
-    instance_pool.recount()
+    instance_pool.rebuild()
     other.join()
     assert tuple(instance_pool.pool.nodes) == (new,)
 
@@ -359,14 +359,16 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
         subscription.newest = newer
         endpoints.follow()
 
-    def node(instance: Instance) -> Node[Leaf]:
-        health, breaker = tracker.fresh()
-        return Node(instance, Leaf(instance, World(0)), health, breaker)
+    def node(instance: Instance) -> Node[FakeTransport]:
+        health, breaker = tracker.initial_state()
+        return Node(instance, FakeTransport(instance, World(0)), health, breaker)
 
     other, interrupt = in_between(publish_and_follow)
     older, newer = (Snapshot(key=ServiceKey(SERVICE), instances=(instance(number),)) for number in range(2))
     subscription = Slow(older)
-    endpoints = EndpointSet[Leaf](subscription, None, node, lambda leaf: None, SERVICE, lambda change: None)
+    endpoints = EndpointSet[FakeTransport](
+        subscription, None, node, lambda transport: None, SERVICE, lambda change: None
+    )
     endpoints.follow()
     other.join()
     assert [each.instance.address for each in endpoints.nodes] == [TWO]
@@ -376,43 +378,43 @@ def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None
     now = START
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     nodes = [make_node(tracker) for _ in range(100)]
-    instance_pool = InstancePool[Leaf](lambda: now, lambda: EPOCH, lambda: nodes)
-    instance_pool.weigh()
-    instance_pool.recount()
+    instance_pool = InstancePool[FakeTransport](lambda: now, lambda: EPOCH, lambda: nodes)
+    instance_pool.update_weights()
+    instance_pool.rebuild()
     pool = instance_pool.pool
     for _ in range(20):
-        instance_pool.recount()
-        instance_pool.keep(now)
+        instance_pool.rebuild()
+        instance_pool.maintain(now)
     assert instance_pool.pool is pool
     now = START + 0.02
-    instance_pool.keep(now)
+    instance_pool.maintain(now)
     newer = instance_pool.pool
     assert newer is not pool
     for _ in range(20):
-        instance_pool.keep(now)
+        instance_pool.maintain(now)
     assert instance_pool.pool is newer
 
 
 def test_older_settings_do_not_come_after_newer_ones() -> None:
     """Two threads follow, the one an older snapshot; it is slow."""
 
-    class Slow(Governance):
+    class Slow(CallPlanner):
         interrupt: Callable[[], None] | None = None
 
-        def advise(self, settings: Mapping[str, str], origin: str) -> bool:
+        def apply_service_config(self, settings: Mapping[str, str], origin: str) -> bool:
             if self.interrupt is not None:
                 self.interrupt()
-            return super().advise(settings, origin)
+            return super().apply_service_config(settings, origin)
 
     world = World(1, {"timeout": "1"}, governed_by=Slow)
     world.get()
-    governance = world.governance
-    assert isinstance(governance, Slow)
+    planner = world.planner
+    assert isinstance(planner, Slow)
     other, interrupt = in_between(lambda: world.settle({"timeout": "3"}))
-    governance.interrupt = interrupt
+    planner.interrupt = interrupt
     world.settle({"timeout": "2"})
     other.join()
-    assert governance.plan(GET).policy.timeout == 3
+    assert planner.plan(GET).policy.timeout == 3
 
 
 def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
@@ -428,7 +430,7 @@ def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
 def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
     world = World(1)
     world.errors = {ONE: ConnectFailed}
-    world.governance.close()
+    world.planner.close()
     with pytest.raises(ConnectFailed):
         world.driver.run(world.client.using(fault="failcache").note())
 

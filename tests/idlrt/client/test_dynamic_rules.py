@@ -146,12 +146,12 @@ def names(client: Any, calls: int) -> Counter[str]:
 def tries(call: Callable[[], object], is_so: Callable[[], object]) -> Callable[[], bool]:
     """Make a call, ignore its outcome, and check the condition."""
 
-    def look() -> bool:
+    def await_snapshot() -> bool:
         with suppress(Overloaded, ApplicationError, DeadlineExceeded):
             call()
         return bool(is_so())
 
-    return look
+    return await_snapshot
 
 
 # Clients follow.

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from hand_written import SERVICE, User, Users, UserServiceClient, user_service
 
-from idlrt.client.blocking import PooledSender
-from idlrt.client.opening import Opening
+from idlrt.client.blocking import PooledTransport
+from idlrt.client.connector import Connector
 from idlrt.client.peer_state import PeerState
-from idlrt.client.shared import SharedSender
-from idlrt.client.transport import BlockingSender
+from idlrt.client.shared import SharedTransport
+from idlrt.client.transport import BlockingClientTransport
 from idlrt.errors import NotSent
 from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
@@ -69,13 +69,13 @@ class Slow:
 def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(calls: int) -> None:
     """The thread closes connections, with the lock of the pool, while the process forks."""
     transport = Slow()
-    opening = Opening(
+    connector = Connector(
         open=lambda seconds: transport, peer=PeerState(ThriftClient(dialect("framed"))), connect_timeout=60
     )
-    sender: BlockingSender = PooledSender(opening, max_connections=1)
+    pool: BlockingClientTransport = PooledTransport(connector, max_connections=1)
     if calls > 1:
-        sender = SharedSender(opening, max_connections=1, calls_per_connection=calls)
-    client = UserServiceClient(sender, target="slow", options={})
+        pool = SharedTransport(connector, max_connections=1, calls_per_connection=calls)
+    client = UserServiceClient(pool, target="slow", options={})
     assert client.get(1).id == 1
     thread = threading.Thread(target=client.close)
     thread.start()
@@ -86,7 +86,7 @@ def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(calls: in
             client.get(2)
 
     try:
-        assert forked(sender.close) == 0
+        assert forked(pool.close) == 0
         assert forked(call) == 0
     finally:
         transport.may_close.set()

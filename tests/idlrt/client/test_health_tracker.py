@@ -50,7 +50,7 @@ def changes(heard: list[Decision]) -> list[tuple[str, str]]:
 def test_an_open_breaker_rejects_calls_and_probes_later() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
-    bad = things.leaves["10.0.0.1:9090"]
+    bad = things.transports["10.0.0.1:9090"]
     bad.error = lost
     own: list[Decision] = []
     for _ in range(60):
@@ -88,7 +88,7 @@ def test_an_open_breaker_rejects_calls_and_probes_later() -> None:
 def test_failfast_avoids_open_breakers() -> None:
     things = VirtualCluster(*instances(2), policy=BREAKER)
     things.make()
-    bad = things.leaves["10.0.0.0:9090"]
+    bad = things.transports["10.0.0.0:9090"]
     bad.error = lost
     for _ in range(40):
         with contextlib.suppress(ConnectionLost):
@@ -113,7 +113,7 @@ def test_an_instance_whose_return_was_interrupted_is_back_after_the_next_sweep()
 def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
-    bad = things.leaves["10.0.0.1:9090"]
+    bad = things.transports["10.0.0.1:9090"]
     bad.error = lost
     for _ in range(60):
         with contextlib.suppress(ConnectionLost):
@@ -134,13 +134,13 @@ def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
 def test_open_breakers_are_ignored_in_a_panic() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
-    for leaf in things.leaves.values():
-        leaf.error = lost
+    for transport in things.transports.values():
+        transport.error = lost
     for _ in range(100):
         with contextlib.suppress(ConnectionLost):
             things.make()
-    for leaf in things.leaves.values():
-        leaf.error = None
+    for transport in things.transports.values():
+        transport.error = None
     for _ in range(30):
         things.make()  # all are healthy again, and calls need not wait until the breakers close
 
@@ -148,7 +148,7 @@ def test_open_breakers_are_ignored_in_a_panic() -> None:
 def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
     things = VirtualCluster(*instances(1), policy={**BREAKER, "panic_threshold": 0})
     things.make()
-    things.leaves["10.0.0.0:9090"].error = lost
+    things.transports["10.0.0.0:9090"].error = lost
     for _ in range(30):
         with contextlib.suppress(ConnectionLost, CircuitOpen):
             things.make()
@@ -159,7 +159,7 @@ def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
 def test_overload_opens_no_breaker_and_ejects_no_instance() -> None:
     things = VirtualCluster(*instances(2), policy=BREAKER)
     things.make()
-    things.leaves["10.0.0.0:9090"].error = lambda: Overloaded("full")
+    things.transports["10.0.0.0:9090"].error = lambda: Overloaded("full")
     for _ in range(100):
         with contextlib.suppress(Overloaded):
             things.make()
@@ -169,7 +169,7 @@ def test_overload_opens_no_breaker_and_ejects_no_instance() -> None:
 def test_repeated_internal_errors_eject_an_instance() -> None:
     things = VirtualCluster(*instances(5), policy={"balancer": "round_robin", "fault": "failfast"})
     things.make()
-    bad = things.leaves["10.0.0.2:9090"]
+    bad = things.transports["10.0.0.2:9090"]
     bad.error = broken
     own: list[Decision] = []
     for _ in range(40):
@@ -193,7 +193,7 @@ def test_timeouts_count_for_ejection_and_lost_connections_do_not() -> None:
             *instances(5), policy={"balancer": "round_robin", "fault": "failfast", "failure_threshold": 1000}
         )
         things.make()
-        things.leaves["10.0.0.2:9090"].error = error
+        things.transports["10.0.0.2:9090"].error = error
         for _ in range(40):
             with contextlib.suppress(DeadlineExceeded, ConnectionLost):
                 things.make()
@@ -205,8 +205,8 @@ def test_at_most_a_tenth_but_at_least_one_is_ejected() -> None:
     for count, most in ((3, 1), (30, 3)):
         things = VirtualCluster(*instances(count), policy={"balancer": "round_robin", "fault": "failfast"})
         things.make()
-        for leaf in things.leaves.values():
-            leaf.error = broken
+        for transport in things.transports.values():
+            transport.error = broken
         for _ in range(count * 20):
             with contextlib.suppress(ApplicationError):
                 things.make()
@@ -216,7 +216,7 @@ def test_at_most_a_tenth_but_at_least_one_is_ejected() -> None:
 def test_a_refused_connection_makes_an_instance_unhealthy_until_a_ping() -> None:
     things = VirtualCluster(*instances(3), policy={"balancer": "round_robin"})
     things.make()
-    bad = things.leaves["10.0.0.1:9090"]
+    bad = things.transports["10.0.0.1:9090"]
     bad.error = lambda: ConnectFailed("nobody there")
     for _ in range(30):
         things.make()
@@ -233,7 +233,7 @@ def test_a_refused_connection_makes_an_instance_unhealthy_until_a_ping() -> None
 
 def test_changes_of_health_are_logged_with_fields(caplog: pytest.LogCaptureFixture) -> None:
     things = VirtualCluster(*instances(3), policy={"balancer": "round_robin"})
-    bad = things.leaves["10.0.0.1:9090"]
+    bad = things.transports["10.0.0.1:9090"]
     bad.error = lambda: ConnectFailed("connection\nrefused")
     with caplog.at_level(logging.INFO, "idlrt.client"):
         for _ in range(9):
@@ -253,7 +253,7 @@ def test_all_are_called_when_less_than_half_are_healthy() -> None:
     things = VirtualCluster(*instances(4), policy={"balancer": "round_robin", "fault": "failfast"})
     things.make()
     for id in ("10.0.0.0:9090", "10.0.0.1:9090", "10.0.0.2:9090"):
-        things.leaves[id].error = lambda: ConnectFailed("nobody there")
+        things.transports[id].error = lambda: ConnectFailed("nobody there")
     refused = 0
     for _ in range(40):
         try:

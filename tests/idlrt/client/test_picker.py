@@ -26,8 +26,10 @@ class Node(Target):
         self.is_out = is_out
 
 
-def chosen(nodes: Sequence[Node], seed: int = 1, lasting: dict[Hashable, Any] | None = None) -> Picker[Node]:
-    return Picker(Pool(nodes), Chance(now=lambda: 0.0, dice=random.Random(seed).random), lasting=lasting)
+def chosen(nodes: Sequence[Node], seed: int = 1, shared_balancers: dict[Hashable, Any] | None = None) -> Picker[Node]:
+    return Picker(
+        Pool(nodes), Chance(now=lambda: 0.0, dice=random.Random(seed).random), shared_balancers=shared_balancers
+    )
 
 
 def spread(nodes: Sequence[Node], count: int = 5000) -> list[float]:
@@ -66,14 +68,14 @@ def test_unhealthy_endpoints_are_picked_after_all_healthy_ones() -> None:
 
 def test_a_balancer_that_covers_all_outlives_health() -> None:
     nodes = [Node(number) for number in range(5)]
-    lasting: dict[Hashable, Any] = {}
+    shared_balancers: dict[Hashable, Any] = {}
     ring = BalancerChoice("consistent_hash", None, "ring")
     calls = [call_of(f"key {number}") for number in range(200)]
-    before = [chosen(nodes, lasting=lasting).pick(call, (), ring) for call in calls]
+    before = [chosen(nodes, shared_balancers=shared_balancers).pick(call, (), ring) for call in calls]
     nodes[2].is_out = True
-    picker = chosen(nodes, lasting=lasting)
+    picker = chosen(nodes, shared_balancers=shared_balancers)
     after = [picker.pick(call, (), ring) for call in calls]
-    assert len(lasting) == 1
+    assert len(shared_balancers) == 1
     assert nodes[2] in before
     assert nodes[2] not in after
     assert [one for one in before if one is not nodes[2]] == [
@@ -82,12 +84,12 @@ def test_a_balancer_that_covers_all_outlives_health() -> None:
 
 
 def test_the_number_of_shared_balancers_is_bounded() -> None:
-    lasting: dict[Hashable, Any] = {}
+    shared_balancers: dict[Hashable, Any] = {}
     for count in range(1, 40):
-        chosen([Node(number) for number in range(count)], lasting=lasting).pick(
+        chosen([Node(number) for number in range(count)], shared_balancers=shared_balancers).pick(
             call_of(), (), BalancerChoice("maglev", None, "maglev")
         )
-    assert len(lasting) == 16
+    assert len(shared_balancers) == 16
 
 
 def test_an_unknown_balancer_is_rejected() -> None:

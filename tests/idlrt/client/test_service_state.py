@@ -73,9 +73,9 @@ def test_calls_in_flight_get_the_settings_of_their_time_and_later_ones_the_new()
     virtual = VirtualCluster(*instances(2), settings={"timeout": "1"})
     call = virtual.call(GET)
     virtual.subscription.tell(instances(2), {"timeout": "3"})
-    virtual.driver.run(virtual.governance.enter(call))
+    virtual.driver.run(virtual.planner.make_call(call))
     assert call.deadline.timeout == 3, "it had not been sent yet"
-    sent: list[Call] = [each.calls[-1] for each in virtual.leaves.values() if each.calls]
+    sent: list[Call] = [each.calls[-1] for each in virtual.transports.values() if each.calls]
     assert [each.deadline.timeout for each in sent] == [3]
 
 
@@ -84,33 +84,35 @@ def test_rules_that_stay_keep_what_they_have_made() -> None:
     for _ in range(20):
         virtual.make(GET)
         virtual.make(PUT)
-    asked = {name for name, leaf in virtual.leaves.items() if leaf.calls}
+    asked = {name for name, transport in virtual.transports.items() if transport.calls}
     assert len(asked) == 3, "only those with the tag"
     virtual.subscription.tell(instances(2), {"routes": RULES})
     for _ in range(10):
         virtual.make(GET)
     assert len(virtual.retired) == 2
-    assert sum(len(leaf.calls) for leaf in virtual.leaves.values() if leaf not in virtual.retired) >= 10
+    assert (
+        sum(len(transport.calls) for transport in virtual.transports.values() if transport not in virtual.retired) >= 10
+    )
 
 
 def test_a_closed_cluster_refuses_calls_whatever_is_published_then() -> None:
     virtual = VirtualCluster(*instances(2))
     virtual.make(GET)
-    leaves = virtual.cluster.close()
-    assert len(leaves) == 2
+    transports = virtual.cluster.close()
+    assert len(transports) == 2
     virtual.subscription.tell(instances(3))
     call = virtual.call(GET)
     call.deadline = Deadline(virtual.driver.now() + 1, 1)
     with pytest.raises(Exception, match="the client is closed"):
-        virtual.driver.run(virtual.governance.enter(call))
+        virtual.driver.run(virtual.planner.make_call(call))
 
 
 def test_a_plan_that_was_in_use_is_ready_when_settings_change() -> None:
     virtual = VirtualCluster(*instances(2))
     virtual.make(GET)
-    old = virtual.governance.plan(GET)
+    old = virtual.planner.plan(GET)
     virtual.subscription.tell(instances(2), {"timeout": "7"})
-    made: list[Any] = functions_of(lambda: virtual.governance.plan(GET))
-    assert virtual.governance.plan(GET) is not old
-    assert virtual.governance.plan(GET).policy.timeout == 7
+    made: list[Any] = functions_of(lambda: virtual.planner.plan(GET))
+    assert virtual.planner.plan(GET) is not old
+    assert virtual.planner.plan(GET).policy.timeout == 7
     assert [each.co_name for each in made] == ["<lambda>", "plan"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
-from idlrt.client.governance import Governance
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer
@@ -22,7 +22,7 @@ STARTED = 1_000_000.0
 WARM_UP = 10.0
 
 
-class Leaf:
+class FakeTransport:
     """Answers at once."""
 
     carries_metadata = True
@@ -33,7 +33,7 @@ class Leaf:
     async def send(self, call: Call) -> str:
         return self.instance.address
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         pass
 
     def connections(self) -> int:
@@ -55,12 +55,14 @@ def test_who_warms_up_is_weighed_now_and_then() -> None:
         weighed.append(driver.now())
         return STARTED + driver.now() - 100.0
 
-    govern = partial(Governance, (Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
+    make_planner = partial(CallPlanner, (Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
     new = Instance(service="Simple", host="10.0.0.1", port=1, started_at=STARTED)
     old = Instance(service="Simple", host="10.0.0.2", port=1, started_at=STARTED - 1000)
     subscription = LocalSubscription(Snapshot(key=KEY, instances=(new, old)))
-    cluster = Cluster(subscription, Leaf, lambda leaf: None, never, "Simple", govern, Here(id="me"), wall=wall)
-    plan = cluster.governance.plan(GET)
+    cluster = Cluster(
+        subscription, FakeTransport, lambda transport: None, never, "Simple", make_planner, Here(id="me"), wall=wall
+    )
+    plan = cluster.planner.plan(GET)
     weights: list[int] = []
 
     async def main() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
-from idlrt.client.governance import Governance
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
@@ -45,7 +45,7 @@ class Subscription(LocalSubscription):
         self.publish(Snapshot(key=self.key, instances=tuple(instances), settings=said))
 
 
-class Leaf:
+class FakeTransport:
     """Transport to one instance: the outcome of a call is what `behave` returns or raises, after `seconds`."""
 
     carries_metadata = True
@@ -63,7 +63,7 @@ class Leaf:
         if self.error is not None:
             raise self.error()
 
-    def found_again(self) -> None:
+    def reset_backoff(self) -> None:
         pass
 
     def connections(self) -> int:
@@ -90,30 +90,30 @@ class VirtualCluster:
         self.wall = 1_700_000_000.0
         chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
         self.subscription = Subscription(instances, settings or {})
-        self.leaves: dict[str, Leaf] = {}
-        self.retired: list[Leaf] = []
+        self.transports: dict[str, FakeTransport] = {}
+        self.retired: list[FakeTransport] = []
         self.cluster: Cluster[Any] = Cluster(
             self.subscription,
             self._make,
             self.retired.append,
             self._first,
             "Things",
-            partial(Governance, [Layer("test", flatten(policy or {}))], chance, [self.heard.append]),
+            partial(CallPlanner, [Layer("test", flatten(policy or {}))], chance, [self.heard.append]),
             here if here is not None else Here(id="test"),
             wall=lambda: self.wall + self.driver.now() - start,
         )
-        self.governance = self.cluster.governance
+        self.planner = self.cluster.planner
 
-    def _make(self, instance: Instance) -> Leaf:
-        leaf = self.leaves[instance.id] = Leaf(self.driver, instance)
-        return leaf
+    def _make(self, instance: Instance) -> FakeTransport:
+        transport = self.transports[instance.id] = FakeTransport(self.driver, instance)
+        return transport
 
     async def _first(self, subscription: Any, call: Call) -> Snapshot:
         raise AssertionError("it is known from the beginning")
 
     def call(self, of: Any = GET, *listeners: Listener, **metadata: str) -> Call:
         """Create a call."""
-        plan = self.governance.plan(of)
+        plan = self.planner.plan(of)
         timeout = plan.policy.timeout
         deadline = Deadline(self.driver.now() + timeout, timeout)
         return Call(of, ("key",), "Things", deadline, self.driver, dict(metadata), {}, plan.policy, listeners, plan)
@@ -121,7 +121,7 @@ class VirtualCluster:
     def make(self, of: Any = GET, *listeners: Listener, **metadata: str) -> Any:
         """Make a call."""
         call = self.call(of, *listeners, **metadata)
-        return self.driver.run(self.governance.enter(call))
+        return self.driver.run(self.planner.make_call(call))
 
     @property
     def unavailable(self) -> set[str]:
@@ -130,7 +130,7 @@ class VirtualCluster:
 
     def counts(self) -> list[int]:
         """Calls that each instance has seen."""
-        return [len(leaf.calls) for leaf in self.leaves.values()]
+        return [len(transport.calls) for transport in self.transports.values()]
 
 
 def instances(count: int, **said: Any) -> list[Instance]:

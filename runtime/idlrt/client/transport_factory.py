@@ -12,17 +12,17 @@ import msgspec
 from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
 from idlrt.client.options import MAX_CONNECTIONS, ConnectSettings
 from idlrt.client.peer_state import PeerState
-from idlrt.client.transport import BlockingSender
+from idlrt.client.transport import BlockingClientTransport
 from idlrt.core import THRIFT, Instance
 from idlrt.net.address import Address
 from idlrt.protocol import ClientProtocol
 from idlrt.protocol.detection import BUILT_IN, protocol
 
 if TYPE_CHECKING:
-    from idlrt.client.aio import MultiplexedSender
+    from idlrt.client.aio import MultiplexedTransport
     from idlrt.net.tls_context import TlsContext
 
-__all__ = ["Settings", "async_leaf", "blocking_leaf"]
+__all__ = ["Settings", "async_transport", "blocking_transport"]
 
 
 class Settings(ConnectSettings, frozen=True, kw_only=True):
@@ -94,10 +94,12 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
         return TlsContext(self.tls, is_server=False)
 
 
-def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> BlockingSender:
+def blocking_transport(
+    address: Address, peer: PeerState, settings: Settings, context: TlsContext | None
+) -> BlockingClientTransport:
     """Create the transport of a blocking client to one server."""
-    from idlrt.client.blocking import PooledSender
-    from idlrt.client.opening import Opening
+    from idlrt.client.blocking import PooledTransport
+    from idlrt.client.connector import Connector
     from idlrt.net.blocking import BlockingSocket, BlockingTransport
 
     opened: Callable[[float], BlockingTransport]
@@ -108,18 +110,18 @@ def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context
 
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
     most = settings.max_connections if settings.max_connections is not None else MAX_CONNECTIONS
-    opening = Opening(open=opened, peer=peer, service=settings.service, connect_timeout=settings.connect_timeout)
+    connector = Connector(open=opened, peer=peer, service=settings.service, connect_timeout=settings.connect_timeout)
     if settings.calls_per_connection == 1:
-        return PooledSender(
-            opening,
+        return PooledTransport(
+            connector,
             max_connections=most,
             ping_after=settings.idle,
             ping_timeout=settings.ping_timeout,
         )
-    from idlrt.client.shared import SharedSender
+    from idlrt.client.shared import SharedTransport
 
-    return SharedSender(
-        opening,
+    return SharedTransport(
+        connector,
         max_connections=most,
         calls_per_connection=settings.calls_per_connection,
         ping_after=settings.idle,
@@ -127,15 +129,17 @@ def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context
     )
 
 
-def async_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> MultiplexedSender:
+def async_transport(
+    address: Address, peer: PeerState, settings: Settings, context: TlsContext | None
+) -> MultiplexedTransport:
     """Create the transport of an asyncio client to one server."""
-    from idlrt.client.aio import Lost, MultiplexedSender, Received
+    from idlrt.client.aio import Lost, MultiplexedTransport, Received
     from idlrt.net import aio
 
     async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
         return await aio.connect(address, received, lost, context)
 
-    return MultiplexedSender(
+    return MultiplexedTransport(
         open,
         peer,
         settings.service,

@@ -17,10 +17,10 @@ from idlrt.net.blocking import BlockingTransport
 from idlrt.protocol import ClientConnection, ClientProtocol, ConnectionBroken, DataToSend
 from idlrt.protocol.foreign import ForeignProtocol
 
-__all__ = ["Opening"]
+__all__ = ["Connector"]
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Connector(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Connector to one server. Threads may share it.
 
     Attributes:
@@ -70,11 +70,11 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def _find_protocol(self, call: Call, until: float) -> ClientProtocol:
         with self.peer.probing(until):
-            found: ClientProtocol = self.peer.protocol or drive(find_protocol(self.peer, call, self._ask))
+            found: ClientProtocol = self.peer.protocol or drive(find_protocol(self.peer, call, self._probe))
         return found
 
-    async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
-        """Ping the server in `protocol`; see `idlrt.client.protocol_probe.Ask`. Never suspends."""
+    async def _probe(self, protocol: ClientProtocol, ping: Call) -> str:
+        """Ping the server in `protocol`; see `idlrt.client.protocol_probe.Probe`. Never suspends."""
         until = ping.deadline.at
         transport = self._open(until)
         try:

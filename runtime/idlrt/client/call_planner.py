@@ -27,7 +27,7 @@ from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.guard.base import no_listener
 from idlrt.spec import Method
 
-__all__ = ["Governance", "Plan"]
+__all__ = ["CallPlanner", "Plan"]
 
 _log: Final = get_logger("idlrt.client")
 
@@ -44,30 +44,39 @@ class Plan:
         effective: effective settings and their sources.
         mode: fault mode.
         balancer: name and settings of the balancer.
-        nearest: options of the caller, the most specific layer.
+        options_layer: options of the caller, the most specific layer.
         endpoint: entry of the call stack: guards, then the base.
-        behind: the same for calls that have already waited for the first snapshot.
+        call_next_when_ready: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
         blocking: like `endpoint`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
     """
 
     __slots__ = (
-        "balancer", "behind", "blocking", "effective", "endpoint", "is_guarded", "mode", "nearest", "policy", "version"
+        "balancer",
+        "blocking",
+        "call_next_when_ready",
+        "effective",
+        "endpoint",
+        "is_guarded",
+        "mode",
+        "options_layer",
+        "policy",
+        "version"
     )  # fmt: skip
 
     endpoint: Callable[[Call], Coroutine[Any, Any, Any]]
-    behind: Endpoint
+    call_next_when_ready: Endpoint
     is_guarded: bool
 
     def __init__(
-        self, version: int, effective: Effective, mode: FaultMode, balancer: BalancerChoice, nearest: Layer
+        self, version: int, effective: Effective, mode: FaultMode, balancer: BalancerChoice, options_layer: Layer
     ) -> None:
         self.version = version
         self.effective = effective
         self.policy: CallPolicy = effective.policy
         self.mode = mode
         self.balancer = balancer
-        self.nearest = nearest
+        self.options_layer = options_layer
         self.blocking: Callable[[Call], Any] | None = None
 
 
@@ -86,7 +95,7 @@ class _Settings:
         self.plans: dict[Any, Plan] = {}
 
 
-class Governance:
+class CallPlanner:
     """Call planner of one client. Threads may share it.
 
     Args:
@@ -94,7 +103,7 @@ class Governance:
         chance: clock and random numbers of fault modes, guards and balancers.
         listeners: functions that receive all decisions.
         base: returns the rest of the call stack below the guards, for a plan.
-        look: waits for the first snapshot, whose settings apply to guards; `None` without a registry.
+        await_snapshot: waits for the first snapshot, whose settings apply to guards; `None` without a registry.
         caller: name of the calling application; may be empty.
 
     Attributes:
@@ -110,14 +119,14 @@ class Governance:
         listeners: Sequence[Listener] = (),
         *,
         base: Callable[[Plan], Endpoint],
-        look: Callable[[Call], Coroutine[Any, Any, None]] | None = None,
+        await_snapshot: Callable[[Call], Coroutine[Any, Any, None]] | None = None,
         caller: str = "",
     ) -> None:
         self.chance: Final = chance if chance is not None else Chance()
         self.listeners = tuple(listeners)
         self.caller = caller
         self._base = base
-        self._look = look
+        self._await_snapshot = await_snapshot
         self._layers = tuple(layers)
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
@@ -137,7 +146,7 @@ class Governance:
         """Settings of the service as a whole, without those of methods."""
         return self._settings.service
 
-    def advise(self, settings: Mapping[str, str], origin: str) -> bool:
+    def apply_service_config(self, settings: Mapping[str, str], origin: str) -> bool:
         """Apply the settings of the registry for the service. Return whether they have changed.
 
         Plans in use are rebuilt before the new settings are published. Invalid settings must not fail calls: they are
@@ -153,37 +162,37 @@ class Governance:
             if settings == old.text or (old.text is None and not settings):
                 old.text = settings
                 return False
-            advice = Layer(origin, _sound(settings, origin))
+            advice = Layer(origin, _valid(settings, origin))
             new = _Settings(old.version + 1, effective((advice, *self._layers)), advice, settings)
             for key, plan in list(old.plans.items()):
                 try:
-                    new.plans[key] = self._make(new, key[0], plan.nearest)
+                    new.plans[key] = self._make(new, key[0], plan.options_layer)
                 except ConfigurationError:
                     continue  # the next call raises it
             self._settings = new
             self.version = new.version
         return True
 
-    def plan(self, method: Method[..., Any], nearest: Layer = _NOTHING) -> Plan:
+    def plan(self, method: Method[..., Any], options_layer: Layer = _NOTHING) -> Plan:
         """Return the plan for calls of `method`.
 
         Args:
-            nearest: options of the caller.
+            options_layer: options of the caller.
 
         Raises:
             ConfigurationError: the options are invalid.
         """
         settings = self._settings
         # A client may call `using(...)` with the same options for each call.
-        key = (method, tuple(nearest.values.items()))
+        key = (method, tuple(options_layer.values.items()))
         try:
             plan = settings.plans.get(key)
         except TypeError:  # an option is not hashable
             with self._lock:
-                return self._make(settings, method, nearest)
+                return self._make(settings, method, options_layer)
         if plan is None:
             with self._lock:
-                plan = self._make(settings, method, nearest)
+                plan = self._make(settings, method, options_layer)
                 if len(settings.plans) >= _MOST_PLANS:
                     settings.plans.clear()
                 settings.plans[key] = plan
@@ -194,43 +203,43 @@ class Governance:
         """Distinct balancers of all plans in use."""
         return list({plan.balancer.key: plan.balancer for plan in list(self._settings.plans.values())}.values())
 
-    def snapshot_known(self) -> None:
+    def on_first_snapshot(self) -> None:
         """Stop guarded calls from waiting for the first snapshot, because it has arrived."""
-        if self._look is None:
+        if self._await_snapshot is None:
             return
         with self._lock:
-            self._look = None
+            self._await_snapshot = None
             old = self._settings
             if any(plan.is_guarded for plan in old.plans.values()):
                 self._settings = _Settings(old.version + 1, old.service, old.advice, old.text)
                 self.version = self._settings.version
 
-    def _make(self, settings: _Settings, method: Method[..., Any], nearest: Layer) -> Plan:
+    def _make(self, settings: _Settings, method: Method[..., Any], options_layer: Layer) -> Plan:
         """Build a plan. Needs the lock."""
-        found = effective((self._said_by_idl(method), settings.advice, *self._layers, nearest), method.name)
+        found = effective((self._idl_layer(method), settings.advice, *self._layers, options_layer), method.name)
         policy = found.policy
         mode = self._mode(policy.fault, found)
-        plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), nearest)
+        plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), options_layer)
         guards = self._guards.of(found)
         plan.is_guarded = bool(guards)
-        plan.behind = plan.endpoint = stack(guards, self._base(plan))
+        plan.call_next_when_ready = plan.endpoint = stack(guards, self._base(plan))
         if guards:
             plan.blocking = None
-            if self._look is not None:
-                plan.endpoint = self._look_first
+            if self._await_snapshot is not None:
+                plan.endpoint = self._await_snapshot_first
         return plan
 
-    async def _look_first(self, call: Call) -> Any:
-        if self._look is not None:
-            await self._look(call)
+    async def _await_snapshot_first(self, call: Call) -> Any:
+        if self._await_snapshot is not None:
+            await self._await_snapshot(call)
         plan: Plan = call.plan
         if plan.version != self.version:
-            plan = self.renew_plan(call, plan)
-        return await plan.behind(call)
+            plan = self.replace_plan(call, plan)
+        return await plan.call_next_when_ready(call)
 
-    def renew_plan(self, call: Call, old: Plan) -> Plan:
+    def replace_plan(self, call: Call, old: Plan) -> Plan:
         """Replace the plan of a call in flight, because settings have changed, as they do for a client's first call."""
-        plan = self.plan(call.method, old.nearest)
+        plan = self.plan(call.method, old.options_layer)
         call.plan, call.policy = plan, plan.policy
         given, now = call.deadline.timeout, plan.policy.timeout
         # A deadline that was set by a filter or inherited from an outer call takes precedence.
@@ -241,7 +250,7 @@ class Governance:
             call.deadline = Deadline(at, now)
         return plan
 
-    def enter(self, call: Call) -> Coroutine[Any, Any, Any]:
+    def make_call(self, call: Call) -> Coroutine[Any, Any, Any]:
         """Make a call with its plan: the step after the filters."""
         plan: Plan | None = call.plan
         if plan is None:  # a filter has created the call
@@ -253,7 +262,7 @@ class Governance:
         """Notify the client's listeners."""
         notify(self.listeners, decision)
 
-    def _said_by_idl(self, method: Method[..., Any]) -> Layer:
+    def _idl_layer(self, method: Method[..., Any]) -> Layer:
         """Return the settings of a method's annotations. Invalid ones are logged and ignored."""
         if not method.policy:
             return _NOTHING
@@ -261,7 +270,7 @@ class Governance:
         if layer is None:
             front = f"{METHODS}.{method.name}."
             said = {front + key: value for key, value in method.policy.items()}
-            sound = _sound(said, f"annotations of {method.service}")
+            sound = _valid(said, f"annotations of {method.service}")
             warn_renamed(sound, f"annotations of {method.service}: ")
             layer = self._idl[method] = Layer("IDL", {key.removeprefix(front): sound[key] for key in sound})
         return layer
@@ -291,7 +300,7 @@ class Governance:
             mode.close()
 
 
-def _sound(values: Mapping[str, str], origin: str) -> Mapping[str, str]:
+def _valid(values: Mapping[str, str], origin: str) -> Mapping[str, str]:
     """Return the valid settings; log the others."""
     for problem in check(values):
         _log.error("ignoring invalid %s: %s", origin, problem, extra={"source": origin, "key": problem.key})
