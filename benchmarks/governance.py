@@ -32,7 +32,7 @@ from idlrt.core.driver import BlockingDriver
 from idlrt.core.leases import Lease
 from idlrt.route import Here
 from idlrt.spec import I64, Service, method, required
-from idlrt.testing.balancers import Target, targets
+from idlrt.testing.balancers import FakeEndpoint, fake_endpoints
 
 __all__ = ["run_calls", "run_changes", "run_picks"]
 
@@ -245,13 +245,13 @@ def run_picks(folder: Path, size: Size = FULL) -> Table:
     return table
 
 
-def _targets(count: int, is_busy: bool) -> tuple[list[Target], list[Lease]]:
+def _targets(count: int, is_busy: bool) -> tuple[list[FakeEndpoint], list[Lease]]:
     """Return instances, and the leases of the calls that they have, which end when these are dropped."""
     if not is_busy:
-        return targets(*[100] * count), []
+        return fake_endpoints(*[100] * count), []
     dice = random.Random(1)
     leases: list[Lease] = []
-    found = targets(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
+    found = fake_endpoints(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
     for each in found:
         each.load = Load(partial(int, dice.randrange(1, 9)))
         leases += [each.load.begin() for _ in range(dice.randrange(1, 20))]
@@ -260,7 +260,7 @@ def _targets(count: int, is_busy: bool) -> tuple[list[Target], list[Lease]]:
 
 
 def _picks(
-    name: str, candidates: Sequence[Target], leases: Sequence[Lease], calls: Sequence[Call]
+    name: str, candidates: Sequence[FakeEndpoint], leases: Sequence[Lease], calls: Sequence[Call]
 ) -> Callable[[], object]:
     balancer = BALANCERS.make(name, candidates, Chance())
     held = tuple(leases)

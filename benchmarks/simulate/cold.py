@@ -36,7 +36,9 @@ def cases(settings: Settings) -> Sequence[Case]:
     ]
 
 
-def run(settings: Settings, label: str, tell: Tell, *, balancer: str, is_warming: bool, seconds: float) -> Result:
+def run(
+    settings: Settings, label: str, on_progress: Tell, *, balancer: str, is_warming: bool, seconds: float
+) -> Result:
     """Make one run."""
     cold = seconds * (_IS_WARM - _BEGIN)
     world = World(
@@ -66,7 +68,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, is_warming
     world.publish([each for each in world.instances if each.id not in new], delay=0.0)
     world.after(seconds * _BEGIN, come)
     world.after(seconds * _IS_WARM, warm)
-    return world.run(seconds, settle=0.0, tell=tell)
+    return world.run(seconds, settle=0.0, on_progress=on_progress)
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:

@@ -38,7 +38,7 @@ def cases(settings: Settings) -> Sequence[Case]:
     ]
 
 
-def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: float) -> Result:
+def run(settings: Settings, label: str, on_progress: Tell, *, balancer: str, bound: float) -> Result:
     """Make one run."""
     world = World(
         label,
@@ -55,7 +55,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: flo
     caller = world.callers[0]
     moved = _moved(world, caller, balancer)
     watch = _Watch(caller, bound or _BOUND)
-    result = world.run(min(settings.seconds, 3.0), settle=1.0, tell=tell)
+    result = world.run(min(settings.seconds, 3.0), settle=1.0, on_progress=on_progress)
     result.extras.update(moved)
     result.extras["over"] = watch.over
     result.extras["most"] = watch.most

@@ -32,7 +32,7 @@ def cases(settings: Settings) -> Sequence[Case]:
     ]
 
 
-def run(settings: Settings, label: str, tell: Tell, *, is_told: bool, policy: Mapping[str, Any]) -> Result:
+def run(settings: Settings, label: str, on_progress: Tell, *, is_told: bool, policy: Mapping[str, Any]) -> Result:
     """Make one run."""
     seconds = min(settings.seconds, 8.0)
     world = World(
@@ -51,7 +51,7 @@ def run(settings: Settings, label: str, tell: Tell, *, is_told: bool, policy: Ma
     for number in range(_BATCHES):
         batch = range(number, settings.instances, _BATCHES)
         _restart(world, batch, begin + number * each, each, is_told=is_told)
-    return world.run(seconds, settle=min(1.0, begin), tell=tell)
+    return world.run(seconds, settle=min(1.0, begin), on_progress=on_progress)
 
 
 def _restart(world: World, batch: Sequence[int], at: float, seconds: float, *, is_told: bool) -> None:

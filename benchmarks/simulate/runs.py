@@ -42,10 +42,10 @@ def simulate(names: Sequence[str], settings: Settings, processes: int = 2) -> di
 def make(name: str, settings: Settings, case: Case) -> Result:
     """Make one run."""
 
-    def tell(text: str) -> None:
+    def on_progress(text: str) -> None:
         progress(f"{name}: {text}")
 
-    result = SCENARIOS[name].run(settings, case.label, tell, **case.values)
+    result = SCENARIOS[name].run(settings, case.label, on_progress, **case.values)
     each = result.cpu / max(result.simulated, 1)
     progress(f"{name}: {case.label}: done, {result.simulated / 1e6:.2f} million calls, {each * 1e6:.1f} µs each")
     return result

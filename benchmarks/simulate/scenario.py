@@ -105,7 +105,7 @@ class Scenario(Protocol):
         """The runs."""
         ...
 
-    def run(self, settings: Settings, label: str, tell: Tell, **values: Any) -> Result:
+    def run(self, settings: Settings, label: str, on_progress: Tell, **values: Any) -> Result:
         """Make one."""
         ...
 

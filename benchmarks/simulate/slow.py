@@ -30,7 +30,7 @@ def cases(settings: Settings) -> Sequence[Case]:
     return found
 
 
-def run(settings: Settings, label: str, tell: Tell, *, balancer: str, fault: str, busy: float) -> Result:
+def run(settings: Settings, label: str, on_progress: Tell, *, balancer: str, fault: str, busy: float) -> Result:
     """Make one run."""
     world = World(
         label,
@@ -46,7 +46,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, fault: str
     slow = world.servers[::_ONE_OF]
     for server in slow:
         server.scale = _TIMES
-    result = world.run(min(settings.seconds, 3.0), settle=1.0, tell=tell)
+    result = world.run(min(settings.seconds, 3.0), settle=1.0, on_progress=on_progress)
     result.extras["slow"] = sum(result.loads[::_ONE_OF]) / sum(result.loads)
     return result
 

@@ -29,7 +29,7 @@ def cases(settings: Settings) -> Sequence[Case]:
     return found
 
 
-def run(settings: Settings, label: str, tell: Tell, *, balancer: str, clients: int) -> Result:
+def run(settings: Settings, label: str, on_progress: Tell, *, balancer: str, clients: int) -> Result:
     """Make one run."""
     world = World(
         label,
@@ -42,7 +42,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, clients: i
         mean=settings.work(0.75, _WORKERS),
         span=0.1,
     )
-    return world.run(min(settings.seconds, 2.5), settle=0.5, tell=tell)
+    return world.run(min(settings.seconds, 2.5), settle=0.5, on_progress=on_progress)
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:

@@ -44,7 +44,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def run(
-    settings: Settings, label: str, tell: Tell, *, policy: Mapping[str, Any], drops_expired: bool, seconds: float
+    settings: Settings, label: str, on_progress: Tell, *, policy: Mapping[str, Any], drops_expired: bool, seconds: float
 ) -> Result:
     """Make one run."""
     if label == _CHAIN:
@@ -78,7 +78,7 @@ def run(
 
     world.after(seconds * _BEGIN, lambda: scale(_SLOWER))
     world.after(seconds * _END, lambda: scale(1.0))
-    return world.run(seconds, settle=0.0, tell=tell)
+    return world.run(seconds, settle=0.0, on_progress=on_progress)
 
 
 def _chain(settings: Settings) -> Result:

@@ -179,11 +179,11 @@ class World:
         turns = [number % clients for number in range(-(-(1 << 14) // clients) * clients)]
         self.dice.shuffle(turns)
         self._gets = cycle([self.callers[number].get for number in turns])
-        self._ended = self._over
+        self._ended = self._finished
         self._stop_at = math.inf
         if is_watching:
             for number, caller in enumerate(self.callers):
-                self.driver.at(_TICK * number / clients, self._look_after, caller)
+                self.driver.at(_TICK * number / clients, self._ping_endpoints, caller)
 
     def server_of(self, instance: Instance) -> Server:
         """The leaf for an instance."""
@@ -204,9 +204,9 @@ class World:
         ordered = tuple(sorted(instances, key=lambda each: each.id))
         self.snapshot = Snapshot(key=self.snapshot.key, instances=ordered, revision=self.snapshot.revision + 1)
         for caller in self.callers:
-            self.driver.at(self.driver.time + delay * self.dice.random(), self._hear, caller.view, self.snapshot)
+            self.driver.at(self.driver.time + delay * self.dice.random(), self._deliver, caller.view, self.snapshot)
 
-    def _hear(self, view: LocalSubscription, snapshot: Snapshot) -> None:
+    def _deliver(self, view: LocalSubscription, snapshot: Snapshot) -> None:
         if view.snapshot is None or view.snapshot.revision < snapshot.revision:
             view.publish(snapshot)
 
@@ -214,17 +214,17 @@ class World:
         """Let something happen `when` seconds after the beginning."""
         self.driver.at(when, lambda one, two: what())
 
-    def run(self, seconds: float, settle: float = 1.0, tell: Callable[[str], object] | None = None) -> Result:
+    def run(self, seconds: float, settle: float = 1.0, on_progress: Callable[[str], object] | None = None) -> Result:
         """Run the load for `seconds`.
 
         Args:
             settle: seconds at the beginning that are not counted.
-            tell: called with progress messages.
+            on_progress: called with progress messages.
         """
-        with _undisturbed():
-            return self._run(seconds, settle, tell)
+        with _tuned_for_speed():
+            return self._run(seconds, settle, on_progress)
 
-    def _run(self, seconds: float, settle: float, tell: Callable[[str], object] | None) -> Result:
+    def _run(self, seconds: float, settle: float, on_progress: Callable[[str], object] | None) -> Result:
         began = time.process_time()
         driver = self.driver
         driver.arrive = self._arrived
@@ -237,8 +237,8 @@ class World:
             driver.run(step)
             if not loads and step >= settle:
                 loads = [each.arrived for each in self.servers]
-            if tell is not None:
-                tell(f"{self.label}: {step:.0f} of {seconds:.0f} s, {self.calls / 1e6:.1f} million calls")
+            if on_progress is not None:
+                on_progress(f"{self.label}: {step:.0f} of {seconds:.0f} s, {self.calls / 1e6:.1f} million calls")
         cpu = time.process_time() - began
         return Result(
             label=self.label,
@@ -255,7 +255,7 @@ class World:
         driver.step(Task(next(self._gets)(next(self._keys)), driver.time, self._ended))
         return next(self._gaps)
 
-    def _over(self, task: Task, result: Any, error: BaseException | None) -> None:
+    def _finished(self, task: Task, result: Any, error: BaseException | None) -> None:
         tally = self.tally
         tally.calls += 1
         if error is None:
@@ -282,11 +282,11 @@ class World:
         self.tallies.append(tally)
         self.tally = Tally(now)
 
-    def _look_after(self, caller: Caller, two: None) -> None:
+    def _ping_endpoints(self, caller: Caller, two: None) -> None:
         """Ping instances in virtual time, as `idlrt.client.watch`."""
         driver = self.driver
         now = driver.time
-        driver.at(now + _TICK, self._look_after, caller)
+        driver.at(now + _TICK, self._ping_endpoints, caller)
         for node in caller.cluster.nodes:
             health = node.health
             if not (health.is_out or node.is_used) or not health.is_ping_due(now, 1.0):
@@ -307,7 +307,7 @@ class World:
 
 
 @contextmanager
-def _undisturbed() -> Generator[None]:
+def _tuned_for_speed() -> Generator[None]:
     """Collect garbage rarely and silence the log: there are millions of calls and little garbage."""
     log = logging.getLogger("idlrt")
     level, thresholds = log.level, gc.get_threshold()

@@ -30,7 +30,7 @@ def _seconds(settings: Settings) -> float:
     return min(settings.seconds, 12.0)
 
 
-def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result:
+def run(settings: Settings, label: str, on_progress: Tell, *, seconds: float) -> Result:
     """Make one run."""
     world = World(
         label,
@@ -67,7 +67,7 @@ def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result
 
     world.after(seconds * _DIES, die)
     world.after(seconds * _IS_BACK, come_back)
-    return world.run(seconds, settle=0.0, tell=tell)
+    return world.run(seconds, settle=0.0, on_progress=on_progress)
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:

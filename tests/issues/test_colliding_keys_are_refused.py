@@ -14,7 +14,7 @@ from protocols import HOWS
 from idlrt import codegen as rpc
 from idlrt.errors import RemoteProtocolError
 from idlrt.serialization._hash_probes import HashProbes
-from idlrt.serialization.errors import Fault
+from idlrt.serialization.errors import DecodeError
 
 PROTOCOLS = ("binary", "compact", "json")
 COUNT = 5000
@@ -131,7 +131,7 @@ def test_the_steps_are_counted_not_the_time() -> None:
             probes.look(key, 0)
             probes.added(key)
 
-    with pytest.raises(Fault, match="hash collisions"):
+    with pytest.raises(DecodeError, match="hash collisions"):
         add_all()
 
 

@@ -1,6 +1,6 @@
 """Skipping of values in complete binary messages.
 
-Raises `Fault` where Python would not raise anything, otherwise any exception of Python. The careful
+Raises `DecodeError` where Python would not raise anything, otherwise any exception of Python. The careful
 `BinaryInput` then reads the message again to find the cause.
 """
 

@@ -18,7 +18,7 @@ from idlrt.serialization._binary_skip import skip
 from idlrt.serialization._hash_probes import watched_from
 from idlrt.serialization._source import Source
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import NotFast, missing, over_limit, too_deep, too_short, wrong_elements
+from idlrt.serialization.errors import NeedsSlowPath, missing, over_limit, too_deep, too_short, wrong_elements
 from idlrt.serialization.options import text_errors_of
 from idlrt.spec import (
     BaseType,
@@ -89,7 +89,7 @@ class Reader:
                 "MISSING": MISSING,
                 "UUID": uuid.UUID,
                 "FrozenMap": FrozenMap,
-                "NotFast": NotFast,
+                "NeedsSlowPath": NeedsSlowPath,
                 "missing": missing,
                 "over_limit": over_limit,
                 "skip": skip,
@@ -174,7 +174,7 @@ def _check_watched(reader: Reader, length: str, key: Type[Any]) -> None:
     """Defer to the careful reader for sets and maps whose keys must be checked for collisions."""
     watched = watched_from(key)
     if watched:
-        reader.source.line(f"if {length} >= {watched}: raise NotFast")
+        reader.source.line(f"if {length} >= {watched}: raise NeedsSlowPath")
 
 
 def read_list_head(reader: Reader, length: str, element: int) -> None:

@@ -73,7 +73,7 @@ class HashProbes:
         """Count the probes of the lookup of a key.
 
         Raises:
-            Fault: keys collide too much.
+            DecodeError: keys collide too much.
         """
         self._find(hash(key))
         if self._left < 0:

@@ -39,7 +39,7 @@ def string_end(data: bytes, offset: int) -> tuple[int, bool]:
     """Return the offset after the string whose opening quote is at `offset`, and whether it has escapes.
 
     Raises:
-        Fault: it does not end.
+        DecodeError: it does not end.
     """
     found = _PLAIN.match(data, offset)
     if found is not None:
@@ -57,7 +57,7 @@ def unescaped(data: bytes, offset: int, errors: TextErrors = "strict") -> str:
     character is the three bytes that would encode it.
 
     Raises:
-        Fault: it is not UTF-8, or stands for half a character, and `errors` is `strict`; or an escape is none.
+        DecodeError: it is not UTF-8, or stands for half a character, and `errors` is `strict`; or an escape is none.
     """
     try:
         text = data.decode(errors="strict" if errors == "strict" else "surrogateescape")
@@ -98,7 +98,7 @@ def text_of(data: bytes, has_escapes: bool, offset: int, most: int, errors: Text
         errors: what happens if it is not UTF-8.
 
     Raises:
-        Fault: it is over the limit, or no text.
+        DecodeError: it is over the limit, or no text.
     """
     size = len(data)
     if size > most and has_escapes and size <= most * _LONGEST_ESCAPE:
@@ -138,7 +138,7 @@ def double_of(token: bytes, offset: int, is_quoted: bool) -> float:
     """Return the double of a number, or of a string: a key, or a value that is not finite.
 
     Raises:
-        Fault: it stands for none, or for more than a double holds.
+        DecodeError: it stands for none, or for more than a double holds.
     """
     if is_quoted:
         if token in _NOT_FINITE:

@@ -44,7 +44,7 @@ from idlrt.serialization import _json_text as json_text
 from idlrt.serialization import _decoded_size as decoded_size
 from idlrt.serialization import _hash_probes as hash_probes
 from idlrt.serialization import _unknown as unknown
-from idlrt.serialization import errors as faults
+from idlrt.serialization import errors as decode_errors
 from idlrt.serialization import explain, options
 from idlrt.serialization._binary_input import BinaryInput
 from idlrt.serialization._binary_reader import _class_defaults as class_defaults
@@ -60,7 +60,7 @@ cdef str NAME_FIELDS = "__thrift_fields__"
 cdef str NAME_UNKNOWN = UNKNOWN_SLOT
 cdef int64_t FIELD_COST = decoded_size.FIELD
 cdef int64_t UNKNOWN_MEMBER = decoded_size.UNKNOWN_MEMBER
-cdef int64_t EXPANSION_FLOOR = faults.EXPANSION_FLOOR
+cdef int64_t EXPANSION_FLOOR = decode_errors.EXPANSION_FLOOR
 cdef object SAFE_UNKNOWN = SafeUUID.unknown
 cdef Py_ssize_t uuid_int_offset = slot_offset(UUID.__dict__.get("int"))
 cdef Py_ssize_t uuid_safe_offset = slot_offset(UUID.__dict__.get("is_safe"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from idlrt.serialization._plain_faults import PlainFault, briefly
+from idlrt.serialization._conversion_errors import ConversionError, briefly
 from idlrt.serialization._plain_reader import PlainReader
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._plain_writer import PlainWriter
@@ -47,29 +47,29 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
             if plain is not None:
                 return reads[place](plain, depth)
             if method.arguments[place].is_required:
-                raise PlainFault("required, but null")
-        except PlainFault as fault:
-            raise fault.at(step) from None
+                raise ConversionError("required, but null")
+        except ConversionError as error:
+            raise error.at(step) from None
         return None
 
     def read(plain: Any, depth: int) -> tuple[Any, ...]:
         given: dict[int, Any] = {}
         if isinstance(plain, _ARRAYS):
             if len(plain) > width:
-                raise PlainFault(f"too many arguments: expected at most {width}, got {len(plain)}")
+                raise ConversionError(f"too many arguments: expected at most {width}, got {len(plain)}")
             given = {place: read_one(place, item, depth, place) for place, item in enumerate(plain)}
         elif isinstance(plain, _OBJECTS):
             for name, item in plain.items():
                 place = places.get(name)
                 if place is None:
                     if reader.refuse_unknown:
-                        raise PlainFault(f"unknown argument {briefly(name)}")
+                        raise ConversionError(f"unknown argument {briefly(name)}")
                 elif place in given:
-                    raise PlainFault(f"repeated argument `{method.arguments[place].name}`")
+                    raise ConversionError(f"repeated argument `{method.arguments[place].name}`")
                 else:
                     given[place] = read_one(place, item, depth, f".{name}")
         else:
-            raise PlainFault(f"expected an object or an array, got {briefly(plain)}")
+            raise ConversionError(f"expected an object or an array, got {briefly(plain)}")
         return tuple([given[place] if place in given else _absent(method, place, from_peer) for place in range(width)])
 
     return read
@@ -78,7 +78,7 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
 def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
     """Return the value of an absent argument."""
     if method.arguments[place].is_required if from_peer else method.mandatory[place]:
-        raise PlainFault(f"missing argument `{method.arguments[place].name}`")
+        raise ConversionError(f"missing argument `{method.arguments[place].name}`")
     default = method.defaults[place]
     return default() if callable(default) else default
 
@@ -89,16 +89,16 @@ def _writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
 
     def write(values: Any, depth: int) -> dict[str, Any]:
         if len(values) != width:
-            raise PlainFault(f"expected {width} {'value' if width == 1 else 'values'}, got {len(values)}")
+            raise ConversionError(f"expected {width} {'value' if width == 1 else 'values'}, got {len(values)}")
         plain: dict[str, Any] = {}
         for field, write_one, value in zip(method.arguments, writes, values, strict=True):
             try:
                 if value is not None:
                     plain[field.name] = write_one(value, depth)
                 elif field.is_required:
-                    raise PlainFault("required, but None")
-            except PlainFault as fault:
-                raise fault.at(f".{field.name}") from None
+                    raise ConversionError("required, but None")
+            except ConversionError as error:
+                raise error.at(f".{field.name}") from None
         return plain
 
     return write

@@ -11,12 +11,12 @@ from itertools import repeat
 from typing import Any, TypeAlias, cast
 
 from idlrt.serialization import _plain_converters
+from idlrt.serialization._conversion_errors import ConversionError, briefly, step_of_key
 from idlrt.serialization._hash_probes import HashProbes, watched_from
 from idlrt.serialization._plain_batches import BITS, Batch, checked, texts
-from idlrt.serialization._plain_faults import PlainFault, briefly, step_of_key
 from idlrt.serialization._plain_scalars import Convert, is_scalar, key_reader, scalar_reader
 from idlrt.serialization._plain_structs import Fields, fields_reader, too_deep, unknown
-from idlrt.serialization.errors import Fault
+from idlrt.serialization.errors import DecodeError
 from idlrt.spec import BaseType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union, VoidType
 
 __all__ = ["Many", "PlainReader"]
@@ -93,21 +93,21 @@ class PlainReader:
 
         def read(plain: Any, depth: int) -> Any:
             if plain.__class__ is not dict:
-                raise PlainFault(f"expected an object, got {briefly(plain)}")
+                raise ConversionError(f"expected an object, got {briefly(plain)}")
             if depth < 0:
                 raise too_deep()
             if len(plain) != 1:
-                raise PlainFault(f"{cls.__name__} is a union: expected exactly one key, got {len(plain)}")
+                raise ConversionError(f"{cls.__name__} is a union: expected exactly one key, got {len(plain)}")
             [(name, item)] = plain.items()
             if name not in fields:
                 raise unknown(cls, name)
             attribute, read_item = fields[name]
             try:
                 if item is None:
-                    raise PlainFault("the field of a union must not be null")
+                    raise ConversionError("the field of a union must not be null")
                 return cls(**{attribute: read_item(item, depth - 1)})
-            except PlainFault as fault:
-                raise fault.at(f".{name}") from None
+            except ConversionError as error:
+                raise error.at(f".{name}") from None
 
         return read
 
@@ -134,7 +134,7 @@ class PlainReader:
             elements = frozenset(found) if is_frozen else set(found)
             if len(elements) != len(found):
                 index = _repeated(found)
-                raise PlainFault(f"repeated element {briefly(plain[index])} of a set").at(index)
+                raise ConversionError(f"repeated element {briefly(plain[index])} of a set").at(index)
             return elements
 
         return read
@@ -147,23 +147,23 @@ class PlainReader:
 
         def read(plain: Any, depth: int) -> Any:
             if plain.__class__ is not dict:
-                raise PlainFault(f"expected an object, got {briefly(plain)}")
+                raise ConversionError(f"expected an object, got {briefly(plain)}")
             if same_values is not None and is_unchanged(plain, same_values):
                 return plain.copy()
             names = list(plain)
             try:
                 keys = read_keys(names, depth)
-            except PlainFault as fault:
-                raise PlainFault(f"invalid key: {fault.what}") from None
+            except ConversionError as error:
+                raise ConversionError(f"invalid key: {error.what}") from None
             if watched and len(keys) >= watched:
                 _check_collisions(keys)
             try:
                 values = read_values(list(plain.values()), depth)
-            except PlainFault as fault:
-                raise fault.at(step_of_key(names[_index(fault)])) from None
+            except ConversionError as error:
+                raise error.at(step_of_key(names[_index(error)])) from None
             items = dict(zip(keys, values, strict=True))
             if len(items) != len(keys):
-                raise PlainFault(f"repeated key {briefly(names[_repeated(keys)])}")
+                raise ConversionError(f"repeated key {briefly(names[_repeated(keys)])}")
             return FrozenMap(items) if is_frozen else items
 
         return read
@@ -178,13 +178,13 @@ class PlainReader:
             for index, pair in enumerate(pairs):
                 if pair.__class__ is not dict or pair.keys() != {"key", "value"}:
                     what = "an object with other keys" if isinstance(pair, dict) else briefly(pair)
-                    raise PlainFault(f"expected an object with `key` and `value`, got {what}").at(index)
+                    raise ConversionError(f"expected an object with `key` and `value`, got {what}").at(index)
             keys = _read_part(read_keys, pairs, "key", depth)
             if watched and len(keys) >= watched:
                 _check_collisions(keys)
             items = dict(zip(keys, _read_part(read_values, pairs, "value", depth), strict=True))
             if len(items) != len(keys):
-                raise PlainFault("repeated key").at(_repeated(keys))
+                raise ConversionError("repeated key").at(_repeated(keys))
             return FrozenMap(items) if is_frozen else items
 
         return read
@@ -211,8 +211,8 @@ def many(find: Callable[[], Convert], batch: Batch | None) -> Many:
         try:
             # In C; after an error `found` has the elements before it.
             found.extend(map(convert, items, repeat(depth)))
-        except PlainFault as fault:
-            raise fault.at(len(found)) from None
+        except ConversionError as error:
+            raise error.at(len(found)) from None
         return found
 
     return convert_all
@@ -249,26 +249,26 @@ def _is_kept(type: MapType[Any]) -> bool:
 
 def _read_nothing(plain: Any, depth: int) -> None:
     if plain is not None:
-        raise PlainFault(f"expected null, got {briefly(plain)}")
+        raise ConversionError(f"expected null, got {briefly(plain)}")
 
 
 def _array(plain: Any) -> list[Any]:
     if isinstance(plain, list | tuple):
         return list(cast("list[Any]", plain))
-    raise PlainFault(f"expected an array, got {briefly(plain)}")
+    raise ConversionError(f"expected an array, got {briefly(plain)}")
 
 
 def _read_part(read_all: Many, pairs: list[Any], name: str, depth: int) -> list[Any]:
     try:
         return read_all([pair[name] for pair in pairs], depth)
-    except PlainFault as fault:
-        index = _index(fault)
-        raise fault.at(f".{name}").at(index) from None
+    except ConversionError as error:
+        index = _index(error)
+        raise error.at(f".{name}").at(index) from None
 
 
-def _index(fault: PlainFault) -> int:
+def _index(error: ConversionError) -> int:
     """Remove and return the last step of a path, which is an index."""
-    return int(fault.path.pop())
+    return int(error.path.pop())
 
 
 def _repeated(found: list[Any]) -> int:
@@ -291,5 +291,5 @@ def _check_collisions(keys: list[Any]) -> None:
             seen.add(key)
             if len(seen) > before:
                 probes.added(key)
-    except Fault:
-        raise PlainFault("too many keys with colliding hashes") from None
+    except DecodeError:
+        raise ConversionError("too many keys with colliding hashes") from None

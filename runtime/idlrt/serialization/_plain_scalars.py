@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from idlrt.serialization._conversion_errors import ConversionError, briefly, described
 from idlrt.serialization._plain_batches import BITS
-from idlrt.serialization._plain_faults import PlainFault, briefly, described
 from idlrt.spec import BaseType, Enum, EnumType, Type
 
 __all__ = ["Convert", "is_scalar", "key_reader", "key_writer", "names_of", "scalar_reader", "scalar_writer"]
@@ -57,13 +57,13 @@ def key_reader(type: Type[Any]) -> Convert:
 def _read_bool(plain: Any, depth: int) -> bool:
     if plain is True or plain is False:
         return plain
-    raise PlainFault(f"expected true or false, got {briefly(plain)}")
+    raise ConversionError(f"expected true or false, got {briefly(plain)}")
 
 
 def _read_bool_key(plain: Any, depth: int) -> bool:
     if plain == "true" or plain == "false":
         return bool(plain == "true")
-    raise PlainFault(f"expected 'true' or 'false', got {briefly(plain)}")
+    raise ConversionError(f"expected 'true' or 'false', got {briefly(plain)}")
 
 
 def _integer_reader(name: str) -> Convert:
@@ -72,9 +72,9 @@ def _integer_reader(name: str) -> Convert:
     def read(plain: Any, depth: int) -> int:
         number = plain if plain.__class__ is int else _whole(plain)
         if number is None:
-            raise PlainFault(f"expected {name}, got {briefly(plain)}")
+            raise ConversionError(f"expected {name}, got {briefly(plain)}")
         if not lowest <= number <= highest:
-            raise PlainFault(f"expected {name} ({lowest} to {highest}), got {briefly(plain)}")
+            raise ConversionError(f"expected {name} ({lowest} to {highest}), got {briefly(plain)}")
         return number
 
     return read
@@ -97,20 +97,20 @@ def _read_double(plain: Any, depth: int) -> float:
         if found is None and _NUMBER.fullmatch(plain):
             found = float(plain)
             if math.isinf(found):
-                raise PlainFault(f"expected a double, got {briefly(plain)}, which is too large")
+                raise ConversionError(f"expected a double, got {briefly(plain)}, which is too large")
         if found is not None:
             return found
     elif isinstance(plain, int | float) and not isinstance(plain, bool):
         try:
             return float(plain)
         except OverflowError:
-            raise PlainFault(f"expected a double, got {briefly(plain)}, which is too large") from None
-    raise PlainFault(f"expected a number, got {briefly(plain)}")
+            raise ConversionError(f"expected a double, got {briefly(plain)}, which is too large") from None
+    raise ConversionError(f"expected a number, got {briefly(plain)}")
 
 
 def _read_string(plain: Any, depth: int) -> str:
     if not isinstance(plain, str):
-        raise PlainFault(f"expected a string, got {briefly(plain)}")
+        raise ConversionError(f"expected a string, got {briefly(plain)}")
     if not plain.isascii():
         _check_unicode(plain)
     return plain
@@ -120,7 +120,7 @@ def _check_unicode(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise PlainFault(f"not Unicode text: lone surrogate at index {error.start}") from None
+        raise ConversionError(f"not Unicode text: lone surrogate at index {error.start}") from None
 
 
 def _read_binary(plain: Any, depth: int) -> bytes:
@@ -130,12 +130,12 @@ def _read_binary(plain: Any, depth: int) -> bytes:
         if not data.endswith("="):
             data += "=" * (-len(data) % 4)
         elif len(data) % 4:
-            raise PlainFault(f"expected base64, got {briefly(plain)}")
+            raise ConversionError(f"expected base64, got {briefly(plain)}")
         try:
             return binascii.a2b_base64(data, strict_mode=True)
         except ValueError:  # `binascii.Error` is one, too
             pass
-    raise PlainFault(f"expected base64, got {briefly(plain)}")
+    raise ConversionError(f"expected base64, got {briefly(plain)}")
 
 
 def _read_uuid(plain: Any, depth: int) -> uuid.UUID:
@@ -144,7 +144,7 @@ def _read_uuid(plain: Any, depth: int) -> uuid.UUID:
             return msgspec.convert(plain, uuid.UUID)
         except msgspec.ValidationError:
             pass
-    raise PlainFault(f"expected a UUID, got {briefly(plain)}")
+    raise ConversionError(f"expected a UUID, got {briefly(plain)}")
 
 
 _READERS: Final[dict[str, Convert]] = {
@@ -167,11 +167,11 @@ def _enum_reader(cls: type[Enum]) -> Convert:
             return found
         if isinstance(plain, str) and not _INTEGER.fullmatch(plain):
             known = ", ".join(list(by_name)[:8]) or "none"
-            raise PlainFault(f"{cls.__name__} has no member {briefly(plain)} (known: {known})")
+            raise ConversionError(f"{cls.__name__} has no member {briefly(plain)} (known: {known})")
         try:
             number = read_number(plain, 0)
-        except PlainFault as fault:
-            raise PlainFault(f"expected the name or number of a {cls.__name__}, got {briefly(plain)}") from fault
+        except ConversionError as error:
+            raise ConversionError(f"expected the name or number of a {cls.__name__}, got {briefly(plain)}") from error
         return members.get(number) or cls(number)
 
     return read
@@ -224,7 +224,7 @@ def _as_text(write: Convert) -> Convert:
 def _write_bool(value: Any, depth: int) -> bool:
     if value is True or value is False:
         return value
-    raise PlainFault(f"must be bool, got {described(value)}")
+    raise ConversionError(f"must be bool, got {described(value)}")
 
 
 def _write_bool_key(value: Any, depth: int) -> str:
@@ -240,9 +240,9 @@ def _integer_writer(name: str) -> Convert:
             try:
                 number = int(value.__index__())
             except (AttributeError, TypeError):
-                raise PlainFault(f"must be {name}, got {described(value)}") from None
+                raise ConversionError(f"must be {name}, got {described(value)}") from None
         if not lowest <= number <= highest:
-            raise PlainFault(f"must be {name} ({lowest} to {highest}), got {briefly(number)}")
+            raise ConversionError(f"must be {name} ({lowest} to {highest}), got {briefly(number)}")
         return number  # type: ignore[no-any-return]
 
     return write
@@ -257,9 +257,9 @@ def _write_double(value: Any, depth: int) -> float | str:
                 raise TypeError
             number = float(value)
         except OverflowError:
-            raise PlainFault(f"must be double, got {briefly(value)}, which is too large") from None
+            raise ConversionError(f"must be double, got {briefly(value)}, which is too large") from None
         except (TypeError, ValueError):
-            raise PlainFault(f"must be double, got {described(value)}") from None
+            raise ConversionError(f"must be double, got {described(value)}") from None
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
@@ -267,7 +267,7 @@ def _write_double(value: Any, depth: int) -> float | str:
 
 def _write_string(value: Any, depth: int) -> str:
     if not isinstance(value, str):
-        raise PlainFault(f"must be string, got {described(value)}")
+        raise ConversionError(f"must be string, got {described(value)}")
     if not value.isascii():
         _check_unicode(value)
     return value
@@ -275,7 +275,7 @@ def _write_string(value: Any, depth: int) -> str:
 
 def _pass_string(value: Any, depth: int) -> str:
     if not isinstance(value, str):
-        raise PlainFault(f"must be string, got {described(value)}")
+        raise ConversionError(f"must be string, got {described(value)}")
     return value
 
 
@@ -283,12 +283,12 @@ def _write_binary(value: Any, depth: int) -> str:
     try:
         return binascii.b2a_base64(value, newline=False).decode("ascii")
     except (TypeError, BufferError):
-        raise PlainFault(f"must be binary, got {described(value)}") from None
+        raise ConversionError(f"must be binary, got {described(value)}") from None
 
 
 def _write_uuid(value: Any, depth: int) -> str:
     if not isinstance(value, uuid.UUID):
-        raise PlainFault(f"must be uuid, got {described(value)}")
+        raise ConversionError(f"must be uuid, got {described(value)}")
     return msgspec.to_builtins(value)  # type: ignore[no-any-return]  # quicker than `str`
 
 
@@ -306,7 +306,7 @@ def _write_enum_number(cls: type[Enum]) -> Convert:
 
     def write(value: Any, depth: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise PlainFault(f"must be {cls.__name__}, got {described(value)}")
+            raise ConversionError(f"must be {cls.__name__}, got {described(value)}")
         number: int = write_number(value, 0)
         return number
 

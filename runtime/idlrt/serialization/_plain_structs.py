@@ -16,8 +16,8 @@ Scalars that are valid as they are take no call. The text of the writer for
       else: at = 0; raise absent()
       v = o.friend
       if v is not None: at = 1; p['friend'] = c1(v, depth)
-     except Fault as fault:
-      raise fault.at(steps[at]) from None
+     except ConversionError as error:
+      raise error.at(steps[at]) from None
      return p
 
 A reader takes `o.get('id')` for `o.id`, and makes an object of the class of `p`.
@@ -30,8 +30,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
+from idlrt.serialization._conversion_errors import ConversionError, briefly, described
 from idlrt.serialization._plain_batches import BITS
-from idlrt.serialization._plain_faults import PlainFault, briefly, described
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._source import Source
 from idlrt.spec import BaseType, Field, Type
@@ -49,9 +49,9 @@ _VALID: Final = {
 }
 
 
-def too_deep() -> PlainFault:
+def too_deep() -> ConversionError:
     """Return the error for a struct that is nested too deep."""
-    return PlainFault("nesting exceeds the limit max_depth")
+    return ConversionError("nesting exceeds the limit max_depth")
 
 
 def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Convert:
@@ -94,34 +94,39 @@ def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Co
     return cast("Convert", source.function("read", f"<{cls.__qualname__} from JSON>"))
 
 
-def unknown(cls: type[Any], name: Any) -> PlainFault:
+def unknown(cls: type[Any], name: Any) -> ConversionError:
     """Return the error for a field that a class does not have."""
-    return PlainFault(f"unknown field {briefly(name)} of {cls.__name__}")
+    return ConversionError(f"unknown field {briefly(name)} of {cls.__name__}")
 
 
-def _of_another_class(cls: type[Any], value: Any) -> PlainFault:
-    return PlainFault(f"must be {cls.__name__}, got {described(value)}")
+def _of_another_class(cls: type[Any], value: Any) -> ConversionError:
+    return ConversionError(f"must be {cls.__name__}, got {described(value)}")
 
 
-def _no_object(plain: Any) -> PlainFault:
-    return PlainFault(f"expected an object, got {briefly(plain)}")
+def _no_object(plain: Any) -> ConversionError:
+    return ConversionError(f"expected an object, got {briefly(plain)}")
 
 
-def _first_unknown(cls: type[Any], fields: Fields, plain: dict[Any, Any]) -> PlainFault:
+def _first_unknown(cls: type[Any], fields: Fields, plain: dict[Any, Any]) -> ConversionError:
     names = {field.name for field, _ in fields}
     return unknown(cls, next(name for name in plain if name not in names))
 
 
-def _missing(fields: Fields, values: dict[str, Any], error: Exception) -> PlainFault:
+def _missing(fields: Fields, values: dict[str, Any], error: Exception) -> ConversionError:
     for field, _ in fields:
         if field.is_required and field.attribute not in values:
-            return PlainFault(f"missing required field `{field.name}`")
-    return PlainFault(str(error))
+            return ConversionError(f"missing required field `{field.name}`")
+    return ConversionError(str(error))
 
 
 def _source(cls: type[Any], fields: Fields, absent: str) -> Source:
     names: dict[str, Any] = {f"c{place}": convert for place, (_, convert) in enumerate(fields)}
-    names |= {"cls": cls, "Fault": PlainFault, "too_deep": too_deep, "absent": lambda: PlainFault(absent)}
+    names |= {
+        "cls": cls,
+        "ConversionError": ConversionError,
+        "too_deep": too_deep,
+        "absent": lambda: ConversionError(absent),
+    }
     return Source(names | {"steps": [f".{field.name}" for field, _ in fields]})
 
 
@@ -135,8 +140,8 @@ def _fields(source: Source) -> Generator[None, None, None]:
     with source.block("try:"):
         source.line("pass")
         yield
-    with source.block("except Fault as fault:"):
-        source.line("raise fault.at(steps[at]) from None")
+    with source.block("except ConversionError as error:"):
+        source.line("raise error.at(steps[at]) from None")
 
 
 def _convert(source: Source, place: int, type: Type[Any], key: str, *, is_text: bool) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from idlrt.serialization import _plain_converters
+from idlrt.serialization._conversion_errors import ConversionError, described, step_of_key
 from idlrt.serialization._plain_batches import BITS, Batch, checked, finite, numbers_as_text, texts
-from idlrt.serialization._plain_faults import PlainFault, described, step_of_key
 from idlrt.serialization._plain_reader import Many, is_unchanged, many
 from idlrt.serialization._plain_scalars import Convert, is_scalar, key_writer, scalar_writer
 from idlrt.serialization._plain_structs import fields_writer
@@ -96,7 +96,7 @@ class PlainWriter:
         def write(value: Any, depth: int) -> dict[str, Any]:
             plain: dict[str, Any] = write_fields(value, depth)
             if len(plain) != 1 and not (for_display and not plain and unknown_of(value) is not None):
-                raise PlainFault(_not_one(cls, value, len(plain)))
+                raise ConversionError(_not_one(cls, value, len(plain)))
             return plain
 
         return write
@@ -144,12 +144,12 @@ class PlainWriter:
             keys, items = _parts(value, wanted)
             try:
                 names = write_keys(keys, depth)
-            except PlainFault as fault:
-                raise PlainFault(f"invalid key: {fault.what}") from None
+            except ConversionError as error:
+                raise ConversionError(f"invalid key: {error.what}") from None
             try:
                 return dict(zip(names, write_values(items, depth), strict=True))
-            except PlainFault as fault:
-                raise fault.at(step_of_key(names[int(fault.path.pop())])) from None
+            except ConversionError as error:
+                raise error.at(step_of_key(names[int(error.path.pop())])) from None
 
         return write
 
@@ -182,25 +182,25 @@ def _not_one(cls: Any, value: Any, count: int) -> str:
 
 def _write_nothing(value: Any, depth: int) -> None:
     if value is not None:
-        raise PlainFault(f"must be None, got {described(value)}")
+        raise ConversionError(f"must be None, got {described(value)}")
 
 
 def _elements(value: Any, wanted: str) -> list[Any]:
     if isinstance(value, _NO_SEQUENCES) or not isinstance(value, _COLLECTIONS):
-        raise PlainFault(f"must be {wanted}, got {described(value)}")
+        raise ConversionError(f"must be {wanted}, got {described(value)}")
     return list(value)
 
 
 def _parts(value: Any, wanted: str) -> tuple[list[Any], list[Any]]:
     """Return the keys and the values of a map."""
     if not isinstance(value, _MAPS):
-        raise PlainFault(f"must be {wanted}, got {described(value)}")
+        raise ConversionError(f"must be {wanted}, got {described(value)}")
     return list(value), list(value.values())
 
 
 def _write_part(write_all: Many, items: list[Any], name: str, depth: int) -> list[Any]:
     try:
         return write_all(items, depth)
-    except PlainFault as fault:
-        index = int(fault.path.pop())
-        raise fault.at(f".{name}").at(index) from None
+    except ConversionError as error:
+        index = int(error.path.pop())
+        raise error.at(f".{name}").at(index) from None

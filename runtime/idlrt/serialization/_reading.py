@@ -3,7 +3,7 @@
 The fast reader neither reports where it failed nor counts the memory of its values. So the careful one reads
 
 - messages that are large enough to reach their budget (see `_decoded_size`), instead of the fast one;
-- messages that have a container which the fast one does not take (`NotFast`), again;
+- messages that have a container which the fast one does not take (`NeedsSlowPath`), again;
 - messages that the fast one has rejected, again, to find the cause.
 
 Both accept the same messages: the fast one is only asked where no count can matter.
@@ -19,7 +19,7 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.serialization._decoded_size import Costs, budget_of
 from idlrt.serialization._walk_reader import Read, WalkReader
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import Fault, NotFast
+from idlrt.serialization.errors import DecodeError, NeedsSlowPath
 
 __all__ = ["Fast", "Reading"]
 
@@ -29,7 +29,7 @@ Fast = Callable[[bytes, int], tuple[Any, int]]
 _ROUGH: Final = 1 << 20
 """Size of a message up to which the upper bound of its cost is used as its cost, in bytes."""
 
-READ_ERRORS: Final = (Fault, struct.error, IndexError, ValueError, TypeError, RecursionError)
+READ_ERRORS: Final = (DecodeError, struct.error, IndexError, ValueError, TypeError, RecursionError)
 """Exceptions that unsuitable bytes can cause in fast readers."""
 
 
@@ -86,7 +86,7 @@ class Reading:
         if size <= limits.max_message and most <= budget_of(limits, received) and (rough is None or most <= rough):
             try:
                 value, end = self._fast(data, start)
-            except NotFast:
+            except NeedsSlowPath:
                 pass
             except READ_ERRORS:
                 is_refused = True  # the careful reader has the better message

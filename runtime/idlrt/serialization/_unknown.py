@@ -17,7 +17,7 @@ from typing import Any, Final
 from idlrt.serialization._binary_layout import MINIMUM_SIZES
 from idlrt.serialization._walk_primitives import Input, Output
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import Fault
+from idlrt.serialization.errors import DecodeError
 from idlrt.serialization.types import TypeId
 from idlrt.spec import unknown_records
 
@@ -108,7 +108,7 @@ def translated(kept: bytes, protocol: str, *, is_union: bool) -> bytes:
         out = _writer(protocol)()
         try:
             _copy(_reader(origin)(value), out, type)
-        except (UntranslatableError, Fault) as error:
+        except (UntranslatableError, DecodeError) as error:
             if is_union:
                 what = f"has an unknown field {id} that came in {origin} and cannot be written in {protocol}"
                 raise UntranslatableError(f"{what}: {error}") from None

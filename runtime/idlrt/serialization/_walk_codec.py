@@ -12,7 +12,7 @@ from idlrt.serialization._tables import TableSerialization
 from idlrt.serialization._walk_reader import WalkReader
 from idlrt.serialization._walk_writer import WalkWriter
 from idlrt.serialization.base import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
-from idlrt.serialization.errors import goes_on
+from idlrt.serialization.errors import trailing_bytes
 from idlrt.serialization.explain import WRITE_ERRORS, explain_record, explain_struct
 from idlrt.serialization.options import WriteErrors, write_errors_of
 from idlrt.spec import Field
@@ -91,7 +91,7 @@ class _StructCodec(Generic[T]):
         """See `StructCodec.decode_whole`."""
         value, end = self.decode(data)
         if end != len(data):
-            raise goes_on(self._label, end, len(data))
+            raise trailing_bytes(self._label, end, len(data))
         return value
 
 

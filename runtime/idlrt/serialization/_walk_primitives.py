@@ -1,7 +1,7 @@
 """Interface of a protocol for codecs that walk field tables: the start and end of fields, containers and numbers.
 
 Types are numbers of `TypeId`. The bytes may say other numbers, too; those of a protocol that numbers types in its
-own way are then below zero (see `faults.unknown_type`).
+own way are then below zero (see `errors.unknown_type`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Input", "Output", "bytes_of"]
 class Input(Protocol):
     """Read primitives over bytes. Types are numbers of `TypeId`, or unknown numbers from the wire.
 
-    Every method raises a `Fault` where the bytes do not go on as the protocol has it. After that nothing
+    Every method raises a `DecodeError` where the bytes do not go on as the protocol has it. After that nothing
     more may be asked.
 
     Attributes:

@@ -5,7 +5,7 @@ is first met, because types may be recursive. A protocol is what its `Input` doe
 number begins and ends. Compact and JSON are read so. Binary has a separate, faster reader and comes here when that
 one has failed, to learn where: so both must agree about what is an error.
 
-The primitive that finds an error raises a `Fault`; each enclosing function adds its step to the path. Valid input
+The primitive that finds an error raises a `DecodeError`; each enclosing function adds its step to the path. Valid input
 pays nothing for that.
 """
 
@@ -32,7 +32,7 @@ from idlrt.serialization._walk_primitives import Input
 from idlrt.serialization._walk_skip import skip_field
 from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import (
-    Fault,
+    DecodeError,
     at_element,
     at_field,
     at_key,
@@ -41,9 +41,9 @@ from idlrt.serialization.errors import (
     missing,
     over_decoded,
     over_limit,
+    public_error,
     too_deep,
     too_short,
-    whole,
     wrong_elements,
 )
 from idlrt.serialization.options import keeps_unknown
@@ -118,8 +118,8 @@ class WalkReader:
             if source.budget < 0:
                 raise over_decoded(start, source.received, self._limits)
             return read(source), source.offset, budget - source.budget
-        except Fault as fault:
-            raise whole(fault, label) from None
+        except DecodeError as error:
+            raise public_error(error, label) from None
         except RecursionError:
             raise RemoteProtocolError(
                 f"cannot read {label}: nesting at offset {source.offset} is more than Python's recursion limit allows"
@@ -240,9 +240,9 @@ class WalkReader:
                             keep(unknown, mark, head[1], head[0], value)
                     else:
                         return unknown
-            except Fault as fault:
+            except DecodeError as error:
                 if found is not None:
-                    fault.path.append(found[2])
+                    error.path.append(found[2])
                 raise
 
         return read
@@ -307,8 +307,8 @@ class WalkReader:
             try:
                 for _ in range(length):
                     append(read_element(source))
-            except Fault as fault:
-                fault.path.append(at_element(len(items)))
+            except DecodeError as error:
+                error.path.append(at_element(len(items)))
                 raise
             source.end_list()
             if watched and length >= watched:
@@ -351,10 +351,10 @@ class WalkReader:
                         is_whole = True
                         _put_watched(probes, items, key, value, source.offset)
                         is_whole = False
-            except Fault as fault:
+            except DecodeError as error:
                 if is_whole:  # an error of the map, not of one of its keys
                     raise
-                fault.path.append(at_value(key) if has_key else at_key(index))
+                error.path.append(at_value(key) if has_key else at_key(index))
                 raise
             source.end_map()
             return FrozenMap(items) if is_frozen else items

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from idlrt.serialization._walk_primitives import Input
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import Fault, at_field, over_limit, too_deep, too_short, unknown_type
+from idlrt.serialization.errors import DecodeError, at_field, over_limit, too_deep, too_short, unknown_type
 from idlrt.serialization.types import TypeId
 
 __all__ = ["skip_field"]
@@ -25,8 +25,8 @@ def skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
         value = source.passed_field(start)
         source.end_field()
         return value
-    except Fault as fault:
-        fault.path.append(at_field(f"field {head[1]}"))
+    except DecodeError as error:
+        error.path.append(at_field(f"field {head[1]}"))
         raise
 
 

@@ -19,7 +19,7 @@ from idlrt.serialization._reading import Fast, Reading
 from idlrt.serialization._tables import TableSerialization
 from idlrt.serialization._walk_reader import WalkReader
 from idlrt.serialization.base import DEFAULT_LIMITS, Backend, Limits, RecordCodec
-from idlrt.serialization.errors import goes_on
+from idlrt.serialization.errors import trailing_bytes
 from idlrt.serialization.explain import WRITE_ERRORS, explain_record, explain_struct
 from idlrt.serialization.options import WriteErrors, write_errors_of
 from idlrt.spec import Field
@@ -131,7 +131,7 @@ class _Codec(Generic[T]):
         """See `StructCodec.decode_whole`."""
         value, end = self.decode(data)
         if end != len(data):
-            raise goes_on(self._cls.__name__, end, len(data))
+            raise trailing_bytes(self._cls.__name__, end, len(data))
         return value
 
 

@@ -1,6 +1,6 @@
 """Decode errors of all protocols and both backends, with their texts.
 
-A reader raises a `Fault` with the offset and the cause. Each enclosing value adds a step to the path (`.name`,
+A reader raises a `DecodeError` with the offset and the cause. Each enclosing value adds a step to the path (`.name`,
 `[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data at offset 40:
 need 12 bytes, have 5`. Valid input pays nothing for paths.
 """
@@ -15,8 +15,8 @@ from idlrt.serialization.types import TypeId
 
 __all__ = [
     "EXPANSION_FLOOR",
-    "Fault",
-    "NotFast",
+    "DecodeError",
+    "NeedsSlowPath",
     "at_element",
     "at_field",
     "at_key",
@@ -24,18 +24,18 @@ __all__ = [
     "bad_text",
     "bad_union",
     "colliding",
-    "goes_on",
     "missing",
     "out_of_range",
     "over_decoded",
     "over_limit",
     "over_long",
+    "public_error",
     "too_deep",
     "too_long",
     "too_short",
+    "trailing_bytes",
     "unexpected",
     "unknown_type",
-    "whole",
     "wrong_elements",
 ]
 
@@ -45,8 +45,8 @@ EXPANSION_FLOOR: Final = 4 << 20
 """Memory in bytes that the values of any message may take, regardless of its length."""
 
 
-class Fault(Exception):
-    """A decode error inside a value. Internal: `whole` converts it into the public error.
+class DecodeError(Exception):
+    """A decode error inside a value. Internal: `public_error` converts it into the public error.
 
     Attributes:
         what: the text after `cannot read ...: `.
@@ -59,20 +59,20 @@ class Fault(Exception):
         self.path: list[str] = []
 
 
-class NotFast(Exception):
+class NeedsSlowPath(Exception):
     """The fast reader cannot handle this input; the careful one must read it. Internal to `idlrt.serialization`."""
 
 
-def whole(fault: Fault, root: str) -> RemoteProtocolError:
+def public_error(error: DecodeError, root: str) -> RemoteProtocolError:
     """Return the public error for a decode error.
 
     Args:
         root: start of the path, for example the name of a class.
     """
-    return RemoteProtocolError(f"cannot read {root}{''.join(reversed(fault.path))}: {fault.what}")
+    return RemoteProtocolError(f"cannot read {root}{''.join(reversed(error.path))}: {error.what}")
 
 
-def goes_on(root: str, end: int, size: int) -> RemoteProtocolError:
+def trailing_bytes(root: str, end: int, size: int) -> RemoteProtocolError:
     """Return the error for trailing bytes: a value ends at offset `end` of `size` bytes."""
     return RemoteProtocolError(f"cannot read {root}: {plural(size - end, 'trailing byte')} at offset {end}")
 
@@ -103,18 +103,18 @@ def at_value(key: Any) -> str:
 # Causes.
 
 
-def too_short(offset: int, wanted: int, end: int) -> Fault:
+def too_short(offset: int, wanted: int, end: int) -> DecodeError:
     """The data ends inside a value: `wanted` bytes are needed at `offset`, and the data ends at `end`."""
     have = max(end - offset, 0)
-    return Fault(f"unexpected end of data at offset {offset}: need {plural(wanted, 'byte')}, have {have}")
+    return DecodeError(f"unexpected end of data at offset {offset}: need {plural(wanted, 'byte')}, have {have}")
 
 
-def over_limit(offset: int, value: int, limit: str, most: int) -> Fault:
+def over_limit(offset: int, value: int, limit: str, most: int) -> DecodeError:
     """A length exceeds one of the `Limits`."""
-    return Fault(f"{value} at offset {offset} exceeds the limit {limit}={most}")
+    return DecodeError(f"{value} at offset {offset} exceeds the limit {limit}={most}")
 
 
-def over_decoded(offset: int, received: int, limits: Any) -> Fault:
+def over_decoded(offset: int, received: int, limits: Any) -> DecodeError:
     """The decoded values of a message exceed the memory budget.
 
     Args:
@@ -123,33 +123,33 @@ def over_decoded(offset: int, received: int, limits: Any) -> Fault:
         limits: `Limits`, or an object with its `max_decoded` and `max_expansion`.
     """
     if limits.max_decoded <= EXPANSION_FLOOR + limits.max_expansion * received:
-        return Fault(f"decoded values at offset {offset} exceed the limit max_decoded={limits.max_decoded}")
+        return DecodeError(f"decoded values at offset {offset} exceed the limit max_decoded={limits.max_decoded}")
     bytes_received = plural(received, "received byte")
     most = f"{EXPANSION_FLOOR} bytes plus max_expansion={limits.max_expansion} times {bytes_received}"
-    return Fault(f"decoded values at offset {offset} exceed {most}")
+    return DecodeError(f"decoded values at offset {offset} exceed {most}")
 
 
-def colliding(offset: int) -> Fault:
+def colliding(offset: int) -> DecodeError:
     """Crafted keys of a set or map collide (see `_hash_probes`)."""
-    return Fault(f"too many hash collisions between keys at offset {offset}")
+    return DecodeError(f"too many hash collisions between keys at offset {offset}")
 
 
-def too_long(most: int) -> Fault:
+def too_long(most: int) -> DecodeError:
     """A message without a length prefix is longer than the limit; its end is not known yet."""
-    return Fault(f"the message exceeds the limit max_message={most}")
+    return DecodeError(f"the message exceeds the limit max_message={most}")
 
 
-def too_deep(offset: int, most: int) -> Fault:
+def too_deep(offset: int, most: int) -> DecodeError:
     """Values are nested deeper than the limit."""
-    return Fault(f"nesting at offset {offset} exceeds the limit max_depth={most}")
+    return DecodeError(f"nesting at offset {offset} exceeds the limit max_depth={most}")
 
 
-def missing(offset: int, name: str) -> Fault:
+def missing(offset: int, name: str) -> DecodeError:
     """A required field is missing; its struct ends at `offset`."""
-    return Fault(f"missing required field {name!r} (struct ends at offset {offset})")
+    return DecodeError(f"missing required field {name!r} (struct ends at offset {offset})")
 
 
-def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: int = 0) -> Fault:
+def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: int = 0) -> DecodeError:
     """The element type of a container differs from the IDL.
 
     Args:
@@ -157,42 +157,42 @@ def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: i
     """
     got_text = _name(got) if not wanted2 else f"{_name(got)} and {_name(got2)}"
     wanted_text = _name(wanted) if not wanted2 else f"{_name(wanted)} and {_name(wanted2)}"
-    return Fault(f"expected elements of type {wanted_text} at offset {offset}, got {got_text}")
+    return DecodeError(f"expected elements of type {wanted_text} at offset {offset}, got {got_text}")
 
 
-def unknown_type(offset: int, number: int) -> Fault:
+def unknown_type(offset: int, number: int) -> DecodeError:
     """The protocol has no type with this number.
 
     Args:
         number: negative if the protocol's numbers are not those of `TypeId`: minus the protocol's number.
     """
-    return Fault(f"unknown type {abs(number)} at offset {offset}")
+    return DecodeError(f"unknown type {abs(number)} at offset {offset}")
 
 
-def over_long(offset: int, most: int) -> Fault:
+def over_long(offset: int, most: int) -> DecodeError:
     """A varint, which starts at `offset`, is longer than any valid one."""
-    return Fault(f"number at offset {offset} is longer than {plural(most, 'byte')}")
+    return DecodeError(f"number at offset {offset} is longer than {plural(most, 'byte')}")
 
 
-def out_of_range(offset: int, value: int | str, type: str) -> Fault:
+def out_of_range(offset: int, value: int | str, type: str) -> DecodeError:
     """A number, which starts at `offset`, is out of range for its type (`i16`, `size`)."""
-    return Fault(f"number {_brief(str(value))} at offset {offset} is out of range for {type}")
+    return DecodeError(f"number {_brief(str(value))} at offset {offset} is out of range for {type}")
 
 
-def unexpected(offset: int, wanted: str, got: str) -> Fault:
+def unexpected(offset: int, wanted: str, got: str) -> DecodeError:
     """The text at `offset` does not have the form that the protocol requires there."""
-    return Fault(f"expected {wanted} at offset {offset}, got {_brief(got)}")
+    return DecodeError(f"expected {wanted} at offset {offset}, got {_brief(got)}")
 
 
-def bad_text(offset: int, error: UnicodeDecodeError) -> Fault:
+def bad_text(offset: int, error: UnicodeDecodeError) -> DecodeError:
     """A string, whose bytes start at `offset`, is not UTF-8."""
     place = f"byte {error.start} of {len(error.object)}"
-    return Fault(f"string at offset {offset} is not UTF-8: {error.reason} at {place}")
+    return DecodeError(f"string at offset {offset} is not UTF-8: {error.reason} at {place}")
 
 
-def bad_union(offset: int, error: Exception) -> Fault:
+def bad_union(offset: int, error: Exception) -> DecodeError:
     """The class rejects the decoded values; its struct ends at `offset`."""
-    return Fault(f"{error} (struct ends at offset {offset})")
+    return DecodeError(f"{error} (struct ends at offset {offset})")
 
 
 def _brief(text: str) -> str:

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.serialization._conversion_errors import ConversionError, located
 from idlrt.serialization._plain_arguments import arguments_reader, arguments_writer
-from idlrt.serialization._plain_faults import PlainFault, located
 from idlrt.serialization._plain_reader import PlainReader
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._plain_writer import PlainWriter
@@ -194,8 +194,8 @@ def _decode(text: str | bytes, label: str) -> Any:
 def _write(write: Convert, value: Any, options: JsonOptions, label: Callable[[], str], path: str = "") -> Any:
     try:
         return write(value, options.max_depth)
-    except PlainFault as fault:
-        raise LocalProtocolError(f"cannot write {label()} as JSON: {located(fault, path or '$')}") from None
+    except ConversionError as error:
+        raise LocalProtocolError(f"cannot write {label()} as JSON: {located(error, path or '$')}") from None
     except RecursionError:
         raise LocalProtocolError(f"cannot write {label()} as JSON: {_RECURSION}") from None
 
@@ -203,7 +203,7 @@ def _write(write: Convert, value: Any, options: JsonOptions, label: Callable[[],
 def _read(read: Convert, plain: Any, options: JsonOptions, label: Callable[[], str], path: str = "") -> Any:
     try:
         return read(plain, options.max_depth)
-    except PlainFault as fault:
-        raise RemoteProtocolError(f"cannot read {label()} from JSON: {located(fault, path or '$')}") from None
+    except ConversionError as error:
+        raise RemoteProtocolError(f"cannot read {label()} from JSON: {located(error, path or '$')}") from None
     except RecursionError:
         raise RemoteProtocolError(f"cannot read {label()} from JSON: {_RECURSION}") from None

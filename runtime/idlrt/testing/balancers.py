@@ -20,9 +20,9 @@ from idlrt.core import Call, Deadline, Instance
 from idlrt.core.leases import Lease
 from idlrt.spec import STRING, VOID, method, required
 from idlrt.testing.fake_driver import FakeDriver
-from idlrt.testing.threads import use_at_once
+from idlrt.testing.threads import run_concurrently
 
-__all__ = ["Target", "call_of", "check_balancer", "targets"]
+__all__ = ["FakeEndpoint", "call_of", "check_balancer", "fake_endpoints"]
 
 Make = Callable[[Sequence[Any]], Balancer[Any]]
 
@@ -35,7 +35,7 @@ class _Service:
 _GET = method(_Service.get, required(1, "key", STRING), result=VOID)
 
 
-class Target:
+class FakeEndpoint:
     """A `Candidate` for tests. Its `weight` may be changed, as during warm-up."""
 
     def __init__(self, number: int, weight: int = 100) -> None:
@@ -51,12 +51,12 @@ class Target:
             self._calls.append(self.load.begin())
 
     def __repr__(self) -> str:
-        return f"<Target {self.instance.id}>"
+        return f"<FakeEndpoint {self.instance.id}>"
 
 
-def targets(*weights: int) -> list[Target]:
+def fake_endpoints(*weights: int) -> list[FakeEndpoint]:
     """Return one candidate per weight."""
-    return [Target(number, weight) for number, weight in enumerate(weights)]
+    return [FakeEndpoint(number, weight) for number, weight in enumerate(weights)]
 
 
 def call_of(key: str = "", **options: Any) -> Call:
@@ -81,7 +81,7 @@ def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
 
     assert make([]).pick(call_of(), ()) is None, "pick must return None if there are no candidates"
     for count in (1, 2, 3, 50, 1000):
-        candidates = targets(*[100] * count)
+        candidates = fake_endpoints(*[100] * count)
         _tries_all(make(candidates), candidates)
     _leaves_out(make)
     _weights(make)
@@ -99,16 +99,16 @@ def _settings(balancer: type[Balancer[Any]]) -> None:
 
 def _leaves_out(make: Make) -> None:
     """Check that hundreds of candidates may be excluded, also ones that are no candidates any more."""
-    candidates = targets(*[100] * 1000)
+    candidates = fake_endpoints(*[100] * 1000)
     balancer = make(candidates)
-    left, out = candidates[600], frozenset([*candidates[:600], *candidates[601:], *targets(100)])
+    left, out = candidates[600], frozenset([*candidates[:600], *candidates[601:], *fake_endpoints(100)])
     for number in range(5):
         assert balancer.pick(call_of(str(number)), out) is left, "pick missed the only candidate that was not tried"
         assert balancer.pick(call_of(str(number)), out | {left}) is None, "pick must return None if all were tried"
 
 
-def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
-    tried: list[Target] = []
+def _tries_all(balancer: Balancer[Any], candidates: Sequence[FakeEndpoint]) -> None:
+    tried: list[FakeEndpoint] = []
     call = call_of("some key")
     for _ in candidates[:60]:
         found = balancer.pick(call, tried)
@@ -122,7 +122,7 @@ def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
 def _weights(make: Make) -> None:
     """Check unusual weights: the balancer picks candidates only, and each untried candidate can be picked."""
     for weights in ((1, 1_000_000), (7, 13, 29), (1,), (100, 100, 1), (999_983, 999_979)):
-        candidates = targets(*weights)
+        candidates = fake_endpoints(*weights)
         balancer = make(candidates)
         found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(50))
         assert set(found) <= set(candidates), f"pick returned something else than a candidate, with weights {weights}"
@@ -135,7 +135,7 @@ def _weights(make: Make) -> None:
 
 def _threads(make: Make) -> None:
     """Check that several threads may pick at the same time."""
-    candidates = targets(*range(1, 21))
+    candidates = fake_endpoints(*range(1, 21))
     balancer = make(candidates)
     wrong: list[BaseException | Any] = []
 
@@ -145,5 +145,5 @@ def _threads(make: Make) -> None:
             if found not in candidates:
                 wrong.append(found)
 
-    use_at_once(use)
+    run_concurrently(use)
     assert not wrong, f"pick returned something else than a candidate when threads share the balancer: {wrong[:3]}"

@@ -47,7 +47,7 @@ from idlrt.printable import plural
 from idlrt.spec import DeclaredError, Method
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
-from idlrt.testing.threads import use_at_once
+from idlrt.testing.threads import run_concurrently
 
 __all__ = ["check_fault_mode"]
 
@@ -70,10 +70,10 @@ def check_fault_mode(make: Make) -> None:
     _settings(make)
     for call_method in (GET, PUT, NOTE):
         _passes_on(make, call_method)
-        _nobody(make, call_method)
+        _no_instance(make, call_method)
         for limits in _LIMITS:
             for nodes in _scripts():
-                _keeps_rules(make, call_method, nodes, limits)
+                _check_retry_rules(make, call_method, nodes, limits)
         _is_cancelled(make, call_method)
     _blocking_and_threads(make)
     _asyncio(make)
@@ -107,10 +107,10 @@ def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
         mode, reach = make(_chance(driver)), ScriptedReach([_same(each, outcome) for each in (1, 2, 3)])
         found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
         asked = [each.node for each in reach.sent]
-        assert not reach.wrong, reach.wrong[:3]
+        assert not reach.violations, reach.violations[:3]
         assert len(set(asked)) == len(asked), f"the response {outcome!r} was received, and the call was retried"
         # An instance that has not replied before the first response was called concurrently.
-        assert all(each.is_beside for each in reach.sent[1:]), (
+        assert all(each.is_concurrent for each in reach.sent[1:]), (
             f"the response {outcome!r} was received, and another instance was called"
         )
         if not asked:
@@ -126,7 +126,7 @@ def _same(number: int, outcome: Any) -> ScriptedInstance:
     return ScriptedInstance(number, Reply((lambda: outcome) if callable(outcome) else outcome))
 
 
-def _nobody(make: Make, call_method: Method[..., Any]) -> None:
+def _no_instance(make: Make, call_method: Method[..., Any]) -> None:
     """Check that `NoInstance` is passed on."""
     driver = FakeDriver(100.0)
     mode, reach = make(_chance(driver)), ScriptedReach([])
@@ -213,7 +213,9 @@ _LIMITS: Final = (
 )
 
 
-def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[ScriptedInstance], limits: _Limits) -> None:
+def _check_retry_rules(
+    make: Make, call_method: Method[..., Any], nodes: list[ScriptedInstance], limits: _Limits
+) -> None:
     """Check the rules of retries, of the deadline and of the retry budget, however instances fail."""
     driver = FakeDriver(100.0)
     mode, reach = make(_chance(driver)), ScriptedReach(nodes, limits.budget)
@@ -223,7 +225,7 @@ def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[Scripted
     found = _outcome(driver.run, mode.call(call, reach))
     late = driver.now() - call.deadline.at
     assert late <= 1e-6, f"the call ended {late:.3g} s after its deadline"
-    assert not reach.wrong, reach.wrong[:3]
+    assert not reach.violations, reach.violations[:3]
     _counts(reach, call)
     is_theirs = found == "answer" or any(found is each.error for each in reach.sent)
     if not is_theirs and not (isinstance(found, ConfigurationError) and not reach.sent):
@@ -231,7 +233,7 @@ def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[Scripted
     if limits.is_closed_soon:
         mode.close()
     driver.finish()
-    assert not reach.wrong, reach.wrong[:3]
+    assert not reach.violations, reach.violations[:3]
     _end(mode, driver)
 
 
@@ -243,7 +245,7 @@ def _counts(reach: ScriptedReach, call: Call) -> None:
     free = 0
     asked: list[ScriptedInstance] = []
     for before, each in zip([None, *reach.sent], reach.sent, strict=False):
-        if each.is_beside:
+        if each.is_concurrent:
             assert each.node not in asked, f"{each.node.instance.address} received two attempts concurrently"
             allowed += 1
         elif before is not None:
@@ -278,7 +280,7 @@ def _is_cancelled(make: Make, call_method: Method[..., Any]) -> None:
         _end(mode, driver)
 
 
-def _reach_at_once() -> ScriptedReach:
+def _immediate_dispatcher() -> ScriptedReach:
     """Return instances that reply at once, for drivers in real time."""
     bad = ScriptedInstance(1, Reply(lambda: ConnectFailed("not there"), 0.0), Reply(after=0.0))
     return ScriptedReach([bad, ScriptedInstance(2, Reply(after=0.0))])
@@ -291,13 +293,13 @@ def _blocking_and_threads(make: Make) -> None:
 
     def use() -> None:
         for number in range(60):
-            reach = _reach_at_once()
+            reach = _immediate_dispatcher()
             call = call_with(driver, (GET, PUT, NOTE)[number % 3], backoff=Backoff(base_delay=0.0))
             found = _outcome(drive, mode.call(call, reach))
-            wrong.extend(reach.wrong)
-            _note_odd(found, reach, wrong)
+            wrong.extend(reach.violations)
+            _record_unexpected(found, reach, wrong)
 
-    use_at_once(use)
+    run_concurrently(use)
     mode.close()
     assert not wrong, f"threads share the mode: {wrong[:3]}"
 
@@ -308,19 +310,19 @@ def _asyncio(make: Make) -> None:
 
     async def main() -> None:
         mode, driver = make(Chance()), AsyncioDriver()
-        reaches = [_reach_at_once() for _ in range(20)]
+        reaches = [_immediate_dispatcher() for _ in range(20)]
         calls = [mode.call(call_with(driver, GET, backoff=Backoff(base_delay=0.0)), reach) for reach in reaches]
         found = await asyncio.gather(*calls, return_exceptions=True)
         for each, reach in zip(found, reaches, strict=True):
-            wrong.extend(reach.wrong)
-            _note_odd(each, reach, wrong)
+            wrong.extend(reach.violations)
+            _record_unexpected(each, reach, wrong)
         mode.close()
 
     asyncio.run(main())
     assert not wrong, f"tasks share the mode: {wrong[:3]}"
 
 
-def _note_odd(found: Any, reach: ScriptedReach, wrong: list[Any]) -> None:
+def _record_unexpected(found: Any, reach: ScriptedReach, wrong: list[Any]) -> None:
     if found != "answer" and found is not None and not isinstance(found, ConnectFailed | Deferred | ConfigurationError):
         wrong.append(found)
     if not reach.sent and not isinstance(found, ConfigurationError):

@@ -31,7 +31,7 @@ from idlrt.errors import ApplicationError, ConnectionLost, NotSent, Overloaded
 from idlrt.guard import Guard
 from idlrt.spec import STRING, DeclaredError, Service, method, required
 from idlrt.testing.fake_driver import FakeDriver
-from idlrt.testing.threads import use_at_once
+from idlrt.testing.threads import run_concurrently
 
 __all__ = ["call_for", "check_guard", "server_call_for"]
 
@@ -77,13 +77,13 @@ def check_guard(make: Make) -> None:
     """
     for make_call in (call_for, server_call_for):
         _passes_on(make, make_call)
-        _lets_nothing_in_that_it_refuses(make, make_call)
+        _admits_or_rejects(make, make_call)
         _leaks_nothing(make, make_call)
     _asyncio(make)
     _threads(make)
 
 
-class _Behind:
+class _NextFilter:
     """The next filter behind a guard, which records the calls that reach it."""
 
     def __init__(self, outcome: Any = "answer") -> None:
@@ -113,35 +113,37 @@ def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
     answers: list[Any] = ["answer", None, object(), _Declared(), ApplicationError("no"), ValueError("broken")]
     answers += [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
     for answer in answers:
-        driver, behind = FakeDriver(), _Behind(answer)
+        driver, next_filter = FakeDriver(), _NextFilter(answer)
         call = make_call(driver)
         guard = make(_chance(driver), lambda decision: None)
-        found = _outcome(driver.run, guard(call, behind))
-        if behind.reached:
-            assert behind.reached == [call], f"an admitted call must be passed on once, got {len(behind.reached)} calls"
+        found = _outcome(driver.run, guard(call, next_filter))
+        if next_filter.reached:
+            assert next_filter.reached == [call], (
+                f"an admitted call must be passed on once, got {len(next_filter.reached)} calls"
+            )
             assert found is answer, f"the outcome {answer!r} of an admitted call was changed to {found!r}"
 
 
-def _lets_nothing_in_that_it_refuses(make: Make, make_call: Callable[[Driver], Any]) -> None:
+def _admits_or_rejects(make: Make, make_call: Callable[[Driver], Any]) -> None:
     """Check that each call is admitted, rejected or answered with a fallback, and that the listener is notified."""
     driver = FakeDriver()
-    told: list[Decision] = []
-    guard = make(_chance(driver), told.append)
+    decisions: list[Decision] = []
+    guard = make(_chance(driver), decisions.append)
     outcomes = ["answer", ConnectionLost("lost"), Overloaded("busy"), ApplicationError("no"), _Declared()]
     for number in range(500):
-        behind = _Behind(outcomes[number % 50 // 10])
-        told.clear()
-        found = _outcome(driver.run, guard(make_call(driver), behind))
-        assert len(behind.reached) <= 1, "a guard must not pass on a call more than once"
-        kinds = {type(decision) for decision in told}
-        if found is not behind.outcome:
+        next_filter = _NextFilter(outcomes[number % 50 // 10])
+        decisions.clear()
+        found = _outcome(driver.run, guard(make_call(driver), next_filter))
+        assert len(next_filter.reached) <= 1, "a guard must not pass on a call more than once"
+        kinds = {type(decision) for decision in decisions}
+        if found is not next_filter.outcome:
             if isinstance(found, BaseException):
-                assert not behind.reached, f"an admitted call was rejected afterwards: {found!r}"
+                assert not next_filter.reached, f"an admitted call was rejected afterwards: {found!r}"
                 assert isinstance(found, NotSent), f"a rejection must raise a NotSent, not {found!r}"
                 assert Rejected in kinds, "a rejection must be reported to the listener as Rejected"
             else:
                 assert FallbackUsed in kinds, "a fallback result must be reported to the listener as FallbackUsed"
-        elif not behind.reached:
+        elif not next_filter.reached:
             raise AssertionError("the guard returned a response of a call that it did not pass on")
         driver.advance(0.01)
 
@@ -152,9 +154,9 @@ def _leaks_nothing(make: Make, make_call: Callable[[Driver], Any]) -> None:
     guard = make(_chance(driver), lambda decision: None)
 
     def is_let_through() -> bool:
-        behind = _Behind()
-        _outcome(driver.run, guard(make_call(driver), behind))
-        return bool(behind.reached)
+        next_filter = _NextFilter()
+        _outcome(driver.run, guard(make_call(driver), next_filter))
+        return bool(next_filter.reached)
 
     async def cancelled(call: Any) -> Any:
         await driver.sleep(1)
@@ -206,10 +208,10 @@ def _threads(make: Make) -> None:
 
     def use() -> None:
         for number in range(200):
-            behind = _Behind("answer" if number % 3 else ConnectionLost("lost"))
-            found = _outcome(drive, guard(call_for(driver), behind))
-            if found is not behind.outcome and isinstance(found, BaseException) and not isinstance(found, NotSent):
+            next_filter = _NextFilter("answer" if number % 3 else ConnectionLost("lost"))
+            found = _outcome(drive, guard(call_for(driver), next_filter))
+            if found is not next_filter.outcome and isinstance(found, BaseException) and not isinstance(found, NotSent):
                 wrong.append(found)
 
-    use_at_once(use)
+    run_concurrently(use)
     assert not wrong, f"unexpected errors when threads share the guard: {wrong[:3]}"

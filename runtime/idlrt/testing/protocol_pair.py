@@ -306,7 +306,7 @@ class Pair:
         assert event.method is None, "a ping calls no method of a service"
         return self.server.refuse(event, ApplicationError("no method", ApplicationCode.UNKNOWN_METHOD))
 
-    def told(self, event: ServerEvent) -> Any:
+    def comparable(self, event: ServerEvent) -> Any:
         """Return the content of a server's event, for comparison."""
         if isinstance(event, RequestReceived):
             arguments = self.server.arguments(event)[0] if event.method and event.refusal is None else None

@@ -125,7 +125,7 @@ class _Recorded:
     def server_events(self, pieces: list[bytes]) -> list[Any]:
         """Return the events of a server's end for the requests."""
         pair = Pair(self._spoken, self._protocol)
-        return [pair.told(event) for piece in pieces for event in pair.to_server(piece)]
+        return [pair.comparable(event) for piece in pieces for event in pair.to_server(piece)]
 
     def client_events(self, cut: Callable[[bytes], list[bytes]]) -> list[Any]:
         """Return the events of a client's end for the responses, each of which is cut."""

@@ -19,14 +19,14 @@ from idlrt.route import Chain, Here, Pool, Router, Step, explain
 from idlrt.spec import STRING, VOID, method, optional
 from idlrt.testing.balancers import call_of
 from idlrt.testing.fake_driver import FakeDriver
-from idlrt.testing.threads import use_at_once
+from idlrt.testing.threads import run_concurrently
 
-__all__ = ["Place", "check_router"]
+__all__ = ["FakeEndpoint", "check_router"]
 
 Make = Callable[[Here, Chance], Router]
 
 
-class Place:
+class FakeEndpoint:
     """A `Routable` for tests."""
 
     def __init__(self, number: int, *, is_out: bool = False, **fields: Any) -> None:
@@ -36,7 +36,7 @@ class Place:
         self.is_out = is_out
 
     def __repr__(self) -> str:
-        return f"<Place {self.instance.id}{' (unhealthy)' if self.is_out else ''}>"
+        return f"<FakeEndpoint {self.instance.id}{' (unhealthy)' if self.is_out else ''}>"
 
 
 class _Service:
@@ -69,12 +69,12 @@ def check_router(make: Make) -> None:
     assert all(isinstance(group, str) for group in groups), f"groups() must return strings, got {groups!r}"
 
 
-def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None:
+def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[FakeEndpoint]) -> None:
     pool = Pool(nodes)
-    dice = _Dice()
-    router, again = make(here, Chance(now=lambda: 1000.0, dice=dice.throw)), make(here, _chance())
+    dice = _CountedRandom()
+    router, again = make(here, Chance(now=lambda: 1000.0, dice=dice.next_number)), make(here, _chance())
     is_idle = router.is_idle(pool)
-    thrown = dice.thrown
+    count = dice.count
     before = _fields(call)
     for _ in range(20):
         steps: list[Step] = []
@@ -84,7 +84,7 @@ def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None
         assert len(set(told.nodes)) == len(told.nodes), "route returned an instance twice"
         assert quiet.nodes == told.nodes, "route must return the same pool with and without steps"
         assert not is_idle or told is pool, "route narrowed the pool although is_idle() returned true"
-        assert not is_idle or dice.thrown == thrown, "route used a random number although is_idle() returned true"
+        assert not is_idle or dice.count == count, "route used a random number although is_idle() returned true"
         assert steps, "route must append at least one step"
         assert steps[0].before == len(pool), "`before` of the first step must be the size of the given pool"
         assert steps[-1].after == len(told), "`after` of the last step must be the size of the returned pool"
@@ -102,17 +102,17 @@ def _fields(call: Call) -> dict[str, Any]:
     return {**msgspec.structs.asdict(call), "metadata": dict(call.metadata)}
 
 
-def _populations() -> Iterator[list[Place]]:
+def _populations() -> Iterator[list[FakeEndpoint]]:
     yield []
-    yield [Place(1)]
-    yield [Place(1, is_out=True)]
+    yield [FakeEndpoint(1)]
+    yield [FakeEndpoint(1, is_out=True)]
     zones = ("eu-1", "eu-2", "")
     tags: list[dict[str, str]] = [{}, {"tag": "gray"}, {"tag": "blue"}]
     dice = random.Random(11)
     for count in (2, 5, 40):
         for out in (0.0, 0.5, 1.0):
             yield [
-                Place(
+                FakeEndpoint(
                     number,
                     is_out=dice.random() < out,
                     zone=dice.choice(zones),
@@ -144,27 +144,27 @@ def _threads(make: Make, here: Here) -> None:
 
     def use() -> None:
         for number in range(50):
-            nodes = [Place(each, zone="eu-1" if each % 2 else "eu-2") for each in range(number % 7)]
+            nodes = [FakeEndpoint(each, zone="eu-1" if each % 2 else "eu-2") for each in range(number % 7)]
             pool = Pool(nodes)
             for _ in range(5):
                 if not set(router.route(call_of(str(number)), pool, None).nodes) <= set(nodes):
                     wrong.append("route returned an instance that is not in the pool, when threads share the router")
 
-    use_at_once(use)
+    run_concurrently(use)
     assert not wrong, wrong[:3]
 
 
-class _Dice:
+class _CountedRandom:
     """Random numbers with a counter of their uses."""
 
     def __init__(self) -> None:
-        self.thrown = 0
+        self.count = 0
         self._random = random.Random(7)
 
-    def throw(self) -> float:
-        self.thrown += 1
+    def next_number(self) -> float:
+        self.count += 1
         return self._random.random()
 
 
 def _chance() -> Chance:
-    return Chance(now=lambda: 1000.0, dice=_Dice().throw)
+    return Chance(now=lambda: 1000.0, dice=_CountedRandom().next_number)

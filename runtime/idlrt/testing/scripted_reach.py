@@ -80,7 +80,7 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
         call: the call.
         attempt: attempt number that the server receives.
         at: arrival time, in seconds on the clock of the call's driver.
-        is_beside: whether another attempt of the same call was in flight, as with hedging.
+        is_concurrent: whether another attempt of the same call was in flight, as with hedging.
         is_over: whether the instance has replied.
         error: error of the reply, if there was one.
     """
@@ -89,7 +89,7 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
     call: Call
     attempt: int
     at: float
-    is_beside: bool
+    is_concurrent: bool
     is_over: bool = False
     error: BaseException | None = None
 
@@ -111,7 +111,7 @@ class ScriptedReach:
         sent: the attempts, in order. Calls with the same arguments are attempts of the same call.
         decisions: the decisions that were reported.
         spent: number of retries taken from the budget.
-        wrong: descriptions of rules that the fault mode violated.
+        violations: descriptions of rules that the fault mode violated.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ScriptedReach:
         self.sent: list[Sent] = []
         self.decisions: list[Decision] = []
         self.spent = 0
-        self.wrong: list[str] = []
+        self.violations: list[str] = []
         self._budget = budget
 
     def pick(self, call: Call, tried: Collection[ScriptedInstance]) -> ScriptedInstance | None:
@@ -142,9 +142,9 @@ class ScriptedReach:
         driver = call.driver
         now = driver.now()
         before = [each for each in self.sent if each.call.arguments == call.arguments]
-        is_beside = any(not each.is_over for each in before)
-        sent = Sent(node=node, call=call, attempt=attempt, at=now, is_beside=is_beside)
-        self.wrong += _wrong(sent, before, self.nodes)
+        is_concurrent = any(not each.is_over for each in before)
+        sent = Sent(node=node, call=call, attempt=attempt, at=now, is_concurrent=is_concurrent)
+        self.violations += _violations(sent, before, self.nodes)
         self.sent.append(sent)
         try:
             return await self._answer(node, call, now)
@@ -190,7 +190,7 @@ class ScriptedReach:
         return [each for each in self.decisions if isinstance(each, kind)]
 
 
-def _wrong(sent: Sent, before: Sequence[Sent], nodes: Collection[ScriptedInstance]) -> Iterator[str]:
+def _violations(sent: Sent, before: Sequence[Sent], nodes: Collection[ScriptedInstance]) -> Iterator[str]:
     """Yield the rules that an attempt violates."""
     what = f"{sent.call.method.full_name} to {sent.node.instance.address}"
     worked = [each.node.instance.address for each in before if not each.is_unsent]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-__all__ = ["use_at_once"]
+__all__ = ["run_concurrently"]
 
 _THREADS = 4
 
 
-def use_at_once(use: Callable[[], None]) -> None:
+def run_concurrently(use: Callable[[], None]) -> None:
     """Call `use` on several threads at the same time.
 
     Raises:

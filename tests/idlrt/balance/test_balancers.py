@@ -16,7 +16,7 @@ from idlrt.balance import BALANCERS, Balancer, Chance, Load
 from idlrt.balance.load import DEFAULT
 from idlrt.balance.weighted_round_robin import smooth_order
 from idlrt.testing import check_balancer
-from idlrt.testing.balancers import Target, call_of, targets
+from idlrt.testing.balancers import FakeEndpoint, call_of, fake_endpoints
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def test_conformance(name: str) -> None:
 def test_all_are_tried_in_the_end(name: str) -> None:
     """However many, whatever their weights, and whoever is out."""
     dice = random.Random(2)
-    candidates = targets(*(dice.choice((1, 10, 100, 1000)) for _ in range(40)))
+    candidates = fake_endpoints(*(dice.choice((1, 10, 100, 1000)) for _ in range(40)))
     balancer, tried = made(name, candidates), set(candidates[10:])
     while (found := balancer.pick(call_of("k"), frozenset(tried))) is not None:
         assert found not in tried
@@ -42,7 +42,7 @@ def test_all_are_tried_in_the_end(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["random", "weighted_random", "p2c"])
 def test_those_that_are_left_have_their_shares(name: str) -> None:
-    candidates = targets(*[100] * 20)
+    candidates = fake_endpoints(*[100] * 20)
     balancer = made(name, candidates)
     for out in (1, 17):
         found = Counter(balancer.pick(call_of(), candidates[:out]) for _ in range(20_000))
@@ -54,7 +54,7 @@ def test_those_that_are_left_have_their_shares(name: str) -> None:
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers())
 def test_two_choices_keep_the_fullest_near_the_mean(count: int, each_has: int, seed: int) -> None:
-    candidates = targets(*[100] * count)
+    candidates = fake_endpoints(*[100] * count)
     balancer = made("p2c", candidates, seed)
     for _ in range(count * each_has):
         found = balancer.pick(call_of(), ())
@@ -64,13 +64,15 @@ def test_two_choices_keep_the_fullest_near_the_mean(count: int, each_has: int, s
 
 
 def made(
-    name: str, candidates: Sequence[Target], seed: int = 1, now: Callable[[], float] = lambda: 0.0
-) -> Balancer[Target]:
-    balancer: Balancer[Target] = BALANCERS.make(name, candidates, Chance(now=now, dice=random.Random(seed).random))
+    name: str, candidates: Sequence[FakeEndpoint], seed: int = 1, now: Callable[[], float] = lambda: 0.0
+) -> Balancer[FakeEndpoint]:
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make(
+        name, candidates, Chance(now=now, dice=random.Random(seed).random)
+    )
     return balancer
 
 
-def shares(name: str, candidates: Sequence[Target], count: int = 20_000) -> list[float]:
+def shares(name: str, candidates: Sequence[FakeEndpoint], count: int = 20_000) -> list[float]:
     balancer = made(name, candidates)
     found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(count))
     return [found[each] / count for each in candidates]
@@ -78,17 +80,17 @@ def shares(name: str, candidates: Sequence[Target], count: int = 20_000) -> list
 
 @pytest.mark.parametrize("name", ["random", "round_robin"])
 def test_equal_shares_whatever_the_weights(name: str) -> None:
-    assert shares(name, targets(10, 100, 1000)) == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert shares(name, fake_endpoints(10, 100, 1000)) == pytest.approx([1 / 3] * 3, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["weighted_random", "weighted_round_robin"])
 def test_shares_follow_weights(name: str) -> None:
-    assert shares(name, targets(10, 30, 60)) == pytest.approx([0.1, 0.3, 0.6], abs=0.02)
+    assert shares(name, fake_endpoints(10, 30, 60)) == pytest.approx([0.1, 0.3, 0.6], abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["p2c", "least_requests", "least_connections"])
 def test_without_load_all_have_their_share(name: str) -> None:
-    assert min(shares(name, targets(100, 100, 100, 100))) > 0.2
+    assert min(shares(name, fake_endpoints(100, 100, 100, 100))) > 0.2
 
 
 # Turns.
@@ -122,12 +124,12 @@ def test_a_round_of_many(count: int) -> None:
 
 
 def test_clients_begin_at_different_places() -> None:
-    candidates = targets(*[100] * 10)
+    candidates = fake_endpoints(*[100] * 10)
     assert len({made("round_robin", candidates, seed).pick(call_of(), ()) for seed in range(50)}) > 5
 
 
 def test_turns_are_one_each() -> None:
-    candidates = targets(*[100] * 4)
+    candidates = fake_endpoints(*[100] * 4)
     balancer = made("round_robin", candidates)
     found = [balancer.pick(call_of(), ()) for _ in range(8)]
     assert found[:4] == found[4:]
@@ -138,21 +140,21 @@ def test_turns_are_one_each() -> None:
 
 
 def test_the_fewest_calls_under_way() -> None:
-    candidates = targets(100, 100, 100)
+    candidates = fake_endpoints(100, 100, 100)
     for each, in_flight in zip(candidates, (5, 2, 7), strict=True):
         each.make_busy(in_flight)
     assert all(made("least_requests", candidates, seed).pick(call_of(), ()) is candidates[1] for seed in range(20))
 
 
 def test_the_fewest_for_each_part_of_the_weight() -> None:
-    light, heavy = targets(10, 100)
+    light, heavy = fake_endpoints(10, 100)
     light.make_busy(1)
     heavy.make_busy(5)
     assert all(made("least_requests", [light, heavy], seed).pick(call_of(), ()) is heavy for seed in range(20))
 
 
 def test_the_fewest_connections() -> None:
-    one, other = targets(100, 100)
+    one, other = fake_endpoints(100, 100)
     one.load, other.load = Load(lambda: 8), Load(lambda: 3)
     one.make_busy(0)
     other.make_busy(5)
@@ -161,7 +163,7 @@ def test_the_fewest_connections() -> None:
 
 def test_two_choices_even_out() -> None:
     # Calls never end. The fullest stays near the mean, where chance alone would be far from it (Mitzenmacher).
-    candidates = targets(*[100] * 100)
+    candidates = fake_endpoints(*[100] * 100)
     fullest = {}
     for name in ("p2c", "random"):
         for each in candidates:
@@ -178,9 +180,9 @@ def test_two_choices_even_out() -> None:
 
 def test_a_slow_one_gets_fewer() -> None:
     now = [0.0]
-    slow, fast = targets(100, 100)
+    slow, fast = fake_endpoints(100, 100)
     balancer = made("p2c", [slow, fast], 3, lambda: now[0])
-    count = Counter[Target]()
+    count = Counter[FakeEndpoint]()
     for _ in range(2000):
         now[0] += 0.001
         found = balancer.pick(call_of(), ())
@@ -192,7 +194,7 @@ def test_a_slow_one_gets_fewer() -> None:
 
 
 def test_who_fails_fast_does_not_look_fast() -> None:
-    bad, good = targets(100, 100)
+    bad, good = fake_endpoints(100, 100)
     bad.load.record_failure(0.001, 5.0, 0.0)
     good.load.record_success(0.5, 0.0)
     assert bad.load.latency(0.0) > good.load.latency(0.0)

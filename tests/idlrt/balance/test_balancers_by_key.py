@@ -22,7 +22,7 @@ from idlrt.balance import BALANCERS, Balancer, Chance
 from idlrt.balance.consistent_hash import points
 from idlrt.errors import ConfigurationError
 from idlrt.testing import check_balancer
-from idlrt.testing.balancers import Target, call_of, targets
+from idlrt.testing.balancers import FakeEndpoint, call_of, fake_endpoints
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -34,19 +34,19 @@ CALLS = [call_of(f"key {number}") for number in range(2000)]
 some_weights = st.lists(st.integers(1, 400), min_size=2, max_size=12)
 
 
-def made(name: str, candidates: Sequence[Target], **said: Any) -> Balancer[Target]:
+def made(name: str, candidates: Sequence[FakeEndpoint], **said: Any) -> Balancer[FakeEndpoint]:
     balancer: Any = BALANCERS.get(name)
-    found: Balancer[Target] = balancer(candidates, Chance(), balancer.Settings(**said) if said else None)
+    found: Balancer[FakeEndpoint] = balancer(candidates, Chance(), balancer.Settings(**said) if said else None)
     return found
 
 
-def met(balancer: Balancer[Target], calls: Sequence[Any] = CALLS, tried: Any = ()) -> list[Target]:
+def met(balancer: Balancer[FakeEndpoint], calls: Sequence[Any] = CALLS, tried: Any = ()) -> list[FakeEndpoint]:
     found = [balancer.pick(call, tried) for call in calls]
     assert None not in found
     return [each for each in found if each is not None]
 
 
-def shares(balancer: Balancer[Target], candidates: Sequence[Target]) -> list[float]:
+def shares(balancer: Balancer[FakeEndpoint], candidates: Sequence[FakeEndpoint]) -> list[float]:
     calls = [call_of(str(number)) for number in range(6000)]
     found = Counter(met(balancer, calls))
     return [found[each] / len(calls) for each in candidates]
@@ -64,12 +64,12 @@ def test_conformance_with_a_bound(name: str, bound: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_key_meets_one_instance_whatever_the_order(name: str) -> None:
-    candidates = targets(*[100] * 20)
+    candidates = fake_endpoints(*[100] * 20)
     assert met(made(name, candidates)) == met(made(name, candidates[::-1]))
 
 
 def test_the_option_counts_more_than_the_argument() -> None:
-    balancer = made("consistent_hash", targets(*[100] * 20))
+    balancer = made("consistent_hash", fake_endpoints(*[100] * 20))
     assert len({balancer.pick(call_of(str(number), hash_key="same"), ()) for number in range(50)}) == 1
     assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=7), ())
     assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=b"7"), ())
@@ -77,7 +77,7 @@ def test_the_option_counts_more_than_the_argument() -> None:
 
 @given(some_weights, st.data())
 def test_on_the_ring_only_the_keys_of_the_one_that_leaves_move(weights: list[int], data: st.DataObject) -> None:
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     gone = data.draw(st.sampled_from(candidates))
     before = met(made("consistent_hash", candidates), CALLS[:300])
     after = met(made("consistent_hash", [each for each in candidates if each is not gone]), CALLS[:300])
@@ -88,7 +88,7 @@ def test_on_the_ring_only_the_keys_of_the_one_that_leaves_move(weights: list[int
 
 @pytest.mark.parametrize("count", [10, 400])
 def test_a_table_moves_few_keys_of_others(count: int) -> None:
-    candidates = targets(*[100] * count)
+    candidates = fake_endpoints(*[100] * count)
     before, after = met(made("maglev", candidates)), met(made("maglev", candidates[1:]))
     pairs = list(zip(before, after, strict=True))
     assert all(other is not candidates[0] for _, other in pairs)
@@ -100,7 +100,7 @@ def test_a_table_moves_few_keys_of_others(count: int) -> None:
 
 
 def test_modulo_moves_nearly_all_when_one_leaves_and_few_when_it_is_out() -> None:
-    candidates = targets(*[100] * 20)
+    candidates = fake_endpoints(*[100] * 20)
     before = met(made("modulo", candidates))
     after = met(made("modulo", candidates[1:]))
     assert sum(one is not other for one, other in zip(before, after, strict=True)) / len(CALLS) > 0.8
@@ -110,7 +110,7 @@ def test_modulo_moves_nearly_all_when_one_leaves_and_few_when_it_is_out() -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_keys_of_one_that_is_out_are_spread(name: str) -> None:
-    candidates = targets(*[100] * 10)
+    candidates = fake_endpoints(*[100] * 10)
     balancer = made(name, candidates)
     lost = [call for call, one in zip(CALLS, met(balancer), strict=True) if one is candidates[0]]
     heirs = Counter(met(balancer, lost, [candidates[0]]))
@@ -119,7 +119,7 @@ def test_the_keys_of_one_that_is_out_are_spread(name: str) -> None:
 
 
 def test_the_next_on_the_ring_after_one_that_was_tried() -> None:
-    candidates = targets(*[100] * 5)
+    candidates = fake_endpoints(*[100] * 5)
     balancer = made("consistent_hash", candidates)
     first = balancer.pick(call_of("k"), ())
     without = made("consistent_hash", [each for each in candidates if each is not first])
@@ -130,9 +130,9 @@ def test_the_next_on_the_ring_after_one_that_was_tried() -> None:
 def test_every_process_gives_the_same_answer() -> None:
     program = (
         "from idlrt.balance import BALANCERS, Chance\n"
-        "from idlrt.testing.balancers import call_of, targets\n"
+        "from idlrt.testing.balancers import call_of, fake_endpoints\n"
         f"for name in {NAMES}:\n"
-        "    candidates = targets(*range(50, 150, 10))\n"
+        "    candidates = fake_endpoints(*range(50, 150, 10))\n"
         "    for each in candidates:\n"
         "        each.make_busy(each.instance.weight)\n"
         "    balancer = BALANCERS.get(name)\n"
@@ -158,17 +158,17 @@ def test_every_process_gives_the_same_answer() -> None:
 
 
 def test_shares_follow_weights() -> None:
-    candidates = targets(50, 100, 200, 0)
+    candidates = fake_endpoints(50, 100, 200, 0)
     expected = [1 / 7, 2 / 7, 4 / 7, 0.0]
     assert shares(made("consistent_hash", candidates), candidates) == pytest.approx(expected, abs=0.05)
     assert shares(made("maglev", candidates), candidates) == pytest.approx(expected, abs=0.02)
-    candidates = targets(*[100] * 4)
+    candidates = fake_endpoints(*[100] * 4)
     assert shares(made("modulo", candidates), candidates) == pytest.approx([0.25] * 4, abs=0.02)
 
 
 @pytest.mark.parametrize("count", [1, 3, 100, 650])
 def test_a_table_is_even(count: int) -> None:
-    candidates = targets(*[100] * count)
+    candidates = fake_endpoints(*[100] * count)
     balancer: Any = made("maglev", candidates)
     has = Counter(balancer.owner(place, ()) for place in range(65537))
     assert max(has.values()) <= min(has.values()) + 1
@@ -178,7 +178,7 @@ def test_a_table_is_even(count: int) -> None:
 @settings(max_examples=8)
 @given(some_weights)
 def test_a_table_follows_weights(weights: list[int]) -> None:
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     balancer: Any = made("maglev", candidates)
     has = Counter(balancer.owner(place, ()) for place in range(65537))
     for each, weight in zip(candidates, weights, strict=True):
@@ -187,7 +187,7 @@ def test_a_table_follows_weights(weights: list[int]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_who_has_a_weight_is_without_keys(name: str) -> None:
-    candidates = targets(1, 1_000_000, 1)
+    candidates = fake_endpoints(1, 1_000_000, 1)
     balancer = made(name, candidates)
     assert balancer.pick(call_of("k"), frozenset([candidates[1]])) in (candidates[0], candidates[2])
 
@@ -195,9 +195,9 @@ def test_nobody_who_has_a_weight_is_without_keys(name: str) -> None:
 # Dubbo's ring.
 
 
-def dubbo(candidates: Sequence[Target], key: str) -> Target:
+def dubbo(candidates: Sequence[FakeEndpoint], key: str) -> FakeEndpoint:
     """Its `ConsistentHashLoadBalance`, as it is described: a sorted map from points to invokers."""
-    ring: dict[int, Target] = {}
+    ring: dict[int, FakeEndpoint] = {}
     for each in sorted(candidates, key=lambda target: target.instance.address, reverse=True):
         for number in range(40):
             digest = hashlib.md5(f"{each.instance.address}{number}".encode()).digest()
@@ -221,7 +221,7 @@ def test_points_lie_where_dubbo_has_them() -> None:
 
 
 def test_keys_meet_the_instances_that_they_meet_from_dubbo() -> None:
-    candidates = targets(*[100] * 7)
+    candidates = fake_endpoints(*[100] * 7)
     balancer = made("consistent_hash", candidates)
     for number in range(100):
         assert balancer.pick(call_of(f"key {number}"), ()) is dubbo(candidates, f"key {number}")
@@ -251,11 +251,11 @@ def test_nobody_has_more_than_the_bound(
     name: str, weights: list[int], bound: float, steps: list[tuple[bool, int, int]], out: int
 ) -> None:
     """Calls of a few keys begin and end; some instances are out."""
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     tried = frozenset(candidates[:out])
     balancer = made(name, candidates, balance_factor=bound)
     there = [each for each in candidates if each not in tried]
-    in_flight: list[Target] = []
+    in_flight: list[FakeEndpoint] = []
     for ends, key, which in steps:
         if ends and in_flight:
             ended = in_flight.pop(which % len(in_flight))
@@ -275,7 +275,7 @@ def test_nobody_has_more_than_the_bound(
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
-    candidates = targets(*[100] * 200)
+    candidates = fake_endpoints(*[100] * 200)
     balancer = made(name, candidates, balance_factor=1.25)
     for number in range(4000):
         found = balancer.pick(call_of(f"key {number % 10}"), ())
@@ -292,7 +292,7 @@ def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
-    candidates = targets(*[100] * 10)
+    candidates = fake_endpoints(*[100] * 10)
     balancer = made(name, candidates, balance_factor=1.5)
     for each in candidates:
         each.make_busy(4)
@@ -311,7 +311,7 @@ def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_keys_of_one_that_is_full_do_not_all_go_to_its_neighbour(name: str) -> None:
-    candidates = targets(*[100] * 10)
+    candidates = fake_endpoints(*[100] * 10)
     for each in candidates:
         each.make_busy(2)
     candidates[0].make_busy(100)
@@ -324,7 +324,7 @@ def test_keys_of_one_that_is_full_do_not_all_go_to_its_neighbour(name: str) -> N
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
-    candidates = targets(*[100] * 6, *[400] * 5)
+    candidates = fake_endpoints(*[100] * 6, *[400] * 5)
     for each in candidates:
         each.make_busy(each.instance.weight // 100)
     candidates[0].make_busy(100)
@@ -336,7 +336,7 @@ def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
-    candidates = targets(*[100] * 40)
+    candidates = fake_endpoints(*[100] * 40)
     out = frozenset(candidates[5:])
     balancer = made(name, candidates, balance_factor=1.25)
     home = balancer.pick(call_of("k"), out)

@@ -16,13 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Balancer, Chance, Load, digests
-from idlrt.testing.balancers import Target, call_of, targets
+from idlrt.testing.balancers import FakeEndpoint, call_of, fake_endpoints
 
 # More than a moment.
 pytestmark = pytest.mark.slow
 
 Dice = Callable[[], float]
-Choose = Callable[[Sequence[Target], Collection[Target], Dice], Target | None]
+Choose = Callable[[Sequence[FakeEndpoint], Collection[FakeEndpoint], Dice], FakeEndpoint | None]
 
 NOW: Final = 100.0
 HIGHEST: Final = 1 - 2**-53
@@ -44,20 +44,20 @@ class ScriptedDice:
 # Models.
 
 
-def evenly(candidates: Sequence[Target], dice: Dice) -> Target:
+def evenly(candidates: Sequence[FakeEndpoint], dice: Dice) -> FakeEndpoint:
     return candidates[int(dice() * len(candidates))]
 
 
-def by_weight(candidates: Sequence[Target], dice: Dice) -> Target:
+def by_weight(candidates: Sequence[FakeEndpoint], dice: Dice) -> FakeEndpoint:
     weights = [each.weight for each in candidates]
     sums = list(accumulate(weights if any(weights) else [1] * len(weights)))
     return candidates[bisect_right(sums, dice() * sums[-1], 0, len(sums) - 1)]
 
 
-def by_chance(draw: Callable[[Sequence[Target], Dice], Target]) -> Choose:
+def by_chance(draw: Callable[[Sequence[FakeEndpoint], Dice], FakeEndpoint]) -> Choose:
     """Draw five times from all, then once from the untried ones."""
 
-    def choose(candidates: Sequence[Target], tried: Collection[Target], dice: Dice) -> Target | None:
+    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
         if not candidates:
             return None
         for _ in range(5):
@@ -70,7 +70,7 @@ def by_chance(draw: Callable[[Sequence[Target], Dice], Target]) -> Choose:
     return choose
 
 
-def two_choices(candidates: Sequence[Target], tried: Collection[Target], dice: Dice) -> Target | None:
+def two_choices(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
     draw = by_chance(by_weight)
     first = draw(candidates, tried, dice)
     if first is None or len(candidates) < 2:
@@ -84,12 +84,12 @@ def two_choices(candidates: Sequence[Target], tried: Collection[Target], dice: D
 def least(measure: Callable[[Load], int]) -> Choose:
     """Compare at most ten untried ones from a random place on."""
 
-    def choose(candidates: Sequence[Target], tried: Collection[Target], dice: Dice) -> Target | None:
+    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
         if not candidates:
             return None
         start = int(dice() * len(candidates))
         window = [each for each in [*candidates[start:], *candidates[:start]] if each not in tried][:10]
-        best: Target | None = None
+        best: FakeEndpoint | None = None
         best_load = best_weight = 0
         for each in window:
             load, weight = measure(each.load), each.weight or 1
@@ -138,8 +138,8 @@ class Busy(Load):
         self.leases = [self.began() for _ in range(calls)]
 
 
-def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[Target]:
-    candidates = targets(*weights)
+def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[FakeEndpoint]:
+    candidates = fake_endpoints(*weights)
     for number, (each, load) in enumerate(zip(candidates, cycle(loads))):
         each.load = Busy((load * 7 + number) % 5, load)
         if load:
@@ -147,12 +147,12 @@ def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[Target]:
     return candidates
 
 
-def some_of(candidates: Sequence[Target], chosen: int, kind: int) -> Collection[Target]:
+def some_of(candidates: Sequence[FakeEndpoint], chosen: int, kind: int) -> Collection[FakeEndpoint]:
     """Those of `candidates` whose bits are set in `chosen`, and one that is no candidate, in different collections."""
     found = [each for number, each in enumerate(candidates) if chosen >> number & 1]
     if not found:
         return ()
-    found += targets(100)
+    found += fake_endpoints(100)
     return [found, tuple(found), frozenset(found)][kind]
 
 
@@ -170,7 +170,7 @@ def test_it_decides_as_its_model(
     candidates = candidates_of(weights, loads)
     tried = some_of(candidates, *which)
     dice, model_dice = ScriptedDice(numbers), ScriptedDice(numbers)
-    balancer: Balancer[Target] = BALANCERS.make(name, candidates, Chance(now=lambda: NOW, dice=dice))
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make(name, candidates, Chance(now=lambda: NOW, dice=dice))
     for _ in range(5):
         assert balancer.pick(call_of(), tried) is MODELS[name](candidates, tried, model_dice)
         assert dice.count == model_dice.count, "as many draws"
@@ -181,7 +181,7 @@ def test_one_of_a_thousand_as_the_models() -> None:
         candidates = candidates_of(weights, [4, 1, 0, 2, 5, 3, 3])
         for name, model in MODELS.items():
             numbers = [number * 0.6180339887498949 % 1 for number in range(2000)]
-            balancer: Balancer[Target] = BALANCERS.make(
+            balancer: Balancer[FakeEndpoint] = BALANCERS.make(
                 name, candidates, Chance(now=lambda: NOW, dice=ScriptedDice(numbers))
             )
             model_dice = ScriptedDice(numbers)
@@ -204,11 +204,11 @@ def place_of(key: str) -> int:
     return number(digest(key.encode())[:4])
 
 
-def first_untried(candidates: Sequence[Target], tried: Collection[Target]) -> Target | None:
+def first_untried(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint]) -> FakeEndpoint | None:
     return next((each for each in candidates if each not in tried), None)
 
 
-def modulo(ordered: Sequence[Target], key: str, tried: Collection[Target]) -> Target | None:
+def modulo(ordered: Sequence[FakeEndpoint], key: str, tried: Collection[FakeEndpoint]) -> FakeEndpoint | None:
     """One digit of the digest after the other, in the system of as many digits as candidates; then in turn."""
     if not ordered:
         return None
@@ -221,7 +221,7 @@ def modulo(ordered: Sequence[Target], key: str, tried: Collection[Target]) -> Ta
     return first_untried([ordered[each] for each in places], tried)
 
 
-def ring_of(ordered: Sequence[Target]) -> list[tuple[int, Target]]:
+def ring_of(ordered: Sequence[FakeEndpoint]) -> list[tuple[int, FakeEndpoint]]:
     """160 points for each instance of the weight 100, a multiple of 4 and at least 4 for others, none without one."""
     ring: list[tuple[int, int]] = []
     for index, each in enumerate(ordered):
@@ -233,12 +233,14 @@ def ring_of(ordered: Sequence[Target]) -> list[tuple[int, Target]]:
     return [(point, ordered[index]) for point, index in sorted(ring)]
 
 
-def on_the_ring(ring: Sequence[tuple[int, Target]], place: int, tried: Collection[Target]) -> Target | None:
+def on_the_ring(
+    ring: Sequence[tuple[int, FakeEndpoint]], place: int, tried: Collection[FakeEndpoint]
+) -> FakeEndpoint | None:
     after = [each for point, each in ring if point >= place]
     return first_untried([*after, *(each for point, each in ring if point < place)], tried)
 
 
-def by_address(candidates: Sequence[Target]) -> list[Target]:
+def by_address(candidates: Sequence[FakeEndpoint]) -> list[FakeEndpoint]:
     return sorted(candidates, key=lambda each: each.instance.address)
 
 
@@ -251,18 +253,18 @@ some_keys = st.lists(st.one_of(st.text(max_size=9), st.integers(0, 99).map(str))
 
 @given(few_weights, some_keys, some_tried)
 def test_modulo_decides_as_its_model(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
-    balancer: Balancer[Target] = BALANCERS.make("modulo", candidates, Chance())
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make("modulo", candidates, Chance())
     for key in keys:
         assert balancer.pick(call_of(key), tried) is modulo(by_address(candidates), key, tried)
 
 
 @given(few_weights, some_keys, some_tried)
 def test_the_ring_decides_as_its_model(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
-    balancer: Balancer[Target] = BALANCERS.make("consistent_hash", candidates, Chance())
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make("consistent_hash", candidates, Chance())
     ring = ring_of(by_address(candidates))
     for key in keys:
         assert balancer.pick(call_of(key), tried) is on_the_ring(ring, place_of(key), tried)
@@ -275,7 +277,7 @@ def test_the_ring_decides_as_its_model(weights: list[int], keys: list[str], whic
 @settings(max_examples=20)
 @given(few_weights, some_keys, some_tried)
 def test_maglev_looks_up_the_place_of_the_key(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
-    candidates = targets(*weights)
+    candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
     balancer: Any = BALANCERS.make("maglev", candidates, Chance())
     for key in keys:
@@ -299,7 +301,7 @@ def test_with_a_bound_the_first_that_has_room(
     whole = sum(each.instance.weight for each in untried)
     allowed = bound * (sum(each.load.in_flight for each in untried) + 1)
 
-    def has_room(each: Target | None) -> bool:
+    def has_room(each: FakeEndpoint | None) -> bool:
         return each is not None and each.load.in_flight * whole < allowed * each.instance.weight
 
     for key in keys:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Chance, warm_weight
-from idlrt.testing.balancers import call_of, targets
+from idlrt.testing.balancers import call_of, fake_endpoints
 
 weights = st.integers(0, 1_000_000)
 times = st.floats(-1e6, 1e6)
@@ -56,7 +56,7 @@ def test_it_is_something_and_never_too_much(weight: int, uptime: float, seconds:
 
 @pytest.mark.parametrize("name", ["weighted_random", "weighted_round_robin", "p2c"])
 def test_balancers_by_weight_go_by_the_weight_of_the_moment(name: str) -> None:
-    candidates = targets(100, 100, 100)
+    candidates = fake_endpoints(100, 100, 100)
     candidates[0].weight = 10
     balancer = BALANCERS.make(name, candidates, Chance(now=lambda: 0.0, dice=random.Random(1).random))
     found = Counter(balancer.pick(call_of(), ()) for _ in range(10_000))
@@ -64,7 +64,7 @@ def test_balancers_by_weight_go_by_the_weight_of_the_moment(name: str) -> None:
 
 
 def test_the_fewest_for_the_weight_of_the_moment() -> None:
-    cold, warm = targets(100, 100)
+    cold, warm = fake_endpoints(100, 100)
     cold.weight = 10
     cold.make_busy(1)
     warm.make_busy(5)
@@ -75,7 +75,7 @@ def test_the_fewest_for_the_weight_of_the_moment() -> None:
 
 @pytest.mark.parametrize("name", ["consistent_hash", "maglev", "modulo"])
 def test_keys_do_not_move_while_somebody_warms_up(name: str) -> None:
-    candidates = targets(*[100] * 5)
+    candidates = fake_endpoints(*[100] * 5)
     calls = [call_of(f"key {number}") for number in range(200)]
     warm = BALANCERS.make(name, candidates, Chance())
     before = [warm.pick(call, ()) for call in calls]

@@ -79,7 +79,7 @@ def test_no_mode_makes_a_call_again_that_must_not_be(
         _check_attempts(name, trial, policy, before)
     trial.driver.finish()
     trial.mode.close()
-    assert trial.reach.wrong == []
+    assert trial.reach.violations == []
 
 
 def _check_attempts(name: str, trial: Trial, policy: dict[str, Any], before: int) -> None:
@@ -115,7 +115,7 @@ def test_a_callback_has_it_made_again_only_as_it_says(
     trial.call(PUT, on_failure=decide, **policy)
     assert trial.driver.now() <= START + policy["timeout"] + 1e-6
     assert len(trial.reach.sent) <= 4
-    wrong = [each for each in trial.reach.wrong if not (is_even_if_done and "not idempotent" in each)]
+    wrong = [each for each in trial.reach.violations if not (is_even_if_done and "not idempotent" in each)]
     assert wrong == []
 
 
@@ -138,4 +138,4 @@ def test_kept_calls_end(scripts: Any, policy: dict[str, Any], attempts: int, met
     for arguments in calls:
         assert sum(each.call.arguments == arguments for each in trial.reach.sent) <= 1 + attempts
     assert all(each.at <= START + count * policy["timeout"] + 100.0 + 1e-6 for each in trial.reach.sent)
-    assert trial.reach.wrong == []
+    assert trial.reach.violations == []

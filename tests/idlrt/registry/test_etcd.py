@@ -28,8 +28,8 @@ pytestmark = pytest.mark.long
 
 # Checks whose result may depend on the member that responds, for three members.
 KEY_CHECKS = [
-    "registered_is_found",
-    "subscribers_hear_of_changes",
+    "registered_instances_are_found",
+    "subscribers_receive_changes",
     "closing_deregisters",
     "operators_change_instances",
     "changes_since_a_revision",

@@ -65,10 +65,10 @@ def etcd(cluster: Cluster) -> Etcd:
 @pytest.mark.parametrize(
     "name",
     [
-        "registered_is_found",
-        "subscribers_hear_of_changes",
-        "groups_are_apart",
-        "a_registration_that_another_took_away_comes_back",
+        "registered_instances_are_found",
+        "subscribers_receive_changes",
+        "groups_are_separate",
+        "a_removed_registration_comes_back",
     ],
 )
 def test_with_user_and_password(etcd: Etcd, name: str) -> None:
@@ -159,7 +159,7 @@ def options_of(papers: Path) -> list[str]:
 def test_tls(tmp_path: Path, papers: Path) -> None:
     with etcd_cluster(tmp_path, options=options_of(papers), context=context_of(papers)) as made:
         etcd = made.members[0]
-        for name in ("registered_is_found", "subscribers_hear_of_changes"):
+        for name in ("registered_instances_are_found", "subscribers_receive_changes"):
             REGISTRY_CHECKS[name](lambda: connect(etcd, options=f"&ca={papers}/ca.pem"))
         for options, why in [
             (f"&tls=true&ca={papers}/other.pem", "certificate verification failed"),
@@ -192,7 +192,7 @@ def test_mutual_tls(tmp_path: Path, papers: Path) -> None:
     with etcd_cluster(tmp_path, options=both, context=context_of(papers)) as made:
         etcd = made.members[0]
         mine = f"&ca={papers}/ca.pem&cert={papers}/client.pem&key={papers}/client.key"
-        for name in ("registered_is_found", "subscribers_hear_of_changes"):
+        for name in ("registered_instances_are_found", "subscribers_receive_changes"):
             REGISTRY_CHECKS[name](lambda: connect(etcd, options=mine))
         with connect(etcd, options=f"&ca={papers}/ca.pem") as registry:
             error = why_not(registry)

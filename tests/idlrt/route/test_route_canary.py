@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from idlrt.core import Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
-OLD, NEW, NEWER = NODES = [Place(1, version="1.0"), Place(2, version="2.0"), Place(3, version="2.1")]
+OLD, NEW, NEWER = NODES = [
+    FakeEndpoint(1, version="1.0"),
+    FakeEndpoint(2, version="2.0"),
+    FakeEndpoint(3, version="2.1"),
+]
 POOL = Pool(NODES)
 COUNT = 4000
 
@@ -103,7 +107,7 @@ def test_nobody_on_one_side() -> None:
 
 
 def test_a_side_that_is_out() -> None:
-    old, new = Place(1, version="1"), Place(2, version="2.0", is_out=True)
+    old, new = FakeEndpoint(1, version="1"), FakeEndpoint(2, version="2.0", is_out=True)
     assert chain(percent=100).route(call_of("x"), Pool([old, new])).nodes == (old,)
     assert chain(percent=100, force=True).route(call_of("x"), Pool([old, new])).nodes == (new,)
     old.is_out = True

@@ -14,9 +14,9 @@ from idlrt.errors import ConfigurationError
 from idlrt.route import Chain, Here, Pool, Rule, Step, explain, make_chain, no_instance_reason
 from idlrt.testing import FakeDriver
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
-ANYBODY = Pool([Place(1), Place(2)])
+ANYBODY = Pool([FakeEndpoint(1), FakeEndpoint(2)])
 ANY: dict[str, Any] = {"to": ""}
 
 
@@ -106,7 +106,7 @@ def test_the_place_of_the_rules_is_named() -> None:
 
 
 def test_without_instances_there_is_a_step_too() -> None:
-    steps = explain(chain(), call_of(), Pool[Place](()))
+    steps = explain(chain(), call_of(), Pool[FakeEndpoint](()))
     assert [(step.before, step.after) for step in steps] == [(0, 0)]
     assert no_instance_reason("demo.Users", steps) == "no instance of demo.Users is known"
     assert explain(Chain([]), call_of(), ANYBODY)[0].why == "no rules"
@@ -130,7 +130,7 @@ class Counting(dict[Any, Any]):
 
 def test_a_usual_call_costs_one_look() -> None:
     usual = chain()
-    pool = Pool([Place(number) for number in range(100)])
+    pool = Pool([FakeEndpoint(number) for number in range(100)])
     pool.cache = Counting()
     assert usual.route(call_of(), pool) is pool
     before = pool.cache.looks
@@ -140,7 +140,7 @@ def test_a_usual_call_costs_one_look() -> None:
 
 def test_dice_are_thrown_alike_whoever_wants_to_know() -> None:
     rules = [{"router": "tag", "force": True}, {"router": "canary", "to": "zone = a", "percent": 50}]
-    quiet, told, pool = chain(*rules), chain(*rules), Pool([Place(1, zone="a"), Place(2, zone="b")])
+    quiet, told, pool = chain(*rules), chain(*rules), Pool([FakeEndpoint(1, zone="a"), FakeEndpoint(2, zone="b")])
     for number in range(50):
         call = call_of()
         call.tag = "gray" if number % 2 else ""
@@ -197,7 +197,7 @@ ALL = (st.lists(RULES, max_size=5), CALLERS, st.lists(CALLS, min_size=1, max_siz
 def test_each_call_is_explained_and_goes_where_it_was_said(
     rules: list[Any], here: Here, calls: list[Call], places: list[Any], seed: int
 ) -> None:
-    pool = Pool([Place(number, **fields) for number, fields in enumerate(places)])
+    pool = Pool([FakeEndpoint(number, **fields) for number, fields in enumerate(places)])
     quiet, told = chain(*rules, here=here, seed=seed), chain(*rules, here=here, seed=seed)
     for call in calls * 2:
         steps: list[Step] = []
@@ -224,7 +224,7 @@ def test_who_forces_nothing_loses_nobody(rules: list[Any], here: Here, calls: li
         for rule in rules
         if rule["router"] not in ("tag", "group")
     ]
-    pool = Pool([Place(number, **fields) for number, fields in enumerate(places)])
+    pool = Pool([FakeEndpoint(number, **fields) for number, fields in enumerate(places)])
     quiet = chain(*mild, {"router": "tag", "enabled": False}, here=here)
     for call in calls:
         assert bool(quiet.route(call, pool).nodes) is bool(pool.nodes)

@@ -11,9 +11,13 @@ import pytest
 from idlrt.core import Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
-ONE, TWO, THREE = NODES = [Place(1, version="1.0"), Place(2, version="2.0"), Place(3, version="3.0")]
+ONE, TWO, THREE = NODES = [
+    FakeEndpoint(1, version="1.0"),
+    FakeEndpoint(2, version="2.0"),
+    FakeEndpoint(3, version="3.0"),
+]
 POOL = Pool(NODES)
 
 
@@ -21,7 +25,7 @@ def chain(**rule: Any) -> Chain:
     return make_chain([rule], Here(zone="", app="shop"), Chance(dice=random.Random(1).random))
 
 
-def shares(pool: Pool[Place], *to: tuple[str, int]) -> dict[Any, float]:
+def shares(pool: Pool[FakeEndpoint], *to: tuple[str, int]) -> dict[Any, float]:
     router = chain(to=[{"where": where, "weight": weight} for where, weight in to])
     found = Counter(router.route(call_of(), pool).nodes for _ in range(4000))
     return {nodes: count / 4000 for nodes, count in found.items()}
@@ -59,7 +63,7 @@ def test_destinations_without_anybody_get_nothing() -> None:
 
 
 def test_destinations_that_are_out_get_nothing_while_there_are_others() -> None:
-    out = Place(4, version="4.0", is_out=True)
+    out = FakeEndpoint(4, version="4.0", is_out=True)
     assert shares(Pool([ONE, out]), ("version = 4.*", 90), ("version = 1.*", 10)) == {(ONE,): 1.0}
     assert shares(Pool([ONE, out]), ("version = 4.*", 90), ("version = 9.*", 10)) == {(out,): 1.0}
 

@@ -11,7 +11,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.route import Here, Pool, make_chain
 from idlrt.route.dubbo import from_dubbo_condition
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_can_be_said(text: str, when: str, to: str) -> None:
 
 @pytest.mark.parametrize("text", ["method = get =>", "method = get => false", "=>"])
 def test_nothing_behind_the_arrow_forbids(text: str) -> None:
-    pool = Pool([Place(1)])
+    pool = Pool([FakeEndpoint(1)])
     assert make_chain([from_dubbo_condition(text)], Here(), Chance()).route(call_of(), pool).nodes == ()
 
 

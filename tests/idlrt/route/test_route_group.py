@@ -11,10 +11,10 @@ import pytest
 from idlrt.core import Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 HOME, BLUE, GREEN, GREENER = NODES = [
-    Place(1), Place(2, group="blue"), Place(3, group="green"), Place(4, group="green")
+    FakeEndpoint(1), FakeEndpoint(2, group="blue"), FakeEndpoint(3, group="green"), FakeEndpoint(4, group="green")
 ]  # fmt: skip
 POOL = Pool(NODES)
 
@@ -24,7 +24,7 @@ def chain(*rules: dict[str, Any], home: str = "default") -> Chain:
     return make_chain(given, Here(), Chance(dice=random.Random(1).random), home=home)
 
 
-def shares(router: Chain, pool: Pool[Place] = POOL) -> dict[Any, float]:
+def shares(router: Chain, pool: Pool[FakeEndpoint] = POOL) -> dict[Any, float]:
     found = Counter(router.route(call_of(), pool).nodes for _ in range(4000))
     return {nodes: count / 4000 for nodes, count in found.items()}
 
@@ -44,7 +44,7 @@ def test_home_can_be_in_the_mix() -> None:
 
 
 def test_groups_without_anybody_get_nothing() -> None:
-    out = Place(5, group="red", is_out=True)
+    out = FakeEndpoint(5, group="red", is_out=True)
     router = chain({"mix": {"red": 50, "none": 40, "blue": 10}})
     assert shares(router, Pool([*NODES, out])) == {(BLUE,): 1.0}
     assert shares(router, Pool([HOME, out])) == {(out,): 1.0}

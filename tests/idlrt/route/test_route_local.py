@@ -7,10 +7,10 @@ import pytest
 from idlrt.core import Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 HERE = Here(host="web-1", addresses=("10.9.9.9", "fe80::1"))
-FAR = Place(1)
+FAR = FakeEndpoint(1)
 
 
 def chain(*, force: bool = False) -> Chain:
@@ -19,13 +19,13 @@ def chain(*, force: bool = False) -> Chain:
 
 @pytest.mark.parametrize("host", ["web-1", "10.9.9.9", "fe80::1", "127.0.0.1", "127.8.9.1", "::1", "localhost"])
 def test_this_machine(host: str) -> None:
-    near = Place(2, host=host)
+    near = FakeEndpoint(2, host=host)
     assert chain().route(call_of(), Pool([FAR, near])).nodes == (near,)
 
 
 @pytest.mark.parametrize("host", ["web-2", "10.9.9.8", "128.0.0.1"])
 def test_other_machines(host: str) -> None:
-    pool = Pool([FAR, Place(2, host=host)])
+    pool = Pool([FAR, FakeEndpoint(2, host=host)])
     assert chain().route(call_of(), pool) is pool
     assert no_instance_reason("S", explain(chain(force=True), call_of(), pool)) == (
         "no instance of S on the caller's host; 2 on other hosts, excluded by `force`"
@@ -33,7 +33,7 @@ def test_other_machines(host: str) -> None:
 
 
 def test_an_instance_here_that_is_out() -> None:
-    near = Place(2, host="web-1", is_out=True)
+    near = FakeEndpoint(2, host="web-1", is_out=True)
     pool = Pool([FAR, near])
     assert chain().route(call_of(), pool) is pool
     assert chain(force=True).route(call_of(), pool).nodes == (near,)

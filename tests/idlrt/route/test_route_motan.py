@@ -14,7 +14,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.route import Here, Pool, make_chain
 from idlrt.route.motan import fits_pattern, from_motan_command
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 PATH = "com.demo.UserService"
 
@@ -99,7 +99,7 @@ def test_the_first_by_index_that_fits_counts() -> None:
 
 
 def test_routes_leave_only_those_that_fit() -> None:
-    pool = Pool([Place(1, host="10.73.1.1"), Place(2, host="10.73.2.1")])
+    pool = Pool([FakeEndpoint(1, host="10.73.1.1"), FakeEndpoint(2, host="10.73.2.1")])
     found = rules({"routeRules": ["10.75.* to 10.73.1.*", "!10.75.* to !10.73.1.*", "10.77.0.1 to !*"]})
 
     def hosts(own: str) -> list[str]:
@@ -112,7 +112,7 @@ def test_routes_leave_only_those_that_fit() -> None:
 
 
 def test_from_anywhere() -> None:
-    pool = Pool([Place(1, host="10.73.1.1"), Place(2, host="10.73.2.1")])
+    pool = Pool([FakeEndpoint(1, host="10.73.1.1"), FakeEndpoint(2, host="10.73.2.1")])
     chain = make_chain(rules({"routeRules": ["* to 10.73.2.1"]}), Here(), Chance())
     assert chain.route(call_of(), pool).nodes == pool.nodes[1:]
 

@@ -9,7 +9,7 @@ import pytest
 from idlrt.core import Call, Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 
 def tagged(tag: str) -> Call:
@@ -22,8 +22,8 @@ def chain(**rule: Any) -> Chain:
     return make_chain([{"router": "tag", **rule}], Here(), Chance())
 
 
-def place(number: int, tag: str = "", *, is_out: bool = False, **fields: Any) -> Place:
-    return Place(number, is_out=is_out, tags={"tag": tag} if tag else {}, **fields)
+def place(number: int, tag: str = "", *, is_out: bool = False, **fields: Any) -> FakeEndpoint:
+    return FakeEndpoint(number, is_out=is_out, tags={"tag": tag} if tag else {}, **fields)
 
 
 def test_a_tagged_call_goes_to_its_tag_and_others_to_those_without() -> None:
@@ -36,7 +36,7 @@ def test_a_tagged_call_goes_to_its_tag_and_others_to_those_without() -> None:
 
 
 @pytest.mark.parametrize("gray", [[], [place(2, "gray", is_out=True)]])
-def test_without_anybody_of_its_tag_a_call_goes_to_those_without(gray: list[Place]) -> None:
+def test_without_anybody_of_its_tag_a_call_goes_to_those_without(gray: list[FakeEndpoint]) -> None:
     plain = place(1)
     pool = Pool([plain, *gray])
     assert chain().route(tagged("gray"), pool).nodes == (plain,)

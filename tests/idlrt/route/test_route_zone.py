@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from idlrt.core import Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
 
 def chain(zone: str = "a", seed: int = 1, **rule: Any) -> Chain:
     return make_chain([{"router": "zone", **rule}], Here(zone=zone), Chance(dice=random.Random(seed).random))
 
 
-def places(*zones: tuple[str, int, int], weight: int = 100) -> list[Place]:
+def places(*zones: tuple[str, int, int], weight: int = 100) -> list[FakeEndpoint]:
     """For each zone, instances that are well and such that are out."""
     return [
-        Place(100 * at + number, zone=zone, is_out=number >= well, weight=weight)
+        FakeEndpoint(100 * at + number, zone=zone, is_out=number >= well, weight=weight)
         for at, (zone, well, out) in enumerate(zones)
         for number in range(well + out)
     ]
 
 
-def shares(nodes: list[Place], count: int = 4000, **rule: Any) -> dict[str, float]:
+def shares(nodes: list[FakeEndpoint], count: int = 4000, **rule: Any) -> dict[str, float]:
     """Of the calls, by the zones that they may go to."""
     router, pool, call = chain(**rule), Pool(nodes), call_of()
     found: Counter[str] = Counter()
@@ -52,10 +52,10 @@ def test_what_home_cannot_carry_leaves() -> None:
 
 
 def test_weights_are_what_counts() -> None:
-    heavy, light = Place(1, zone="a", weight=300), Place(2, zone="a", weight=100, is_out=True)
-    assert shares([heavy, light, Place(3, zone="b")]) == {"a": 1.0}
+    heavy, light = FakeEndpoint(1, zone="a", weight=300), FakeEndpoint(2, zone="a", weight=100, is_out=True)
+    assert shares([heavy, light, FakeEndpoint(3, zone="b")]) == {"a": 1.0}
     heavy.is_out, light.is_out = True, False
-    assert shares([heavy, light, Place(3, zone="b")]) == pytest.approx({"a": 0.35, "b": 0.65}, abs=0.03)
+    assert shares([heavy, light, FakeEndpoint(3, zone="b")]) == pytest.approx({"a": 0.35, "b": 0.65}, abs=0.03)
     assert shares(places(("a", 2, 2), ("b", 4, 0), weight=0)) == pytest.approx({"a": 0.7, "b": 0.3}, abs=0.03)
 
 
@@ -115,7 +115,9 @@ def test_zones_that_do_not_matter(zone: str, mode: str) -> None:
     st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=3),
 )
 def test_no_call_is_lost_and_none_goes_where_nobody_is_well(given: list[Any], order: list[str]) -> None:
-    pool = Pool([Place(at, zone=zone, is_out=out, weight=weight) for at, (zone, out, weight) in enumerate(given)])
+    pool = Pool(
+        [FakeEndpoint(at, zone=zone, is_out=out, weight=weight) for at, (zone, out, weight) in enumerate(given)]
+    )
     router = chain(order=order)
     for _ in range(5):
         found = router.route(call_of(), pool)

@@ -16,7 +16,7 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.serialization import DEFAULT_LIMITS
 from idlrt.serialization._binary_skip import skip
 from idlrt.serialization._binary_values import PADDING
-from idlrt.serialization.errors import Fault
+from idlrt.serialization.errors import DecodeError
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def skipped(data):
     padded = data + PADDING
     try:
         end = skip(padded, 0, len(data), t.STRUCT, 64, DEFAULT_LIMITS)
-    except (Fault, IndexError, struct.error):
+    except (DecodeError, IndexError, struct.error):
         return None
     return end if end <= len(data) else None
 

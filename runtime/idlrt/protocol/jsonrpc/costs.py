@@ -21,7 +21,7 @@ from idlrt.serialization._decoded_size import (
     record_cost,
     struct_cost,
 )
-from idlrt.serialization.errors import over_decoded, over_limit, whole
+from idlrt.serialization.errors import over_decoded, over_limit, public_error
 from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
 
 __all__ = ["Meter"]
@@ -81,7 +81,7 @@ class Meter:
         most += _ARRAY * text.count(b"[") + _OBJECT * text.count(b"{")
         most += _ITEM * text.count(b",") + _VALUE * (text.count(b":") + 1)
         if min(most, _PLAIN * size) > budget:
-            raise whole(over_decoded(size, size, self._limits), root)
+            raise public_error(over_decoded(size, size, self._limits), root)
 
     def measure(self, plain: object, size: int, root: str) -> int:
         """Return an upper bound of the memory of the values decoded from `plain`, in bytes.
@@ -104,9 +104,9 @@ class Meter:
         except RecursionError:
             raise RemoteProtocolError(f"cannot read {root}: nested too deeply") from None
         except _OverLimit as error:
-            raise whole(over_limit(0, error.value, error.limit, error.most), root) from None
+            raise public_error(over_limit(0, error.value, error.limit, error.most), root) from None
         if cost > budget:
-            raise whole(over_decoded(size, size, limits), root)
+            raise public_error(over_decoded(size, size, limits), root)
         return cost
 
     def _record(self, plain: object, size: int) -> int:

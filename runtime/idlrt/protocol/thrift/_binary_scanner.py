@@ -12,7 +12,7 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._binary_layout import FIXED_SIZES, MINIMUM_SIZES
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import over_limit, too_deep, too_long, unknown_type, whole
+from idlrt.serialization.errors import over_limit, public_error, too_deep, too_long, unknown_type
 from idlrt.serialization.types import TypeId
 
 __all__ = ["BinaryScanner"]
@@ -61,7 +61,7 @@ class BinaryScanner:
 
     def _move(self, offset: int) -> None:
         if offset > self._limits.max_message:
-            raise whole(too_long(self._limits.max_message), "message")
+            raise public_error(too_long(self._limits.max_message), "message")
         self._offset = offset
 
     def _scan_head(self, buffer: bytes | bytearray) -> bool:
@@ -79,7 +79,7 @@ class BinaryScanner:
             length = first
             end = 4 + length + 1 + 4
         if length > self._limits.max_string:
-            raise whole(over_limit(0, length, "max_string", self._limits.max_string), "method name")
+            raise public_error(over_limit(0, length, "max_string", self._limits.max_string), "method name")
         self._move(end)
         self._has_head = True
         return True
@@ -125,20 +125,20 @@ class BinaryScanner:
         if type == TypeId.STRUCT:
             self._move(offset)
             if self._structs > self._limits.max_depth:
-                raise whole(too_deep(offset, self._limits.max_depth), "message")
+                raise public_error(too_deep(offset, self._limits.max_depth), "message")
             self._stack.append((_STRUCT, (), self._containers))
             self._structs += 1
             self._containers = 0
             return True
         head = _HEADS.get(type)
         if head is None:
-            raise whole(unknown_type(offset, type), "message")
+            raise public_error(unknown_type(offset, type), "message")
         if offset + head > len(buffer):
             return False
         if type == TypeId.STRING:
             (length,) = _unpack_u32(buffer, offset)
             if length > self._limits.max_string:
-                raise whole(over_limit(offset, length, "max_string", self._limits.max_string), "string")
+                raise public_error(over_limit(offset, length, "max_string", self._limits.max_string), "string")
             self._move(offset + 4 + length)
             return True
         types: tuple[int, ...]
@@ -153,18 +153,20 @@ class BinaryScanner:
 
     def _enter_container(self, types: tuple[int, ...], length: int, offset: int) -> None:
         if length > self._limits.max_container:
-            raise whole(over_limit(self._offset, length, "max_container", self._limits.max_container), "container")
+            raise public_error(
+                over_limit(self._offset, length, "max_container", self._limits.max_container), "container"
+            )
         self._move(offset)
         if length == 0:
             return
         for type in types:
             if type not in MINIMUM_SIZES:
-                raise whole(unknown_type(offset, type), "message")
+                raise public_error(unknown_type(offset, type), "message")
         if all(type in FIXED_SIZES for type in types):
             self._move(offset + length * sum(FIXED_SIZES[type] for type in types))
             return
         if self._containers > self._limits.max_depth:
-            raise whole(too_deep(offset, self._limits.max_depth), "message")
+            raise public_error(too_deep(offset, self._limits.max_depth), "message")
         self._containers += 1
         self._stack.append((_VALUES, types, length * len(types)))
 

@@ -12,14 +12,14 @@ from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.serialization._compact_layout import MINIMUM_SIZES, PROTOCOL_ID, TYPES, VERSION
 from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import (
-    Fault,
+    DecodeError,
     out_of_range,
     over_limit,
     over_long,
+    public_error,
     too_deep,
     too_long,
     unknown_type,
-    whole,
 )
 from idlrt.serialization.types import TypeId
 
@@ -95,8 +95,8 @@ class CompactScanner:
                     self._scan_element(buffer, inner)
         except _More:
             return None
-        except Fault as fault:
-            raise whole(fault, "message") from None
+        except DecodeError as error:
+            raise public_error(error, "message") from None
         return self._offset if len(buffer) >= self._offset else None
 
     def _move(self, offset: int) -> None:
@@ -132,14 +132,14 @@ class CompactScanner:
 
     def _scan_head(self, buffer: bytes | bytearray) -> None:
         if len(buffer) > 0 and buffer[0] != PROTOCOL_ID:
-            raise Fault(not_compact(0, buffer[0]))
+            raise DecodeError(not_compact(0, buffer[0]))
         if len(buffer) < 2:
             raise _More
         byte = buffer[1]
         if byte & 0x1F != VERSION:
-            raise Fault(not_compact_version(1, byte & 0x1F))
+            raise DecodeError(not_compact_version(1, byte & 0x1F))
         if byte >> 5 not in MessageType._value2member_map_:
-            raise Fault(f"unknown message type {byte >> 5} at offset 1")
+            raise DecodeError(f"unknown message type {byte >> 5} at offset 1")
         number, offset = self._varint(buffer, 2, 5)
         if number >> 32:
             raise out_of_range(2, number, "32 bits")

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from idlrt.serialization.base import Limits
-from idlrt.serialization.errors import Fault, too_long, unexpected, whole
+from idlrt.serialization.errors import DecodeError, public_error, too_long, unexpected
 
 __all__ = ["JsonScanner"]
 
@@ -37,8 +37,8 @@ class JsonScanner:
             end = self._scan(buffer)
             if self._offset > self._most:
                 raise too_long(self._most)
-        except Fault as fault:
-            raise whole(fault, "message") from None
+        except DecodeError as error:
+            raise public_error(error, "message") from None
         return end
 
     def _scan(self, buffer: bytes | bytearray) -> int | None:

@@ -27,7 +27,7 @@ from idlrt.serialization._json_input import JsonInput
 from idlrt.serialization._json_layout import VERSION as JSON_VERSION
 from idlrt.serialization._json_output import quoted
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits, Serialization
-from idlrt.serialization.errors import Fault, whole
+from idlrt.serialization.errors import DecodeError, public_error
 from idlrt.serialization.known import serialization
 from idlrt.serialization.options import strict
 
@@ -146,8 +146,8 @@ class BinaryEnvelope(Envelope):
                 return MessageHeader(known[0], known[1], _unpack_i32(data, end)[0]), end + 4
         try:
             return self._read_head(data, start)
-        except Fault as fault:
-            raise whole(fault, "message header") from None
+        except DecodeError as error:
+            raise public_error(error, "message header") from None
 
     def _read_head(self, data: bytes, start: int) -> tuple[MessageHeader, int]:
         source = BinaryInput(data, start, self._head_limits)
@@ -155,7 +155,7 @@ class BinaryEnvelope(Envelope):
         is_strict = first < 0
         if is_strict:
             if first & 0xFFFFFF00 != _VERSION:
-                raise Fault(f"unsupported version {first & 0xFFFFFF00:#x}, the binary protocol has {_VERSION:#x}")
+                raise DecodeError(f"unsupported version {first & 0xFFFFFF00:#x}, the binary protocol has {_VERSION:#x}")
         else:
             source.offset = start
         name = source.read_string()
@@ -163,7 +163,7 @@ class BinaryEnvelope(Envelope):
         number = first & 0xFF if is_strict else source.read_i8() & 0xFF
         kind = _KINDS.get(number)
         if kind is None:
-            raise Fault(f"unknown message type {number}")
+            raise DecodeError(f"unknown message type {number}")
         if is_strict and end - start - 8 <= _KEPT_NAME and len(self._heads) < _HEADS_KEPT:
             self._heads[data[start:end]] = (kind, name)
         return MessageHeader(kind, name, source.read_i32()), source.offset
@@ -189,17 +189,17 @@ class CompactEnvelope(Envelope):
         try:
             protocol_id = source.read_byte()
             if protocol_id != PROTOCOL_ID:
-                raise Fault(not_compact(start, protocol_id))
+                raise DecodeError(not_compact(start, protocol_id))
             byte = source.read_byte()
             if byte & 0x1F != COMPACT_VERSION:
-                raise Fault(not_compact_version(start + 1, byte & 0x1F))
+                raise DecodeError(not_compact_version(start + 1, byte & 0x1F))
             kind = _KINDS.get(byte >> 5)
             if kind is None:
-                raise Fault(f"unknown message type {byte >> 5} at offset {start + 1}")
+                raise DecodeError(f"unknown message type {byte >> 5} at offset {start + 1}")
             number = source.read_u32()
             name = source.read_string()
-        except Fault as fault:
-            raise whole(fault, "message header") from None
+        except DecodeError as error:
+            raise public_error(error, "message header") from None
         return MessageHeader(kind, name, number - (number >> 31 << 32)), source.offset
 
     def scanner(self) -> CompactScanner:
@@ -221,27 +221,27 @@ class JsonEnvelope(Envelope):
             version = source.whole(32, "i32")
             if version != JSON_VERSION:
                 what = f"unsupported version {version} before offset {source.offset}"
-                raise Fault(f"{what}, the JSON protocol has {JSON_VERSION}")
+                raise DecodeError(f"{what}, the JSON protocol has {JSON_VERSION}")
             source.expect(b",")
             name = source.text()
             source.expect(b",")
             number = source.whole(32, "i32")
             kind = _KINDS.get(number)
             if kind is None:
-                raise Fault(f"unknown message type {number} before offset {source.offset}")
+                raise DecodeError(f"unknown message type {number} before offset {source.offset}")
             source.expect(b",")
             sequence_id = source.whole(32, "i32")
             source.expect(b",")
-        except Fault as fault:
-            raise whole(fault, "message header") from None
+        except DecodeError as error:
+            raise public_error(error, "message header") from None
         return MessageHeader(kind, name, sequence_id), source.offset
 
     def unpack_tail(self, data: bytes, offset: int) -> int:
         source = JsonInput(data, offset, self.limits)
         try:
             source.expect(b"]")
-        except Fault as fault:
-            raise whole(fault, "message end") from None
+        except DecodeError as error:
+            raise public_error(error, "message end") from None
         return source.offset
 
     def scanner(self) -> JsonScanner:

@@ -174,9 +174,9 @@ cdef enum Code:
 cdef enum Protocol:
     IN_BINARY, IN_COMPACT, IN_JSON
 
-# Kinds of defaults of absent fields; ABSENT_FAULT: the field is required.
+# Kinds of defaults of absent fields; ABSENT_REQUIRED: the field is required.
 cdef enum Absent:
-    ABSENT_CONSTANT, ABSENT_MADE, ABSENT_FAULT
+    ABSENT_CONSTANT, ABSENT_MADE, ABSENT_REQUIRED
 
 cdef struct Shape:
     # A compiled type. Its pointers are owned by its plan.

@@ -59,20 +59,20 @@ cdef inline unsigned char* put_number(unsigned char* p, Shape* shape, PyObject* 
         put_32(p, <uint32_t>number)
         return NULL if check_range(number, 0x7FFFFFFF) < 0 else p + 4
 
-cdef inline bint is_tame(PyObject* value) noexcept:
+cdef inline bint is_builtin_number(PyObject* value) noexcept:
     # Whether converting it to a number runs no Python code, which could release the last reference to it.
     return PyLong_CheckExact(value) or PyFloat_CheckExact(value) or PyBool_Check(value)
 
-cdef unsigned char* put_wild(unsigned char* p, Shape* shape, PyObject* value) noexcept:
+cdef unsigned char* put_other_number(unsigned char* p, Shape* shape, PyObject* value) noexcept:
     INCREF(value)
     p = put_number(p, shape, value)
     DECREF(value)
     return p
 
-cdef inline unsigned char* put_simple(Output* out, unsigned char* p, Shape* shape, PyObject* value) noexcept:
+cdef inline unsigned char* put_scalar(Output* out, unsigned char* p, Shape* shape, PyObject* value) noexcept:
     if shape.kind == STRING:
         return put_text(out, p, value)
-    return put_number(p, shape, value) if is_tame(value) else put_wild(p, shape, value)
+    return put_number(p, shape, value) if is_builtin_number(value) else put_other_number(p, shape, value)
 
 cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value, PyObject* kept) noexcept:
     # The fields of an object of exactly the class, or of a record. Steals `kept` (unknown fields), which may be NULL.
@@ -109,7 +109,7 @@ cdef inline int put_binary_fields(Output* out, Layout* layout, PyObject* value) 
         p[0] = slot.shape.code
         put_16(p + 1, <uint16_t>slot.id)
         if is_simple(slot.shape):
-            p = put_simple(out, p + 3, slot.shape, found)
+            p = put_scalar(out, p + 3, slot.shape, found)
             if p == NULL:
                 return -1
             continue
@@ -147,7 +147,7 @@ cdef int write_binary_list(Output* out, Shape* element, PyObject* value) noexcep
             put_64(p, <uint64_t>number)
             p = p + 8 if number != -1 or PyErr_Occurred() == NULL else NULL
         else:
-            p = put_simple(out, p, element, item)
+            p = put_scalar(out, p, element, item)
         if p == NULL:
             return -1
     out.p = p
@@ -169,9 +169,9 @@ cdef int write_binary_pairs(Output* out, Shape* shape, PyObject* value) noexcept
             p = put_text(out, p, key)
         else:  # converting a key to a number may run code that removes `item` from the dict
             INCREF(item)
-            p = put_simple(out, p, shape.key, key)
+            p = put_scalar(out, p, shape.key, key)
         if p != NULL:
-            p = put_text(out, p, item) if shape.element.kind == STRING else put_simple(out, p, shape.element, item)
+            p = put_text(out, p, item) if shape.element.kind == STRING else put_scalar(out, p, shape.element, item)
         if shape.key.kind != STRING:
             DECREF(item)
         if p == NULL:

@@ -89,9 +89,9 @@ cdef object refused(_Codec codec, Py_ssize_t start, Py_ssize_t size):
     if start < 0:
         return ValueError(f"an offset is 0 or more, not {start}")
     if start > size:
-        return faults.whole(faults.too_short(start, 1, size), codec.plan.label)
-    fault = faults.over_limit(start, size - start, "max_message", codec.bounds.max_message)
-    return faults.whole(fault, codec.plan.label)
+        return decode_errors.public_error(decode_errors.too_short(start, 1, size), codec.plan.label)
+    decode_error = decode_errors.over_limit(start, size - start, "max_message", codec.bounds.max_message)
+    return decode_errors.public_error(decode_error, codec.plan.label)
 
 
 cdef object read(_Codec codec, object data, Py_ssize_t start, Reading* reading):
@@ -149,7 +149,7 @@ cdef class StructCodec(_Codec):
         reading.received = 0
         value = read(self, data, 0, &reading)
         if reading.after != reading.size:
-            raise faults.goes_on(self.plan.label, reading.after, reading.size)
+            raise decode_errors.trailing_bytes(self.plan.label, reading.after, reading.size)
         return value
 
 

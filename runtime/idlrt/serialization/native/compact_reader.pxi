@@ -20,7 +20,7 @@ cdef inline int read_varint(Input* s, int most, uint64_t* number, int* rest) noe
             s.p = p
             number[0] = value
             return 0
-    return wrong_other(s, faults.over_long(s.p - s.start, most))
+    return wrong_other(s, decode_errors.over_long(s.p - s.start, most))
 
 cdef inline int read_zigzag(Input* s, Kind kind, int64_t* number) noexcept:
     # A signed number, within the range of its type.
@@ -41,7 +41,7 @@ cdef inline int read_zigzag(Input* s, Kind kind, int64_t* number) noexcept:
 cdef int out_of_range(Input* s, const unsigned char* at, uint64_t value, int rest, Kind kind) noexcept:
     whole = (<object>rest << 64) | <object>value
     name = "i64" if kind == I64 else "i16" if kind == I16 else "i32"
-    return wrong_other(s, faults.out_of_range(at - s.start, (whole >> 1) ^ -(whole & 1), name))
+    return wrong_other(s, decode_errors.out_of_range(at - s.start, (whole >> 1) ^ -(whole & 1), name))
 
 cdef inline Py_ssize_t read_compact_length(Input* s) noexcept:
     cdef uint64_t value = 0
@@ -53,7 +53,7 @@ cdef inline Py_ssize_t read_compact_length(Input* s) noexcept:
     if read_varint(s, 5, &value, &rest) < 0:
         return -1
     if value >> 31:
-        return wrong_other(s, faults.out_of_range(at - s.start, value, "i32"))
+        return wrong_other(s, decode_errors.out_of_range(at - s.start, value, "i32"))
     return <Py_ssize_t>value
 
 cdef inline int next_compact_field(Input* s, Head* head) noexcept:
@@ -70,7 +70,7 @@ cdef inline int next_compact_field(Input* s, Head* head) noexcept:
     if byte >> 4:
         id = head.id + (byte >> 4)
         if id > 0x7FFF:
-            return wrong_other(s, faults.out_of_range(at - s.start, id, "i16"))
+            return wrong_other(s, decode_errors.out_of_range(at - s.start, id, "i16"))
     elif read_zigzag(s, I16, &id) < 0:
         return -1
     head.id = <int16_t>id

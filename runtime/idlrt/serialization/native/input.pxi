@@ -16,7 +16,7 @@ cdef enum Wrong:
     UNKNOWN       # type `number`
     TEXT          # the Python exception that is set has the cause
     REFUSED       # likewise
-    OTHER         # `thing` is a `Fault`
+    OTHER         # `thing` is a `DecodeError`
 
 cdef enum Where:
     IN_FIELD, IN_UNKNOWN, IN_ELEMENT, IN_KEY, IN_VALUE
@@ -135,11 +135,11 @@ cdef int wrong_elements(
     s.fourth = wanted_value
     return -1
 
-cdef int wrong_other(Input* s, object fault) noexcept:
-    INCREF(<PyObject*>fault)
+cdef int wrong_other(Input* s, object decode_error) noexcept:
+    INCREF(<PyObject*>decode_error)
     s.wrong = OTHER
     XDECREF(s.thing)
-    s.thing = <PyObject*>fault
+    s.thing = <PyObject*>decode_error
     return -1
 
 cdef void add_step(Input* s, Where where, Py_ssize_t index, PyObject* thing) noexcept:
@@ -164,27 +164,27 @@ cdef int reraise() except -1:
         raise SystemError("idlrt's native codec failed without a reason; please report this")
     return -1
 
-cdef object fault_of(Input* s):
-    # Return the `Fault`; raise the Python exception if that is not about the input.
+cdef object decode_error_of(Input* s):
+    # Return the `DecodeError`; raise the Python exception if that is not about the input.
     cdef Py_ssize_t end = s.end - s.start
     if s.wrong == SHORT:
-        return faults.too_short(s.at, s.number, end)
+        return decode_errors.too_short(s.at, s.number, end)
     if s.wrong == OVER_STRING:
-        return faults.over_limit(s.at, s.number, "max_string", s.bounds.max_string)
+        return decode_errors.over_limit(s.at, s.number, "max_string", s.bounds.max_string)
     if s.wrong == OVER_CONTAINER:
-        return faults.over_limit(s.at, s.number, "max_container", s.bounds.max_container)
+        return decode_errors.over_limit(s.at, s.number, "max_container", s.bounds.max_container)
     if s.wrong == COLLIDING:
-        return faults.colliding(s.at)
+        return decode_errors.colliding(s.at)
     if s.wrong == DECODED:
-        return faults.over_decoded(s.at, s.received, limits_of(s.bounds))
+        return decode_errors.over_decoded(s.at, s.received, limits_of(s.bounds))
     if s.wrong == DEEP:
-        return faults.too_deep(s.at, s.bounds.max_depth)
+        return decode_errors.too_deep(s.at, s.bounds.max_depth)
     if s.wrong == MISSING:
-        return faults.missing(s.at, <object>s.thing)
+        return decode_errors.missing(s.at, <object>s.thing)
     if s.wrong == ELEMENTS:
-        return faults.wrong_elements(s.at, s.number, s.second, s.third, s.fourth)
+        return decode_errors.wrong_elements(s.at, s.number, s.second, s.third, s.fourth)
     if s.wrong == UNKNOWN:
-        return faults.unknown_type(s.at, s.number)
+        return decode_errors.unknown_type(s.at, s.number)
     if s.wrong == OTHER:
         return <object>s.thing
     try:
@@ -192,9 +192,9 @@ cdef object fault_of(Input* s):
     except UnicodeDecodeError as error:
         if s.wrong != TEXT:
             raise
-        return faults.bad_text(s.at, error)
+        return decode_errors.bad_text(s.at, error)
     except (TypeError, ValueError, RecursionError) as error:
-        return faults.bad_union(s.at, error) if s.wrong == REFUSED else faults.Fault(str(error))
+        return decode_errors.bad_union(s.at, error) if s.wrong == REFUSED else decode_errors.DecodeError(str(error))
 
 cdef object limits_of(const Bounds* bounds):
     return Limits(max_decoded=bounds.max_decoded, max_expansion=bounds.max_expansion)
@@ -203,20 +203,20 @@ cdef object error_of(Input* s, str root):
     # Return the exception of a reader, and close the input.
     cdef int i
     try:
-        fault = fault_of(s)
+        decode_error = decode_error_of(s)
         for i in range(s.count):
-            fault.path.append(step_text(&s.steps[i]))
-        return faults.whole(fault, root)
+            decode_error.path.append(step_text(&s.steps[i]))
+        return decode_errors.public_error(decode_error, root)
     finally:
         close_input(s)
 
 cdef str step_text(Step* step):
     if step.where == IN_FIELD:
-        return faults.at_field(<object>step.thing)
+        return decode_errors.at_field(<object>step.thing)
     if step.where == IN_UNKNOWN:
-        return faults.at_field(f"field {step.index}")
+        return decode_errors.at_field(f"field {step.index}")
     if step.where == IN_ELEMENT:
-        return faults.at_element(step.index)
+        return decode_errors.at_element(step.index)
     if step.where == IN_KEY:
-        return faults.at_key(step.index)
-    return faults.at_value(<object>step.thing)
+        return decode_errors.at_key(step.index)
+    return decode_errors.at_value(<object>step.thing)

@@ -18,10 +18,10 @@ cdef inline int next_json(Input* s) noexcept:
 
 cdef int unexpected(Input* s, const unsigned char* at, str wanted) noexcept:
     # Unexpected text at `p`; the error is reported at `at`.
-    return wrong_other(s, faults.unexpected(at - s.start, wanted, repr(bytes_at(s.p, min(left(s), 12)).decode(errors="replace"))))
+    return wrong_other(s, decode_errors.unexpected(at - s.start, wanted, repr(bytes_at(s.p, min(left(s), 12)).decode(errors="replace"))))
 
 cdef int unexpected_text(Input* s, const unsigned char* at, str wanted, const unsigned char* text, Py_ssize_t size) noexcept:
-    return wrong_other(s, faults.unexpected(at - s.start, wanted, repr(bytes_at(text, size).decode(errors="replace"))))
+    return wrong_other(s, decode_errors.unexpected(at - s.start, wanted, repr(bytes_at(text, size).decode(errors="replace"))))
 
 cdef bytes bytes_at(const unsigned char* p, Py_ssize_t size):
     return (<const char*>p)[:size]
@@ -85,7 +85,7 @@ cdef Py_ssize_t pass_json_number(Input* s, int most, str type, const unsigned ch
     if p == s.end:
         return wrong_short(s, p, 1)
     if p - s.p > most:
-        return wrong_other(s, faults.out_of_range(s.p - s.start, bytes_at(s.p, min(p - s.p, 50)).decode(), type))
+        return wrong_other(s, decode_errors.out_of_range(s.p - s.start, bytes_at(s.p, min(p - s.p, 50)).decode(), type))
     s.p = p
     return p - text[0]
 
@@ -110,7 +110,7 @@ cdef int pass_json_whole(Input* s, int64_t most, str type, int64_t* number) noex
         value = value * 10 + (text[i] - 48)
         i += 1
     if is_over:
-        return wrong_other(s, faults.out_of_range(text - s.start, int(bytes_at(text, size)), type))
+        return wrong_other(s, decode_errors.out_of_range(text - s.start, int(bytes_at(text, size)), type))
     number[0] = signed_64(0 - value) if is_negative else signed_64(value)
     return 0
 
@@ -141,7 +141,7 @@ cdef Py_ssize_t pass_json_size(Input* s) noexcept:
     if pass_json_whole(s, 0x7FFFFFFF, "i32", &number) < 0:
         return -1
     if number < 0:
-        return wrong_other(s, faults.unexpected(s.p - s.start, "a size", str(number)))
+        return wrong_other(s, decode_errors.unexpected(s.p - s.start, "a size", str(number)))
     return number
 
 # Structure.
@@ -210,7 +210,7 @@ cdef PyObject* read_json_scalar(Input* s, Shape* shape) noexcept:
         if shape.kind == STRING and not has_escapes and size <= s.bounds.max_string:
             made = make_text(inside, size)
             if made == NULL:
-                made = other_text(s, inside, size)
+                made = decode_with_handler(s, inside, size)
             if made == NULL:
                 s.wrong = TEXT
                 s.at = inside - s.start
@@ -250,8 +250,8 @@ cdef PyObject* read_json_rare(Input* s, Kind kind, const unsigned char* inside, 
             made = json_text.binary_of(data, has_escapes, start, s.bounds.max_string)
         else:
             made = json_text.uuid_of(data, has_escapes, start)
-    except faults.Fault as fault:
-        wrong_other(s, fault)
+    except decode_errors.DecodeError as decode_error:
+        wrong_other(s, decode_error)
         return NULL
     except BaseException as error:
         set_error(error)
@@ -280,8 +280,8 @@ cdef PyObject* read_json_double(Input* s) noexcept:
 cdef PyObject* make_json_double(Input* s, const unsigned char* text, Py_ssize_t size, bint is_quoted) noexcept:
     try:
         made = json_text.double_of(bytes_at(text, size), text - s.start, is_quoted)
-    except faults.Fault as fault:
-        wrong_other(s, fault)
+    except decode_errors.DecodeError as decode_error:
+        wrong_other(s, decode_error)
         return NULL
     except BaseException as error:
         set_error(error)

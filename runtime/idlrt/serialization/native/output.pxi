@@ -120,9 +120,9 @@ cdef inline const unsigned char* text_bytes(Output* out, PyObject* value, Py_ssi
         size[0] = PyUnicode_GET_LENGTH(value)
         return <const unsigned char*>PyUnicode_DATA(value)
     data = <const unsigned char*>PyUnicode_AsUTF8AndSize(value, size)
-    return escaped_bytes(out, value, size) if data == NULL and out.escapes_text else data
+    return encode_surrogates(out, value, size) if data == NULL and out.escapes_text else data
 
-cdef const unsigned char* escaped_bytes(Output* out, PyObject* value, Py_ssize_t* size) noexcept:
+cdef const unsigned char* encode_surrogates(Output* out, PyObject* value, Py_ssize_t* size) noexcept:
     # Bytes of a text that UTF-8 cannot encode; the exception for that is set.
     if not PyErr_ExceptionMatches(UNICODE_ENCODE_ERROR):
         return NULL

@@ -163,7 +163,7 @@ cdef Plan plan_in(object cls, dict making):
     for field in fields:
         default = known.get(field.attribute)
         if field.is_required:
-            defaults.append((ABSENT_FAULT, None))
+            defaults.append((ABSENT_REQUIRED, None))
         else:
             defaults.append((ABSENT_MADE if callable(default) else ABSENT_CONSTANT, default))
     plan.fill(fields, offsets, defaults, making)
@@ -202,7 +202,7 @@ cdef Plan plan_of_record(tuple fields, tuple defaults, str label):
     for index, field in enumerate(fields):
         default = defaults[index] if index < len(defaults) else None
         if field.is_required:
-            absent.append((ABSENT_FAULT, None))
+            absent.append((ABSENT_REQUIRED, None))
         else:
             absent.append((ABSENT_MADE if callable(default) else ABSENT_CONSTANT, default))
     with plans_lock:

@@ -53,7 +53,7 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
             DECREF(value)
             value = NULL
         if came.kept != NULL:
-            if value != NULL and hand_over(layout, value, &came) < 0:
+            if value != NULL and store_unknown(layout, value, &came) < 0:
                 DECREF(value)
                 value = NULL
             PyMem_Free(came.kept)
@@ -172,14 +172,14 @@ cdef inline PyObject* read_string(Input* s) noexcept:
 cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noexcept:
     # `text` was made of the next bytes, or they are no text.
     if text == NULL:
-        text = other_text(s, s.p, size)
+        text = decode_with_handler(s, s.p, size)
     if text == NULL:
         s.wrong = TEXT
         s.at = s.p - s.start
     s.p += size
     return text
 
-cdef PyObject* other_text(Input* s, const unsigned char* p, Py_ssize_t size) noexcept:
+cdef PyObject* decode_with_handler(Input* s, const unsigned char* p, Py_ssize_t size) noexcept:
     # Decode bytes that are not UTF-8 with the error handler; the exception for them is set. NULL without a handler.
     if s.bounds.text_errors == NULL:
         return NULL

@@ -52,7 +52,7 @@ cdef int keep_field(Input* s, int code, int16_t id, const unsigned char* value, 
     came.kept_size = wanted
     return 0
 
-cdef int hand_over(Layout* layout, PyObject* value, Came* came) noexcept:
+cdef int store_unknown(Layout* layout, PyObject* value, Came* came) noexcept:
     # Store the kept fields in the object. A union with a known field keeps none.
     cdef PyObject* made
     if layout.is_union and came.count:

@@ -1,6 +1,6 @@
 """Errors of converting values to and from JSON, with the path of the value.
 
-A converter raises a `PlainFault` with the cause. Each enclosing container adds its step to the path, so that paths
+A converter raises a `ConversionError` with the cause. Each enclosing container adds its step to the path, so that paths
 cost nothing while values are valid.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["PlainFault", "briefly", "described", "located", "step_of_key"]
+__all__ = ["ConversionError", "briefly", "described", "located", "step_of_key"]
 
 _BRIEF: Final = 40
 _LONGEST_PATH: Final = 160
 
 
-class PlainFault(Exception):
+class ConversionError(Exception):
     """An invalid value.
 
     Attributes:
@@ -27,20 +27,20 @@ class PlainFault(Exception):
         self.what = what
         self.path: list[str | int] = []
 
-    def at(self, step: str | int) -> PlainFault:
+    def at(self, step: str | int) -> ConversionError:
         """Add a step to the path, and return the error."""
         self.path.append(step)
         return self
 
 
-def located(fault: PlainFault, root: str) -> str:
+def located(error: ConversionError, root: str) -> str:
     """Return `path: what is wrong`; `root` is where the path starts."""
-    steps = [f"[{step}]" if isinstance(step, int) else step for step in reversed(fault.path)]
+    steps = [f"[{step}]" if isinstance(step, int) else step for step in reversed(error.path)]
     path = "".join((root, *steps))
     if len(path) > _LONGEST_PATH:
         half = _LONGEST_PATH // 2
         path = f"{path[:half]}...{path[-half:]}"
-    return f"{path}: {fault.what}"
+    return f"{path}: {error.what}"
 
 
 def step_of_key(key: Any) -> str:
