@@ -20,7 +20,7 @@ of the grammar nor of results. `again`: nothing has changed. `import`: the stubs
 
 def generate(lines: int) -> str:
     """Return an IDL of at least `lines` lines: enums, structs, exceptions and services that refer to each other."""
-    dice = random.Random(5)
+    rng = random.Random(5)
     text = ["/** Made for a measurement. */", "namespace py big.made", ""]
     structs = ["Base0"]
     enums = ["Kind0"]
@@ -28,38 +28,38 @@ def generate(lines: int) -> str:
     scalars = ["bool", "i8", "i16", "i32", "i64", "double", "string", "binary"]
 
     def type_of(depth: int = 2) -> str:
-        pick = dice.random()
+        pick = rng.random()
         if depth and pick < 0.12:
             return f"list<{type_of(depth - 1)}>"
         if depth and pick < 0.16:
-            return f"set<{dice.choice(['string', 'i32', 'i64'])}>"
+            return f"set<{rng.choice(['string', 'i32', 'i64'])}>"
         if depth and pick < 0.24:
-            return f"map<{dice.choice(['string', 'i32', 'i64'])}, {type_of(depth - 1)}>"
+            return f"map<{rng.choice(['string', 'i32', 'i64'])}, {type_of(depth - 1)}>"
         if pick < 0.34:
-            return dice.choice(structs)
-        return dice.choice(enums) if pick < 0.40 else dice.choice(scalars)
+            return rng.choice(structs)
+        return rng.choice(enums) if pick < 0.40 else rng.choice(scalars)
 
     number = 0
     while len(text) < lines:
         number += 1
-        pick = dice.random()
+        pick = rng.random()
         if pick < 0.2:
             text += [f"/** What kind {number} there is. */", f"enum Kind{number} {{"]
-            text += [f"  VALUE_{value} = {value}," for value in range(1, dice.randint(3, 10))]
+            text += [f"  VALUE_{value} = {value}," for value in range(1, rng.randint(3, 10))]
             enums.append(f"Kind{number}")
         elif pick < 0.85:
             text += ["/**", f" * Describes item {number}.", " * It has some fields.", " */", f"struct Item{number} {{"]
-            for id in range(1, dice.randint(4, 14)):
-                presence = dice.choice(["required ", "optional ", ""])
+            for id in range(1, rng.randint(4, 14)):
+                presence = rng.choice(["required ", "optional ", ""])
                 text.append(
-                    f"  {id}: {presence}{type_of()} field_{id}" + (" // as it is" if dice.random() < 0.2 else "")
+                    f"  {id}: {presence}{type_of()} field_{id}" + (" // as it is" if rng.random() < 0.2 else "")
                 )
             structs.append(f"Item{number}")
         elif pick < 0.9:
             text += [f"exception Failure{number} {{", "  1: i32 code", "  2: string message"]
         else:
             text += [f"/** Serves {number}. */", f"service Service{number} {{"]
-            for index in range(dice.randint(3, 8)):
+            for index in range(rng.randint(3, 8)):
                 text += [
                     f"  /** Does {index}. */",
                     f"  {type_of()} method_{index}(1: {type_of()} a, 2: {type_of()} b),",

@@ -27,10 +27,10 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
-from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
+from idlrt.core import Call, ClockAndRandom, Deadline, Instance, ServiceKey, Snapshot
 from idlrt.core.driver import BlockingDriver
 from idlrt.core.leases import Lease
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 from idlrt.spec import I64, Service, method, required
 from idlrt.testing.balancers import FakeEndpoint, fake_endpoints
 
@@ -114,27 +114,29 @@ RULES = [
     {"when": "method = echo", "to": "tags.disk = ssd"},
 ]
 BREAKER = {"breaker": {"per": "method"}}
-VARIANTS: Mapping[str, tuple[Mapping[str, Any], Here]] = {
-    "defaults": ({}, Here(id="here")),
-    "and zones": ({}, Here(id="here", zone="zone-1")),
-    "and 10 rules": ({"routes": RULES}, Here(id="here")),
-    "and a breaker of the service": (BREAKER, Here(id="here")),
-    "zones, 10 rules, breaker": ({"routes": RULES, **BREAKER}, Here(id="here", zone="zone-1")),
+VARIANTS: Mapping[str, tuple[Mapping[str, Any], CallerInfo]] = {
+    "defaults": ({}, CallerInfo(id="caller")),
+    "and zones": ({}, CallerInfo(id="caller", zone="zone-1")),
+    "and 10 rules": ({"routes": RULES}, CallerInfo(id="caller")),
+    "and a breaker of the service": (BREAKER, CallerInfo(id="caller")),
+    "zones, 10 rules, breaker": ({"routes": RULES, **BREAKER}, CallerInfo(id="caller", zone="zone-1")),
 }
 
 
-def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, instances: int) -> Any:
-    return _following(kind, said, here, LocalSubscription(_snapshot(instances)))
+def _governed(kind: Callable[..., Any], said: Mapping[str, Any], caller: CallerInfo, instances: int) -> Any:
+    return _following(kind, said, caller, LocalSubscription(_snapshot(instances)))
 
 
-def _following(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, subscription: LocalSubscription) -> Any:
+def _following(
+    kind: Callable[..., Any], said: Mapping[str, Any], caller: CallerInfo, subscription: LocalSubscription
+) -> Any:
     make_planner = partial(CallPlanner, [Layer("bench", flatten(said))])
     leaf = _Leaf()
 
     async def first(subscription: Any, call: Call) -> Snapshot:
         raise AssertionError("it is known from the beginning")
 
-    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", make_planner, here)
+    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", make_planner, caller)
 
     class Sender(_Leaf):
         send = staticmethod(cluster.call)
@@ -169,8 +171,8 @@ def run_calls(folder: Path, size: Size = FULL) -> Table:
     for kind, is_async in ((_Blocking, False), (_Async, True)):
         leaf: Any = _Leaf()
         candidates[f"a bare leaf {is_async}"] = _batches(kind(leaf, target="Echo", options={}), batch, is_async, loop)
-        for name, (said, here) in VARIANTS.items():
-            client = _governed(kind, said, here, size.governance_instances)
+        for name, (said, caller) in VARIANTS.items():
+            client = _governed(kind, said, caller, size.governance_instances)
             candidates[f"{name} {is_async}"] = _batches(client, batch, is_async, loop)
     times = measure(candidates, rounds=size.governance_rounds)
     loop.close()
@@ -189,7 +191,7 @@ def run_changes(folder: Path, size: Size = FULL) -> Table:
     calls, every = size.changes_calls, max(size.changes_calls // 100, 10)
     note = CHANGE_NOTE.format(instances=size.governance_instances, calls=calls, every=every)
     table = Table("Governance: the call after a change", ["", "median", "p99", "p99.9", "maximum"], note)
-    said, here = VARIANTS["zones, 10 rules, breaker"]
+    said, caller = VARIANTS["zones, 10 rules, breaker"]
     whole = _snapshot(size.governance_instances)
     count = len(whole.instances)
 
@@ -205,7 +207,7 @@ def run_changes(folder: Path, size: Size = FULL) -> Table:
     rest = array("q")
     for what in ("settings", "instances", "elsewhere"):
         subscriptions = [LocalSubscription(whole) for _ in range(2)]
-        echo, other = [_following(_Blocking, said, here, each).echo for each in subscriptions]
+        echo, other = [_following(_Blocking, said, caller, each).echo for each in subscriptions]
         other(0)
         first = array("q")
         for number in range(calls):
@@ -249,20 +251,20 @@ def _targets(count: int, is_busy: bool) -> tuple[list[FakeEndpoint], list[Lease]
     """Return instances, and the leases of the calls that they have, which end when these are dropped."""
     if not is_busy:
         return fake_endpoints(*[100] * count), []
-    dice = random.Random(1)
+    rng = random.Random(1)
     leases: list[Lease] = []
-    found = fake_endpoints(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
+    found = fake_endpoints(*(rng.choice((50, 100, 200, 400)) for _ in range(count)))
     for each in found:
-        each.load = Load(partial(int, dice.randrange(1, 9)))
-        leases += [each.load.begin() for _ in range(dice.randrange(1, 20))]
-        each.load.record_success(dice.random() / 10, time.monotonic())
+        each.load = Load(partial(int, rng.randrange(1, 9)))
+        leases += [each.load.begin() for _ in range(rng.randrange(1, 20))]
+        each.load.record_success(rng.random() / 10, time.monotonic())
     return found, leases
 
 
 def _picks(
     name: str, candidates: Sequence[FakeEndpoint], leases: Sequence[Lease], calls: Sequence[Call]
 ) -> Callable[[], object]:
-    balancer = BALANCERS.make(name, candidates, Chance())
+    balancer = BALANCERS.make(name, candidates, ClockAndRandom())
     held = tuple(leases)
 
     def run() -> None:

@@ -73,11 +73,11 @@ class _Watch:
     """
 
     def __init__(self, caller: Caller, bound: float) -> None:
-        nodes = caller.cluster.nodes
+        endpoints = caller.cluster.endpoints
         self._bound = bound
-        self._loads = {node.instance.address: node.load for node in nodes}
+        self._loads = {endpoint.instance.address: endpoint.load for endpoint in endpoints}
         # Between two picks the sum may be off by a sixteenth of the instances: it is not made for each of them.
-        self._slack = len(nodes) // 16 + 1
+        self._slack = len(endpoints) // 16 + 1
         self._picks = 0
         self.looks = 0
         self.over = -math.inf
@@ -102,9 +102,9 @@ class _Watch:
             self.most = max(self.most, own * count / total)
 
 
-def _zipf(dice: random.Random) -> Iterator[str]:
+def _zipf(rng: random.Random) -> Iterator[str]:
     sums = list(accumulate(number**-1.2 for number in range(1, _KEYS + 1)))
-    drawn = [f"key-{bisect_left(sums, dice.random() * sums[-1])}" for _ in range(1 << 17)]
+    drawn = [f"key-{bisect_left(sums, rng.random() * sums[-1])}" for _ in range(1 << 17)]
     return cycle(drawn)
 
 
@@ -133,8 +133,8 @@ def _owners(world: World, caller: Caller) -> list[str]:
     owners: list[str] = []
     for number in range(_KEYS):
         call = Call(GET, (f"key-{number}",), "", Deadline(1.0, 1.0), world.driver, {}, {}, plan.policy, (), plan)
-        node = cluster.pick(call, ())
-        owners.append(node.instance.id)
+        endpoint = cluster.pick(call, ())
+        owners.append(endpoint.instance.id)
     return owners
 
 

@@ -27,7 +27,7 @@ __all__ = ["Server", "draws"]
 _DRAWS: Final = 1 << 16
 
 
-def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]:
+def draws(shape: str, rng: random.Random, mean: float = 1.0) -> Iterator[float]:
     """Yield numbers with this mean endlessly: shuffled quantiles of a distribution, so that a few have its tail.
 
     Args:
@@ -35,7 +35,7 @@ def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]
     """
     found = _quantiles(shape)
     found = [each * mean for each in found]
-    dice.shuffle(found)
+    rng.shuffle(found)
     return cycle(found)
 
 

@@ -27,12 +27,12 @@ from benchmarks.simulate.server import Server, draws
 from idlrt.client.base import AsyncClient
 from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
+from idlrt.client.endpoint import Endpoint
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.node import Node
 from idlrt.config import Layer, check
-from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
+from idlrt.core import Call, ClockAndRandom, Instance, ServiceKey, Snapshot
 from idlrt.errors import ConnectFailed, DeadlineExceeded
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 from idlrt.spec import Method, required
 from idlrt.spec.types import STRING
 
@@ -71,8 +71,8 @@ class Caller(AsyncClient):
         view: of the registry.
     """
 
-    def __init__(self, world: World, here: Here, policy: Mapping[str, Any], number: int) -> None:
-        chance = Chance(world.driver.now, random.Random(f"{world.seed}/{number}").random)
+    def __init__(self, world: World, here: CallerInfo, policy: Mapping[str, Any], number: int) -> None:
+        sources = ClockAndRandom(world.driver.now, random.Random(f"{world.seed}/{number}").random)
         self.view = LocalSubscription(world.snapshot)
         self.cluster: Cluster[Server] = Cluster(
             self.view,
@@ -80,7 +80,7 @@ class Caller(AsyncClient):
             lambda server: None,
             _never_waits,
             SERVICE,
-            partial(CallPlanner, (Layer("simulation", policy),), chance),
+            partial(CallPlanner, (Layer("simulation", policy),), sources),
             here,
             wall=lambda: EPOCH + world.driver.time,
         )
@@ -90,7 +90,7 @@ class Caller(AsyncClient):
     def get(self, key: str) -> Any:
         """The coroutine of a call."""
         call = self._begin(GET, (key,), _NO_NAMES)
-        return call.plan.endpoint(call)
+        return call.plan.call_next(call)
 
 
 _NO_NAMES: Final[dict[str, Any]] = {}
@@ -154,9 +154,9 @@ class World:
         self.label = label
         self.seed = seed
         self.rate = rate
-        self.dice = random.Random(seed)
+        self.rng = random.Random(seed)
         self.driver = driver if driver is not None else EventDriver()
-        times = draws(shape, self.dice, mean)
+        times = draws(shape, self.rng, mean)
         self.instances = [
             instance(number, zone=zones[number % len(zones)], started_at=EPOCH - 3600) for number in range(count)
         ]
@@ -164,7 +164,7 @@ class World:
         self._by_address = {each.address: self.servers[number] for number, each in enumerate(self.instances)}
         self.snapshot = Snapshot(key=ServiceKey(SERVICE), instances=tuple(self.instances))
         self.callers = [
-            Caller(self, Here(id=f"client-{number}", zone=zones[number % len(zones)], host=""), policy, number)
+            Caller(self, CallerInfo(id=f"client-{number}", zone=zones[number % len(zones)], host=""), policy, number)
             for number in range(clients)
         ]
         self.tallies: list[Tally] = []
@@ -175,9 +175,9 @@ class World:
         self._sent = self._begun = 0
         self._span = span
         self._keys = keys if keys is not None else map(str, _numbers())
-        self._gaps = draws("exponential", self.dice, 1 / rate)
+        self._gaps = draws("exponential", self.rng, 1 / rate)
         turns = [number % clients for number in range(-(-(1 << 14) // clients) * clients)]
-        self.dice.shuffle(turns)
+        self.rng.shuffle(turns)
         self._gets = cycle([self.callers[number].get for number in turns])
         self._ended = self._finished
         self._stop_at = math.inf
@@ -204,7 +204,7 @@ class World:
         ordered = tuple(sorted(instances, key=lambda each: each.id))
         self.snapshot = Snapshot(key=self.snapshot.key, instances=ordered, revision=self.snapshot.revision + 1)
         for caller in self.callers:
-            self.driver.at(self.driver.time + delay * self.dice.random(), self._deliver, caller.view, self.snapshot)
+            self.driver.at(self.driver.time + delay * self.rng.random(), self._deliver, caller.view, self.snapshot)
 
     def _deliver(self, view: LocalSubscription, snapshot: Snapshot) -> None:
         if view.snapshot is None or view.snapshot.revision < snapshot.revision:
@@ -287,23 +287,23 @@ class World:
         driver = self.driver
         now = driver.time
         driver.at(now + _TICK, self._ping_endpoints, caller)
-        for node in caller.cluster.nodes:
-            health = node.health
-            if not (health.is_out or node.is_used) or not health.is_ping_due(now, 1.0):
+        for endpoint in caller.cluster.endpoints:
+            health = endpoint.health
+            if not (health.is_unhealthy or endpoint.is_used) or not health.is_ping_due(now, 1.0):
                 continue
             health.pinged_at = now
-            if node.transport.answers_pings:
-                caller.cluster.answered(node, now)
-            elif not node.transport.is_up:
-                caller.cluster.failed(node, ConnectFailed("connection refused"), now)
+            if endpoint.transport.answers_pings:
+                caller.cluster.answered(endpoint, now)
+            elif not endpoint.transport.is_up:
+                caller.cluster.failed(endpoint, ConnectFailed("connection refused"), now)
             else:
                 health.pinged_at = now + _PATIENCE
-                driver.at(now + _PATIENCE, self._unanswered, caller, node)
+                driver.at(now + _PATIENCE, self._unanswered, caller, endpoint)
 
-    def _unanswered(self, caller: Caller, node: Node[Server]) -> None:
-        if node.transport.answers_pings:
+    def _unanswered(self, caller: Caller, endpoint: Endpoint[Server]) -> None:
+        if endpoint.transport.answers_pings:
             return
-        caller.cluster.failed(node, DeadlineExceeded("no answer to a ping"), self.driver.time)
+        caller.cluster.failed(endpoint, DeadlineExceeded("no answer to a ping"), self.driver.time)
 
 
 @contextmanager

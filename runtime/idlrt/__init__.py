@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from idlrt.codecs import codec, decode, encode
 from idlrt.core import Peer, ServerCall, current_call, request_metadata
-from idlrt.door import codec, decode, encode
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,

@@ -42,7 +42,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.balance", "idlrt.fault", "idlrt.guard", "idlrt.observe", "idlrt.registry", "idlrt.route"},
         {"idlrt.config"},
         {"idlrt.client", "idlrt.server"},
-        {"idlrt.codegen", "idlrt.door", "idlrt.testing", "idlrt.wire"},
+        {"idlrt.codegen", "idlrt.codecs", "idlrt.testing", "idlrt.wire"},
         {"idlrt"},  # the door of the whole
         {"idlrt.embedded"},  # a registry, as a service of our own
         {"idlrt.tools"},

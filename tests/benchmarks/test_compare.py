@@ -43,8 +43,8 @@ def test_more_confidence_makes_the_interval_wider() -> None:
 
 
 def test_the_interval_has_the_median_as_often_as_it_says() -> None:
-    dice = random.Random(7)
-    drawn = [[dice.expovariate(1.0) for _ in range(20)] for _ in range(2000)]
+    rng = random.Random(7)
+    drawn = [[rng.expovariate(1.0) for _ in range(20)] for _ in range(2000)]
     # ln 2 is the median of this distribution.
     hits = [median_interval(values).contains(0.6931) for values in drawn]
     assert statistics.fmean(hits) == pytest.approx(0.9586, abs=0.02)

@@ -133,10 +133,10 @@ def runner(driver: Any, seconds: float, outcome: Any) -> Start:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_races_are_those_of_the_other_driver(seed: int) -> None:
-    dice = random.Random(seed)
-    outcomes = [NotSent(f"{number}") if dice.random() < 0.6 else number for number in range(4)]
-    times = [dice.choice([0.0, 1.1, 2.3, 3.7]) + number / 100 * (seed % 2) for number in range(4)]
-    delay = dice.choice([0.0, 0.5, 2.05])
+    rng = random.Random(seed)
+    outcomes = [NotSent(f"{number}") if rng.random() < 0.6 else number for number in range(4)]
+    times = [rng.choice([0.0, 1.1, 2.3, 3.7]) + number / 100 * (seed % 2) for number in range(4)]
+    delay = rng.choice([0.0, 0.5, 2.05])
 
     async def main(driver: Any) -> Any:
         starts = [runner(driver, seconds, outcome) for seconds, outcome in zip(times, outcomes, strict=True)]

@@ -118,7 +118,7 @@ class _Soak:
         self._end = time.monotonic() + seconds
         self._answers = answers
         self._callers = callers
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._lock = threading.Lock()
         self._number = 0
         self._ended: dict[str, list[int]] = {"answered": [], "not sent": [], "unknown": []}
@@ -159,7 +159,7 @@ class _Soak:
     # Callers.
 
     def call_blocking(self, address: str, framing: str) -> None:
-        dice = random.Random(self.take())
+        rng = random.Random(self.take())
         with UserServiceClient.connect(address, framing=framing, timeout=3, max_connections=4) as client:
             while not self.is_over():
                 number = self.take()
@@ -167,7 +167,7 @@ class _Soak:
                     self.settle(number, client.get(number), None)
                 except RpcError as error:
                     self.settle(number, None, error)
-                time.sleep(dice.random() * 0.002)
+                time.sleep(rng.random() * 0.002)
 
     async def call_asyncio(self, address: str, framing: str, tasks: int) -> None:
         async with AsyncUserServiceClient.connect(address, framing=framing, timeout=3) as client:
@@ -188,16 +188,16 @@ class _Soak:
 
     def annoy(self, port: int) -> None:
         """Clients that do not mean well."""
-        dice = random.Random(self.take())
+        rng = random.Random(self.take())
         call = requests((GET, (1,)))
         while not self.is_over():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as raw:
                 raw.settimeout(0.5)
-                kind = dice.randrange(4)
+                kind = rng.randrange(4)
                 if kind == 0:
-                    raw.sendall(dice.randbytes(dice.randrange(1, 200)))
+                    raw.sendall(rng.randbytes(rng.randrange(1, 200)))
                 elif kind == 1:
-                    raw.sendall(call[: dice.randrange(1, len(call))])
+                    raw.sendall(call[: rng.randrange(1, len(call))])
                 elif kind == 2:
                     # Asks for much and reads nothing.
                     with contextlib.suppress(TimeoutError):
@@ -213,7 +213,7 @@ class _Soak:
     def disturb(self, proxy: FaultProxy) -> None:
         """The network."""
         while not self.is_over():
-            kind = self._dice.randrange(5)
+            kind = self._rng.randrange(5)
             if kind == 0:
                 proxy.cut()
             elif kind == 1:
@@ -221,12 +221,12 @@ class _Soak:
             elif kind == 2:
                 proxy.chunk = 7
             elif kind == 3:
-                proxy.cut_after = self._dice.randrange(1, 5000)
+                proxy.cut_after = self._rng.randrange(1, 5000)
             else:
                 proxy.is_silent = True
-            time.sleep(self._dice.random() * 0.3)
+            time.sleep(self._rng.random() * 0.3)
             proxy.latency, proxy.chunk, proxy.cut_after, proxy.is_silent = 0.0, 65536, None, False
-            time.sleep(self._dice.random() * 0.3)
+            time.sleep(self._rng.random() * 0.3)
 
     # The whole.
 

@@ -356,7 +356,7 @@ def test_all_are_restarted_one_after_the_other(fleet: Fleet, load: Callable[...,
 def test_a_zone_dies(fleet: Fleet, load: Callable[..., Load], kind: str) -> None:
     found = [fleet.begin(zone=zone) for zone in ("eu-1", "eu-1", "eu-2", "eu-2")]
     fleet.wait_for(4)
-    callers = load(fleet.target, config={"here": {"zone": "eu-1"}})
+    callers = load(fleet.target, config={"caller": {"zone": "eu-1"}})
     callers.mark()
     for process, _ in found[:2]:
         process.kill()
@@ -368,7 +368,7 @@ def test_a_zone_dies(fleet: Fleet, load: Callable[..., Load], kind: str) -> None
 def test_a_zone_falls_silent(fleet: Fleet, load: Callable[..., Load], kind: str) -> None:
     found = [fleet.begin(zone=zone) for zone in ("eu-1", "eu-1", "eu-2", "eu-2")]
     fleet.wait_for(4)
-    callers = load(fleet.target, config={"here": {"zone": "eu-1"}}, attempt_timeout=1.0)
+    callers = load(fleet.target, config={"caller": {"zone": "eu-1"}}, attempt_timeout=1.0)
     callers.mark()
     for process, _ in found[:2]:
         process.send_signal(signal.SIGSTOP)

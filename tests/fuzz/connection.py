@@ -155,40 +155,40 @@ INTERESTING = [0, 1, 2, 7, 8, 15, 16, 0x7F, 0x80, 0x82, 0xFE, 0xFF]
 LENGTHS = [0, 1, 255, 4096, 4097, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x80010001]
 
 
-def mutate(data: bytes, dice: random.Random) -> bytes:
+def mutate(data: bytes, rng: random.Random) -> bytes:
     """Some bytes of `data` changed, cut out, doubled or put in."""
     out = bytearray(data)
-    for _ in range(dice.choice([0, 1, 1, 2, 3, 8])):
-        at = dice.randrange(len(out) + 1)
-        match dice.randrange(6):
+    for _ in range(rng.choice([0, 1, 1, 2, 3, 8])):
+        at = rng.randrange(len(out) + 1)
+        match rng.randrange(6):
             case 0 if at < len(out):
-                out[at] ^= 1 << dice.randrange(8)
+                out[at] ^= 1 << rng.randrange(8)
             case 1 if at < len(out):
-                out[at] = dice.choice(INTERESTING)
+                out[at] = rng.choice(INTERESTING)
             case 2:
-                out[at : at + 4] = struct.pack(">I", dice.choice(LENGTHS))
+                out[at : at + 4] = struct.pack(">I", rng.choice(LENGTHS))
             case 3:
-                del out[at : at + dice.randrange(1, 30)]
+                del out[at : at + rng.randrange(1, 30)]
             case 4:
-                out[at:at] = out[at : at + dice.randrange(1, 60)]
+                out[at:at] = out[at : at + rng.randrange(1, 60)]
             case _:
-                out[at:at] = dice.randbytes(dice.randrange(1, 12))
+                out[at:at] = rng.randbytes(rng.randrange(1, 12))
     return bytes(out)
 
 
-def pieces(data: bytes, dice: random.Random) -> list[bytes]:
+def pieces(data: bytes, rng: random.Random) -> list[bytes]:
     """`data` cut anywhere."""
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         return [data]
-    cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randrange(1, 6)))
+    cuts = sorted(rng.randrange(len(data) + 1) for _ in range(rng.randrange(1, 6)))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-def throw_at_server(data: bytes, dice: random.Random) -> None:
+def throw_at_server(data: bytes, rng: random.Random) -> None:
     """One connection's life."""
     transport = Transport()
     session = Session(transport, ServerConnection(detector(LIMITS), SERVED.methods), SERVER_CONTEXT, lambda _: None)
-    for piece in pieces(data, dice):
+    for piece in pieces(data, rng):
         if transport.is_closed:
             break
         session.data_received(piece)
@@ -204,12 +204,12 @@ def throw_at_server(data: bytes, dice: random.Random) -> None:
             session.drained()
 
 
-def throw_at_client(how: Dialect, data: bytes, dice: random.Random) -> None:
+def throw_at_client(how: Dialect, data: bytes, rng: random.Random) -> None:
     """Answers to three calls."""
     client = ClientConnection(how)
     for _ in range(3):
         client.request(ECHO, (Node(id=1),))
-    for piece in pieces(data, dice):
+    for piece in pieces(data, rng):
         for event in client.receive_data(piece):
             if isinstance(event, ThriftResponse):
                 with contextlib.suppress(RemoteProtocolError, ApplicationError):
@@ -238,19 +238,19 @@ def run(seconds: float = float("inf"), seed: int = 0, *, cases: int | None = Non
     Raises:
         Exception: what went wrong, with the bytes in a note.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     calls = seeds()
     replies = [(how, answers(how, data)) for how, data in calls]
     until = time.monotonic() + seconds
     count = 0
     while time.monotonic() < until and count != cases:
-        _, data = dice.choice(calls)
-        question = mutate(data * dice.choice([1, 1, 1, 30]), dice)
-        reply_how, data = dice.choice(replies)
-        answer = mutate(data, dice)
+        _, data = rng.choice(calls)
+        question = mutate(data * rng.choice([1, 1, 1, 30]), rng)
+        reply_how, data = rng.choice(replies)
+        answer = mutate(data, rng)
         for thrown, throw in ((question, throw_at_server), (answer, partial(throw_at_client, reply_how))):
             try:
-                throw(thrown, dice)
+                throw(thrown, rng)
             except Exception as error:
                 error.add_note(f"seed {seed}, conversation {count}, bytes {thrown.hex()}")
                 raise

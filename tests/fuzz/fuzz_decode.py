@@ -46,51 +46,51 @@ def seeds(name: str) -> list[Body]:
 # Mutations: the dice and some bytes → other bytes.
 
 
-def flip(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+def flip(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
     changed = bytearray(data)
-    for _ in range(dice.randint(1, 4)):
-        position = dice.randrange(len(changed))
-        changed[position] ^= 1 << dice.randrange(8)
+    for _ in range(rng.randint(1, 4)):
+        position = rng.randrange(len(changed))
+        changed[position] ^= 1 << rng.randrange(8)
     return bytes(changed)
 
 
-def replace(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    position = dice.randrange(len(data))
+def replace(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    position = rng.randrange(len(data))
     return (
         data[:position]
-        + bytes([dice.choice(b'\0\1\2\10\13\14\15\17\x1c\x7f\x80\xff{}[],:"\\019-')])
+        + bytes([rng.choice(b'\0\1\2\10\13\14\15\17\x1c\x7f\x80\xff{}[],:"\\019-')])
         + data[position + 1 :]
     )
 
 
-def truncate(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    return data[: dice.randrange(len(data))]
+def truncate(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    return data[: rng.randrange(len(data))]
 
 
-def remove(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    start = dice.randrange(len(data))
-    return data[:start] + data[start + dice.randint(1, 12) :]
+def remove(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    start = rng.randrange(len(data))
+    return data[:start] + data[start + rng.randint(1, 12) :]
 
 
-def splice(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    other = dice.choice(bodies)[1]
-    start = dice.randrange(len(other))
-    position = dice.randrange(len(data) + 1)
-    return data[:position] + other[start : start + dice.randint(1, 40)] + data[position:]
+def splice(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    other = rng.choice(bodies)[1]
+    start = rng.randrange(len(other))
+    position = rng.randrange(len(data) + 1)
+    return data[:position] + other[start : start + rng.randint(1, 40)] + data[position:]
 
 
-def put_length(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    length = dice.choice((0, 1, 255, 256, 65536, 2**31 - 1, 2**31, 2**32 - 1, len(data), len(data) - 1))
-    how = dice.choice(HOWS)
+def put_length(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    length = rng.choice((0, 1, 255, 256, 65536, 2**31 - 1, 2**31, 2**32 - 1, len(data), len(data) - 1))
+    how = rng.choice(HOWS)
     number = {"compact": how.bytes.i64, "json": how.bytes.i64}.get(how.name, lambda value: value.to_bytes(4, "big"))
-    position = dice.randrange(len(data))
-    return data[:position] + number(length) + data[position + dice.randint(1, 4) :]
+    position = rng.randrange(len(data))
+    return data[:position] + number(length) + data[position + rng.randint(1, 4) :]
 
 
-def nest(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    how = dice.choice(HOWS)
-    before, after = how.bytes.struct(how.bytes.field(t.STRUCT, dice.randint(1, 4), b"?")).split(b"?")
-    levels = dice.randint(1, 80)
+def nest(rng: random.Random, data: bytes, bodies: list[Body]) -> bytes:
+    how = rng.choice(HOWS)
+    before, after = how.bytes.struct(how.bytes.field(t.STRUCT, rng.randint(1, 4), b"?")).split(b"?")
+    levels = rng.randint(1, 80)
     return before * levels + data + after * levels
 
 
@@ -105,13 +105,13 @@ MUTATIONS: tuple[Callable[[random.Random, bytes, list[Body]], bytes], ...] = (
 )
 
 
-def mutate(dice: random.Random, bodies: list[Body]) -> Body:
+def mutate(rng: random.Random, bodies: list[Body]) -> Body:
     """The bytes of a value, changed in a few places; now and then read as another class."""
-    cls, data = dice.choice(bodies)
-    for _ in range(dice.randint(1, 3)):
+    cls, data = rng.choice(bodies)
+    for _ in range(rng.randint(1, 3)):
         if data:
-            data = dice.choice(MUTATIONS)(dice, data, bodies)
-    return (dice.choice(t.CLASSES) if dice.random() < 0.1 else cls), data[:20_000]
+            data = rng.choice(MUTATIONS)(rng, data, bodies)
+    return (rng.choice(t.CLASSES) if rng.random() < 0.1 else cls), data[:20_000]
 
 
 # What must hold.
@@ -186,12 +186,12 @@ def run(seed: int, *, cases: int | None = None, seconds: float | None = None) ->
     Raises:
         AssertionError: a finding, with its bytes.
     """
-    dice, bodies = random.Random(seed), {name: seeds(name) for name in NAMES}
+    rng, bodies = random.Random(seed), {name: seeds(name) for name in NAMES}
     end = None if seconds is None else time.monotonic() + seconds
     count = values = 0
     while (cases is None or count < cases) and (end is None or time.monotonic() < end):
         name = NAMES[count % len(NAMES)]
-        cls, data = mutate(dice, bodies[name])
+        cls, data = mutate(rng, bodies[name])
         count += 1
         try:
             values += check(name, cls, data)

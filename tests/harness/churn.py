@@ -172,7 +172,7 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
         url: of the registry, for sessions of so many seconds.
         registry_pid: the process of the registry; 0 if its memory is its own affair.
     """
-    dice = random.Random(5)
+    rng = random.Random(5)
     with ExitStack() as stack:
         observing = Registry.connect(url(_LONG_SESSION), cache=False, empty_protection=False)
         stack.enter_context(observing)
@@ -197,17 +197,17 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
         sizes: dict[str, list[int]] = {name: [] for name in watched}
         changes, deaths = 0, 0
         for turn in range(1, ROUNDS + 1):
-            some = dice.choice(mortal)
+            some = rng.choice(mortal)
             for _ in range(20):
                 changes += 1
-                service, number = dice.randrange(count), dice.randrange(1, INSTANCES)
-                if (service, number) in some.registered and dice.random() < 0.5:
+                service, number = rng.randrange(count), rng.randrange(1, INSTANCES)
+                if (service, number) in some.registered and rng.random() < 0.5:
                     some.drop(service, number)
                 else:
-                    some.put(service, number, dice.randrange(1, 1000))
+                    some.put(service, number, rng.randrange(1, 1000))
             some.flush()
             # What nobody touches is written anew as well, so that its memory is looked at under load.
-            touched = dice.randrange(count)
+            touched = rng.randrange(count)
             steady.put(touched, 0, 1000 + turn)
             steady.flush()
             observer.until_weight(touched, 1000 + turn)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 from idlrt.balance import Load
-from idlrt.core import BlockingDriver, Chance, drive
+from idlrt.core import BlockingDriver, ClockAndRandom, drive
 from idlrt.errors import CircuitOpen, ConnectionLost, NotSent, Overloaded
 from idlrt.guard import AdaptiveConcurrency, Bulkhead, CircuitBreaker, LoadShedder
 from idlrt.guard.breaker import BreakerSettings
@@ -148,16 +148,16 @@ class Loaded(Guarded):
 
 def make(kind: str) -> Guarded:
     """Make what is interrupted, by the name of its kind."""
-    chance = Chance()
+    sources = ClockAndRandom()
     if kind == "bulkhead":
-        return Guarded(Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES), chance))
+        return Guarded(Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES), sources))
     if kind == "line":
         return Line(
-            Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES, max_queued_calls=100, max_wait=3600), chance)
+            Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES, max_queued_calls=100, max_wait=3600), sources)
         )
     if kind == "concurrency":
         settings = ConcurrencySettings(algorithm="aimd", initial_limit=PLACES, min_limit=PLACES, max_limit=PLACES)
-        return Guarded(AdaptiveConcurrency(settings, chance))
+        return Guarded(AdaptiveConcurrency(settings, sources))
     if kind == "breaker":
         return Probed(
             CircuitBreaker(
@@ -168,11 +168,11 @@ def make(kind: str) -> Guarded:
                     break_multiplier=1,
                     probe_interval=0.0,
                 ),
-                chance,
+                sources,
             )
         )
     if kind == "shedder":
-        return Flying(LoadShedder(ShedderSettings(), chance, cpu=lambda: 0.0))
+        return Flying(LoadShedder(ShedderSettings(), sources, cpu=lambda: 0.0))
     if kind == "load":
         return Loaded(Load())
     raise ValueError(f"unknown kind {kind!r}")

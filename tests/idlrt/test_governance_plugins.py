@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from idlrt.balance import Candidate, Chance, NoSettings
+from idlrt.balance import Endpoint, ClockAndRandom, NoSettings
 from idlrt.core import Call
 
 
@@ -52,7 +52,7 @@ class Heaviest:
     Settings = NoSettings
     covers_all = False
 
-    def __init__(self, candidates: Sequence[Candidate], chance: Chance, settings: Any = None) -> None:
+    def __init__(self, candidates: Sequence[Endpoint], chance: ClockAndRandom, settings: Any = None) -> None:
         self._candidates = sorted(candidates, key=lambda each: each.weight, reverse=True)
 
     def pick(self, call: Call, tried: Collection[Any]) -> Any:
@@ -102,9 +102,9 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import Call, Chance
+from idlrt.core import Call, ClockAndRandom
 from idlrt.errors import NotSent
-from idlrt.fault import Reach
+from idlrt.fault import Dispatcher
 
 
 class StubbornSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,10 +115,10 @@ class StubbornSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class Stubborn:
     Settings = StubbornSettings
 
-    def __init__(self, settings: StubbornSettings, chance: Chance) -> None:
+    def __init__(self, settings: StubbornSettings, chance: ClockAndRandom) -> None:
         self._settings = settings
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, reach: Dispatcher[Any]) -> Any:
         node = reach.pick(call, ())
         most = min(self._settings.times, call.policy.retries)
         for attempt in range(most):
@@ -143,7 +143,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import Chance, Listener, Rejected, Seconds, tell
+from idlrt.core import ClockAndRandom, Listener, Rejected, Seconds, tell
 from idlrt.errors import Overloaded
 from idlrt.guard import Next
 
@@ -155,7 +155,7 @@ class SpacingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Spacing:
     Settings = SpacingSettings
 
-    def __init__(self, settings: SpacingSettings, chance: Chance, listener: Listener = lambda decision: None) -> None:
+    def __init__(self, settings: SpacingSettings, chance: ClockAndRandom, listener: Listener = lambda decision: None) -> None:
         self._every = settings.every
         self._chance = chance
         self._listener = listener
@@ -186,10 +186,10 @@ colour = "red"
 
 CHECKS = """
 from idlrt.balance import BALANCERS
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
-from idlrt.route import ROUTERS, Here
+from idlrt.route import ROUTERS, CallerInfo
 from idlrt.testing import check_balancer, check_fault_mode, check_guard, check_router
 
 check_balancer(BALANCERS.get("heaviest"))

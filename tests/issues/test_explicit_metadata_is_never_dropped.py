@@ -15,7 +15,7 @@ from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient,
 
 import idlrt
 from idlrt import Server, client_stats
-from idlrt.core import Call, Endpoint, Instance
+from idlrt.core import Call, CallNext, Instance
 from idlrt.errors import ConfigurationError, ConnectFailed
 from idlrt.registry import Registry
 from idlrt.testing import connected
@@ -128,7 +128,7 @@ def test_with_a_header_it_arrives(connect: Connect, server: Server, framing: str
 
 
 def test_what_a_filter_sets_is_not_dropped_either(connect: Connect, server: Server, told: Told) -> None:
-    async def sign(call: Call, next: Endpoint) -> Any:
+    async def sign(call: Call, next: CallNext) -> Any:
         call.metadata["authorization"] = SECRET
         return await next(call)
 
@@ -214,7 +214,7 @@ def test_several_addresses_are_treated_as_one(connect: Connect, server: Server, 
 
 
 def test_ambient_values_are_left_out_and_counted(connect: Connect, server: Server, told: Told) -> None:
-    async def trace(call: Call, next: Endpoint) -> Any:
+    async def trace(call: Call, next: CallNext) -> Any:
         call.metadata["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         return await next(call)
 
@@ -247,7 +247,7 @@ def test_what_is_left_out_is_summed_up_over_instances(connect: Connect, fleet: F
 
 
 def test_the_attempt_of_a_retry_is_ambient() -> None:
-    async def again(call: Call, next: Endpoint) -> Any:
+    async def again(call: Call, next: CallNext) -> Any:
         call.attempt = 1
         return await next(call)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import Call, Chance, Deadline
-from idlrt.route import Chain, Here, Pool, explain, make_chain
+from idlrt.core import Call, ClockAndRandom, Deadline
+from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain
 from idlrt.testing import FakeDriver
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import Place
@@ -20,7 +20,7 @@ OTHER_GROUP = Place(5, group="green", version="1.0")
 
 
 def chain(*rules: dict[str, Any]) -> Chain:
-    return make_chain(rules, Here(id="client"), Chance(dice=random.Random(7).random))
+    return make_chain(rules, CallerInfo(id="client"), ClockAndRandom(rng=random.Random(7).random))
 
 
 def call(tag: str = "") -> Call:
@@ -30,8 +30,8 @@ def call(tag: str = "") -> Call:
 def counts(router: Chain, pool: Pool[Place], tag: str = "", calls: int = 1000) -> dict[tuple[Place, ...], int]:
     found: dict[tuple[Place, ...], int] = {}
     for _ in range(calls):
-        nodes = router.route(call(tag), pool).nodes
-        found[nodes] = found.get(nodes, 0) + 1
+        endpoints = router.route(call(tag), pool).endpoints
+        found[endpoints] = found.get(endpoints, 0) + 1
     return found
 
 
@@ -86,7 +86,7 @@ def test_a_tag_that_a_rule_lists_counts_for_groups_too() -> None:
 
 def test_a_group_whose_tagged_instances_are_unhealthy_does_not_attract_calls() -> None:
     router = chain({"router": "group", "mix": {"default": 10, "green": 90}})
-    unhealthy = Place(3, tags={"tag": "gray"}, is_out=True)
+    unhealthy = Place(3, tags={"tag": "gray"}, is_unhealthy=True)
     assert counts(router, Pool([STABLE, unhealthy, OTHER_GROUP]), "gray")[OTHER_GROUP,] > 800
 
 

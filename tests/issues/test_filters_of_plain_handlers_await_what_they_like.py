@@ -19,7 +19,7 @@ from kinds import serving as serving_kind
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode
-from idlrt.server.method_table import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerCallNext, ServerFilter
 from idlrt.server.suspending import may_suspend
 
 PLAIN = pytest.mark.parametrize("kind", ["plain", "worker"])
@@ -36,7 +36,7 @@ def waiting_for_all_of_asyncio() -> ServerFilter:
     """A filter that uses what libraries use, and something that belongs to one event loop."""
     lock: list[asyncio.Lock] = []
 
-    async def use(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def use(call: ServerCall, next: ServerCallNext) -> Any:
         lock.append(lock[0] if lock else asyncio.Lock())
         assert asyncio.current_task() is not None
         async with lock[0], asyncio.timeout(FOREVER):
@@ -62,7 +62,7 @@ def test_whatever_a_filter_awaits_the_call_is_answered(kind: Any, tmp_path: Path
             client.close()
 
 
-async def pause(call: ServerCall, next: ServerEndpoint) -> Any:
+async def pause(call: ServerCall, next: ServerCallNext) -> Any:
     await asyncio.sleep(0)
     return await next(call)
 
@@ -81,7 +81,7 @@ def test_a_plain_handler_runs_where_it_runs_without_filters(kind: str) -> None:
 def test_filters_of_a_server_share_one_event_loop(kind: str) -> None:
     loops: set[asyncio.AbstractEventLoop] = set()
 
-    async def note(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def note(call: ServerCall, next: ServerCallNext) -> Any:
         loops.add(asyncio.get_running_loop())
         await asyncio.sleep(0)
         return await next(call)
@@ -106,7 +106,7 @@ def test_filter_and_handler_share_a_context(kind: str) -> None:
             variable.set("by the handler")
             return User(id=id)
 
-    async def set_it(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def set_it(call: ServerCall, next: ServerCallNext) -> Any:
         variable.set("by the filter")
         await asyncio.sleep(0)
         result = await next(call)
@@ -126,7 +126,7 @@ def test_calls_do_not_wait_for_each_others_filters_but_answers_keep_their_order(
 ) -> None:
     is_answered = asyncio.Event()
 
-    async def first_waits(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def first_waits(call: ServerCall, next: ServerCallNext) -> Any:
         if call.arguments == (1,):
             await is_answered.wait()
         result = await next(call)
@@ -143,7 +143,7 @@ def test_a_call_whose_filter_waits_is_in_flight_and_a_stop_waits_for_it(kind: st
     gate = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
-    async def wait(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def wait(call: ServerCall, next: ServerCallNext) -> Any:
         loops.append(asyncio.get_running_loop())
         await gate.wait()
         return await next(call)
@@ -162,7 +162,7 @@ def test_a_call_whose_filter_waits_is_in_flight_and_a_stop_waits_for_it(kind: st
 def test_after_the_grace_time_a_filter_that_waits_is_cancelled_and_the_handler_does_not_begin(kind: str) -> None:
     entered, seen = threading.Event(), list[type[BaseException]]()
 
-    async def wait(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def wait(call: ServerCall, next: ServerCallNext) -> Any:
         entered.set()
         try:
             await asyncio.Event().wait()
@@ -183,7 +183,7 @@ def test_after_the_grace_time_a_filter_that_waits_is_cancelled_and_the_handler_d
 
 @PLAIN
 def test_a_handler_whose_caller_has_gone_while_a_filter_waited_does_not_begin(kind: str) -> None:
-    async def wait(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def wait(call: ServerCall, next: ServerCallNext) -> Any:
         while call.metadata.get("is_late") and call.remaining() > 0:
             await asyncio.sleep(0)
         return await next(call)

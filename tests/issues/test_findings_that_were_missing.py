@@ -10,7 +10,7 @@ from idlc.driver import Request, compile_files
 
 WRONG = {
     "a default that contains itself": (
-        "struct Node { 1: Node next = {} }",
+        "struct Endpoint { 1: Endpoint next = {} }",
         (
             "error default.cycle: the default value of `next` contains itself; "
             "remove the default value, or set all fields in it"
@@ -109,8 +109,8 @@ WRONG = {
     ),
 }
 RIGHT = [
-    "struct Node { 1: optional Node next }",
-    "struct Node { 1: i32 value, 2: optional list<Node> children = [] }",
+    "struct Endpoint { 1: optional Endpoint next }",
+    "struct Endpoint { 1: i32 value, 2: optional list<Endpoint> children = [] }",
     "struct A { 1: B b = {} }\nstruct B { 1: C c = {} }\nstruct C { 1: i32 n = 5 }",
     'struct Tree { 1: list<Tree> children = [{"children": []}] }',
     "const double X = 1e308",

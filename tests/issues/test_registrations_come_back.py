@@ -28,7 +28,7 @@ from idlrt.registry import (
     RegistryUrl,
 )
 from idlrt.registry.memory import MemoryBackend, memory_store
-from idlrt.server import Server, ServerEndpoint, ServerFilter
+from idlrt.server import Server, ServerCallNext, ServerFilter
 
 KEY = ServiceKey("demo")
 ID = "127.0.0.1:1001"
@@ -269,7 +269,7 @@ class Old(Access, frozen=True, kw_only=True):
     def filter(self) -> ServerFilter:
         filter = super().filter()
 
-        async def check(call: ServerCall, next: ServerEndpoint) -> Any:
+        async def check(call: ServerCall, next: ServerCallNext) -> Any:
             if call.method.name in ("renew", "reclaim"):
                 raise ApplicationError(f"unknown method {call.method.name}", ApplicationCode.UNKNOWN_METHOD)
             return await filter(call, next)

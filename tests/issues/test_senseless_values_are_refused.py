@@ -13,10 +13,10 @@ from hand_written import AsyncUserServiceClient, Users, UserServiceClient, user_
 from idlrt import Server
 from idlrt.client.options import CallOptions
 from idlrt.config import check
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
 from idlrt.registry.url import RegistryUrl
-from idlrt.route import Here, make_chain
+from idlrt.route import CallerInfo, make_chain
 
 SENSELESS = [1e-300, 1e-10, 1e10, 1e300, math.inf, math.nan, -1.0, True, "5"]
 CLIENT_DURATIONS = ["timeout", "connect_timeout", "ping_after", "ping_timeout"]
@@ -100,5 +100,5 @@ def test_the_least_and_the_largest_duration_work(seconds: float) -> None:
 @pytest.mark.parametrize("rule", [{}, {"when": "method = get"}, {"force": True}, {"router": "condition", "name": "x"}])
 def test_a_condition_rule_without_a_destination_is_refused(rule: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=r"^routes\[0\]\.to: is missing"):
-        make_chain([rule], Here(), Chance())
+        make_chain([rule], CallerInfo(), ClockAndRandom())
     assert [problem.key for problem in check({"routes": [rule]})] == ["routes[0].to"]

@@ -18,7 +18,7 @@ from idlrt.embedded import Access, Limits, RegistryServer
 from idlrt.embedded.api import AsyncRegistryClient, Record, Refused, RegistryClient
 from idlrt.errors import ApplicationCode, ApplicationError, RegistryRefused, RegistryUnavailable
 from idlrt.registry import Registry, Subscription
-from idlrt.server import ServerEndpoint, ServerFilter
+from idlrt.server import ServerCallNext, ServerFilter
 
 
 def instance(number: int, **more: Any) -> Instance:
@@ -100,7 +100,7 @@ class _Earlier(Access, frozen=True, kw_only=True):
     """A registry of before, as clients see it: it does not know what was added."""
 
     def filter(self) -> ServerFilter:
-        async def refuse(call: ServerCall, next: ServerEndpoint) -> Any:
+        async def refuse(call: ServerCall, next: ServerCallNext) -> Any:
             if call.method.name in ("part", "groups_after", "services_after", "remove"):
                 raise ApplicationError(f"unknown method {call.method.name}", ApplicationCode.UNKNOWN_METHOD)
             return await next(call)
@@ -154,7 +154,7 @@ def test_one_instance_that_cannot_be_one_does_not_hide_the_others(caplog: pytest
 
     class Lenient(Access, frozen=True, kw_only=True):
         def filter(self) -> ServerFilter:
-            async def spoil(call: ServerCall, next: ServerEndpoint) -> Any:
+            async def spoil(call: ServerCall, next: ServerCallNext) -> Any:
                 found = await next(call)
                 for record in getattr(found, "records", ()):
                     if record.id == "odd":

@@ -8,8 +8,8 @@ Balancers know nothing of health. Most are constructed for the healthy endpoints
 rebuilding on every health change would move keys or cost too much; it is constructed for all endpoints, and
 unhealthy ones are in the `tried` argument of each pick.
 
-There are two weights. `Candidate.weight` is the current share of calls, which is reduced while an instance warms up.
-`Candidate.instance.weight` is the configured weight: key-based balancers use it, because keys must not move while an
+There are two weights. `Endpoint.weight` is the current share of calls, which is reduced while an instance warms up.
+`Endpoint.instance.weight` is the configured weight: key-based balancers use it, because keys must not move while an
 instance warms up.
 
 `pick` must be thread-safe.
@@ -23,13 +23,13 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from idlrt.balance.load import Load
-from idlrt.core import Call, Chance, Instance
+from idlrt.core import Call, ClockAndRandom, Instance
 from idlrt.plugins import Plugins
 
-__all__ = ["BALANCERS", "Balancer", "BalancerBase", "C", "Candidate", "Chance", "NoSettings", "untried"]
+__all__ = ["BALANCERS", "Balancer", "BalancerBase", "C", "ClockAndRandom", "Endpoint", "NoSettings", "untried"]
 
 
-class Candidate(Protocol):
+class Endpoint(Protocol):
     """One endpoint to pick from; compared and hashed by identity."""
 
     instance: Instance
@@ -41,7 +41,7 @@ class Candidate(Protocol):
         ...
 
 
-C = TypeVar("C", bound=Candidate)
+C = TypeVar("C", bound=Endpoint)
 
 
 class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ class Balancer(Protocol[C]):
     covers_all: ClassVar[bool]
     """Whether it is constructed for all endpoints, unhealthy ones included; `pick` gets these in `tried`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None: ...
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None: ...
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """Return a candidate for `call` that was not `tried` for it yet; `None` if all were.
@@ -90,6 +90,6 @@ class BalancerBase(Generic[C]):
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     covers_all: ClassVar[bool] = False
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
         self._candidates = candidates
-        self._chance = chance
+        self._sources = sources

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Final, Generic
 import msgspec
 from msgspec import Meta
 
-from idlrt.balance.base import C, Chance
+from idlrt.balance.base import C, ClockAndRandom
 from idlrt.balance.digests import new_md5
 from idlrt.balance.keys import key_of
 from idlrt.core import Call
@@ -66,7 +66,7 @@ class Bounded(Generic[C]):
     Settings: ClassVar[type[msgspec.Struct]] = BoundSettings
     covers_all: ClassVar[bool] = True
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
         # By address, so that the order is the same in every process.
         self._ordered = sorted(candidates, key=lambda candidate: candidate.instance.address)
         bound: float = settings.balance_factor if settings is not None else 0.0

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from idlrt.balance.base import C, Chance
+from idlrt.balance.base import C, ClockAndRandom
 from idlrt.balance.bounded import Bounded
 from idlrt.balance.digests import new_md5
 from idlrt.core.instance import DEFAULT_WEIGHT
@@ -40,8 +40,8 @@ _STEPS: Final = 64
 class ConsistentHash(Bounded[C]):
     """Hash ring (Ketama). Implements `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
         wanted = _POINTS * sum(each.instance.weight for each in candidates) // DEFAULT_WEIGHT
         scale = min(1.0, max(_MAX_POINTS, _POINTS * len(candidates)) / wanted) if wanted else 1.0
         ring: list[int] = []

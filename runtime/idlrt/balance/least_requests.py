@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain, islice
 from typing import Any, ClassVar, Final
 
-from idlrt.balance.base import BalancerBase, C, Chance
+from idlrt.balance.base import BalancerBase, C, ClockAndRandom
 from idlrt.core import Call
 
 __all__ = ["LeastRequests"]
@@ -24,9 +24,9 @@ class LeastRequests(BalancerBase[C]):
 
     _by_connections: ClassVar[bool] = False
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
-        self._random = chance.dice
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
+        self._random = sources.rng
         # With their weights; an instance of weight 0 counts as the lightest.
         self._pairs = [(each, each.weight or 1) for each in candidates]
         self._heaviest = max((weight for _, weight in self._pairs), default=0)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, Final, cast
 
-from idlrt.balance.base import C, Chance
+from idlrt.balance.base import C, ClockAndRandom
 from idlrt.balance.bounded import Bounded
 from idlrt.balance.digests import new_md5
 
@@ -29,8 +29,8 @@ _STEPS: Final = 64
 class Maglev(Bounded[C]):
     """Maglev lookup table. Implements `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
         self._table = _filled([each for each in self._ordered if each.instance.weight])
 
     def owner(self, place: int, tried: Collection[C]) -> C | None:

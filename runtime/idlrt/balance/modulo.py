@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
-from idlrt.balance.base import BalancerBase, C, Chance
+from idlrt.balance.base import BalancerBase, C, ClockAndRandom
 from idlrt.balance.digests import new_md5
 from idlrt.balance.keys import key_of
 from idlrt.core import Call
@@ -24,8 +24,8 @@ class Modulo(BalancerBase[C]):
 
     covers_all: ClassVar[bool] = True
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(sorted(candidates, key=lambda candidate: candidate.instance.address), chance, settings)
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(sorted(candidates, key=lambda candidate: candidate.instance.address), sources, settings)
         self._count = len(candidates)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from idlrt.balance.base import C, Chance
+from idlrt.balance.base import C, ClockAndRandom
 from idlrt.balance.sampling import WeightedSampling
 from idlrt.core import Call
 
@@ -25,9 +25,9 @@ __all__ = ["PowerOfTwoChoices"]
 class PowerOfTwoChoices(WeightedSampling[C]):
     """Power of two choices. Implements `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
-        self._now = chance.now
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
+        self._now = sources.now
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """Draw two candidates that were not tried and return the one with the lower expected response time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from idlrt.balance.base import BalancerBase, C, Chance, untried
+from idlrt.balance.base import BalancerBase, C, ClockAndRandom, untried
 from idlrt.core import Call
 
 __all__ = ["Random"]
@@ -18,9 +18,9 @@ _DRAWS: Final = 4
 class Random(BalancerBase[C]):
     """Uniformly random choice. Implements `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
-        self._random = chance.dice
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
+        self._random = sources.rng
         self._count = len(candidates)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:

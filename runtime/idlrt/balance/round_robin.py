@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from idlrt.balance.base import BalancerBase, C, Chance
+from idlrt.balance.base import BalancerBase, C, ClockAndRandom
 from idlrt.core import Call
 
 __all__ = ["RoundRobin"]
@@ -18,11 +18,11 @@ __all__ = ["RoundRobin"]
 class RoundRobin(BalancerBase[C]):
     """Rotation over a precomputed order, so that a pick costs one counter increment. Implements `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
         self._order = self.order(candidates)
         # `next` on a counter is atomic across threads.
-        self._turns = itertools.count(chance.below(len(self._order)) if self._order else 0)
+        self._turns = itertools.count(sources.below(len(self._order)) if self._order else 0)
 
     def order(self, candidates: Sequence[C]) -> Sequence[C]:
         """Return one full round; subclasses may repeat candidates in it."""

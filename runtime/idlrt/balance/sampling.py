@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from idlrt.balance.base import BalancerBase, C, Chance, untried
+from idlrt.balance.base import BalancerBase, C, ClockAndRandom, untried
 
 __all__ = ["WeightedSampling"]
 
@@ -19,9 +19,9 @@ _DRAWS: Final = 5
 class WeightedSampling(BalancerBase[C]):
     """Base of balancers that draw in proportion to weights; with equal probability if every weight is 0."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        super().__init__(candidates, chance, settings)
-        self._random = chance.dice
+    def __init__(self, candidates: Sequence[C], sources: ClockAndRandom, settings: Any = None) -> None:
+        super().__init__(candidates, sources, settings)
+        self._random = sources.rng
         self._sums = _cumulative_weights(candidates)
         self._last = len(candidates) - 1
         self._total = self._sums[-1] if candidates else 0.0

@@ -79,28 +79,28 @@ def explain_route(
 
     The exit code is 1 if no instance is left.
     """
-    from idlrt.core import Chance
-    from idlrt.route import Here
+    from idlrt.core import ClockAndRandom
+    from idlrt.route import CallerInfo
     from idlrt.route.chain import make_chain
     from idlrt.tools.explain import call_for, explain, layers
 
     if not url:
         fail("cannot explain routes without a registry: give --registry URL", 2)
     read = read_config(file, warn=False)
-    here: Here = read.here if zone is None else msgspec.structs.replace(read.here, zone=zone)
+    caller: CallerInfo = read.caller if zone is None else msgspec.structs.replace(read.caller, zone=zone)
     found_method = method_of(idl, service, method)
     snapshot = snapshot_of(url, service, group, timeout)
     assert snapshot is not None  # there is a registry
     found = effective(layers(read, service, found_method, snapshot, registry_name(url)), method)
     routes = found.service.routes
     instances = list(snapshot.instances)
-    for other in make_chain(routes, here, Chance(), home=group).groups:
+    for other in make_chain(routes, caller, ClockAndRandom(), home=group).groups:
         if other != group and (more := snapshot_of(url, service, other, timeout)) is not None:
             instances.extend(more.instances)
     call = call_for(
         service, found_method if found_method is not None else method, _named(arguments), tag, _named(metadata)
     )
-    where = explain(call, routes, here, instances, group, calls)
+    where = explain(call, routes, caller, instances, group, calls)
     if as_json:
         print_json(where)
     else:

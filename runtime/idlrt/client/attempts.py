@@ -27,7 +27,7 @@ def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
 
 
 class EventEmitter:
-    """Part of `Reach` that emits decision events to the listeners of the call and of the client."""
+    """Part of `Dispatcher` that emits decision events to the listeners of the call and of the client."""
 
     planner: CallPlanner
 

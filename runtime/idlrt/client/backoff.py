@@ -39,9 +39,9 @@ class Backoff:
         dice: random numbers between 0 and 1, for the jitter.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, dice: Callable[[], float] = random.random) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, rng: Callable[[], float] = random.random) -> None:
         self._now = now
-        self._dice = dice
+        self._rng = rng
         self._failures = 0
         self._again_at = 0.0
         self._last: ConnectFailed | None = None
@@ -66,7 +66,7 @@ class Backoff:
         if self._failures < _FREE:
             return
         pause = min(_FIRST * _FACTOR ** (self._failures - _FREE), _LONGEST)
-        self._again_at = self._now() + pause * (1 + _JITTER * (2 * self._dice() - 1))
+        self._again_at = self._now() + pause * (1 + _JITTER * (2 * self._rng() - 1))
         # A copy: the traceback of the original would keep the call alive.
         self._last = ConnectFailed(str(error))
 

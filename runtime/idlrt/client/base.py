@@ -70,7 +70,7 @@ class Client(ClientBase):
         if self._call_next is not None:
             result = drive(self._call_next(call))
         elif call.plan.blocking is None:
-            result = drive(call.plan.endpoint(call))
+            result = drive(call.plan.call_next(call))
         else:
             result = call.plan.blocking(call)
         return result
@@ -123,7 +123,7 @@ class AsyncClient(ClientBase):
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = self._begin(method, args, kwargs)
-        result: R = await (call.plan.endpoint if self._call_next is None else self._call_next)(call)
+        result: R = await (call.plan.call_next if self._call_next is None else self._call_next)(call)
         return result
 
     async def close(self) -> None:

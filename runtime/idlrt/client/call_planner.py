@@ -17,7 +17,7 @@ from idlrt.client.picker import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
 from idlrt.config.guards import Guards
 from idlrt.config.schema import METHODS, section
-from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, current_call, notify, stack
+from idlrt.core import Call, CallNext, CallPolicy, ClockAndRandom, Deadline, Listener, current_call, notify, stack
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
@@ -48,15 +48,15 @@ class Plan:
         endpoint: entry of the call stack: guards, then the base.
         call_next_when_ready: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
-        blocking: like `endpoint`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
+        blocking: like `call_next`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
     """
 
     __slots__ = (
         "balancer",
         "blocking",
+        "call_next",
         "call_next_when_ready",
         "effective",
-        "endpoint",
         "is_guarded",
         "mode",
         "options_layer",
@@ -64,8 +64,8 @@ class Plan:
         "version"
     )  # fmt: skip
 
-    endpoint: Callable[[Call], Coroutine[Any, Any, Any]]
-    call_next_when_ready: Endpoint
+    call_next: Callable[[Call], Coroutine[Any, Any, Any]]
+    call_next_when_ready: CallNext
     is_guarded: bool
 
     def __init__(
@@ -115,14 +115,14 @@ class CallPlanner:
     def __init__(
         self,
         layers: Sequence[Layer] = (),
-        chance: Chance | None = None,
+        sources: ClockAndRandom | None = None,
         listeners: Sequence[Listener] = (),
         *,
-        base: Callable[[Plan], Endpoint],
+        base: Callable[[Plan], CallNext],
         await_snapshot: Callable[[Call], Coroutine[Any, Any, None]] | None = None,
         caller: str = "",
     ) -> None:
-        self.chance: Final = chance if chance is not None else Chance()
+        self.sources: Final = sources if sources is not None else ClockAndRandom()
         self.listeners = tuple(listeners)
         self.caller = caller
         self._base = base
@@ -130,7 +130,7 @@ class CallPlanner:
         self._layers = tuple(layers)
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
-        self._guards = Guards(self.chance, self.notify if listeners else no_listener)
+        self._guards = Guards(self.sources, self.notify if listeners else no_listener)
         self._is_closed = False
         self._settings = _Settings(0, effective(self._layers))
         self.version = 0
@@ -222,11 +222,11 @@ class CallPlanner:
         plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), options_layer)
         guards = self._guards.of(found)
         plan.is_guarded = bool(guards)
-        plan.call_next_when_ready = plan.endpoint = stack(guards, self._base(plan))
+        plan.call_next_when_ready = plan.call_next = stack(guards, self._base(plan))
         if guards:
             plan.blocking = None
             if self._await_snapshot is not None:
-                plan.endpoint = self._await_snapshot_first
+                plan.call_next = self._await_snapshot_first
         return plan
 
     async def _await_snapshot_first(self, call: Call) -> Any:
@@ -256,7 +256,7 @@ class CallPlanner:
         if plan is None:  # a filter has created the call
             plan = call.plan = self.plan(call.method)
             call.policy = plan.policy
-        return plan.endpoint(call)
+        return plan.call_next(call)
 
     def notify(self, decision: Decision) -> None:
         """Notify the client's listeners."""
@@ -281,7 +281,7 @@ class CallPlanner:
         key = (name, msgspec.json.encode(settings))
         mode = self._modes.get(key)
         if mode is None:
-            mode = self._modes[key] = made(settings, self.chance)
+            mode = self._modes[key] = made(settings, self.sources)
             if self._is_closed:
                 mode.close()
         return mode

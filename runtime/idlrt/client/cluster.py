@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from idlrt.client.attempts import EventEmitter, attempt_of
 from idlrt.client.call_planner import CallPlanner, Plan
+from idlrt.client.endpoint import Endpoint, S
 from idlrt.client.errors import no_instance
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.node import Node, S
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
 from idlrt.client.picker import Picker, skip_open_breakers
 from idlrt.client.service_state import ServiceState
@@ -27,7 +27,7 @@ from idlrt.client.stats import ClientStats, endpoint_stats, total
 from idlrt.core import (
     Attempted,
     Call,
-    Endpoint,
+    CallNext,
     Instance,
     Picked,
     Routed,
@@ -47,7 +47,7 @@ from idlrt.errors import (
     Unknown,
 )
 from idlrt.guard.breaker import CLOSED
-from idlrt.route import Here, Step
+from idlrt.route import CallerInfo, Step
 
 if TYPE_CHECKING:
     from idlrt.registry import Subscription
@@ -61,12 +61,12 @@ class PlannerFactory(Protocol):
     """Factory of the call planner of a cluster: `CallPlanner` with its other arguments bound."""
 
     def __call__(
-        self, *, base: Callable[[Plan], Endpoint], await_snapshot: Callable[[Call], Coroutine[Any, Any, None]]
+        self, *, base: Callable[[Plan], CallNext], await_snapshot: Callable[[Call], Coroutine[Any, Any, None]]
     ) -> CallPlanner: ...
 
 
 class Cluster(EventEmitter, Generic[S]):
-    """Cluster of one service; a `Reach`. Threads may share it.
+    """Cluster of one service; a `Dispatcher`. Threads may share it.
 
     Args:
         subscription: to the service; closed with the cluster.
@@ -92,7 +92,7 @@ class Cluster(EventEmitter, Generic[S]):
         first: Callable[[Any, Call], Awaitable[Snapshot]],
         name: str,
         make_planner: PlannerFactory,
-        here: Here,
+        caller: CallerInfo,
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
         is_watched: bool = True,
@@ -100,39 +100,42 @@ class Cluster(EventEmitter, Generic[S]):
         metadata_advice: str = "",
     ) -> None:
         self.planner = make_planner(base=self._base, await_snapshot=self.await_snapshot)
-        self.chance = self.planner.chance
-        self._now = self.chance.now
+        self.sources = self.planner.sources
+        self._now = self.sources.now
         self._first = first
         self._name = name
         self._is_direct = is_direct
         self._metadata_advice = metadata_advice or "do not set any"
         self._view: ServiceView[S] = ServiceView(
-            subscription, make, retire, name, self.planner, here, other, wall, is_watched=is_watched
+            subscription, make, retire, name, self.planner, caller, other, wall, is_watched=is_watched
         )
         self._tracker = self._view.tracker
 
     @property
-    def nodes(self) -> list[Node[S]]:
+    def endpoints(self) -> list[Endpoint[S]]:
         """All known endpoints, for health checks."""
-        return self._view.endpoints.nodes
+        return self._view.endpoints.endpoints
 
     def stats(self) -> ClientStats:
         """Return the statistics of all known endpoints."""
         found = (
             endpoint_stats(
-                node.instance.id, node.instance.address, node.transport.stats(), is_available=not node.is_out
+                endpoint.instance.id,
+                endpoint.instance.address,
+                endpoint.transport.stats(),
+                is_available=not endpoint.is_unhealthy,
             )
-            for node in sorted(self.nodes, key=lambda node: node.instance.id)
+            for endpoint in sorted(self.endpoints, key=lambda endpoint: endpoint.instance.id)
         )
         return total(tuple(found), None if self._is_direct else self._view.endpoints.subscription.snapshot)
 
-    def _base(self, plan: Plan) -> Endpoint:
+    def _base(self, plan: Plan) -> CallNext:
         if self._is_direct:
             origins = plan.effective.origins
             if "fault" not in origins and "attempt_timeout" not in origins:
-                for node in self.nodes:  # none once it is closed
-                    plan.blocking = getattr(node.transport, "send_blocking", None)
-                    return node.transport.send
+                for endpoint in self.endpoints:  # none once it is closed
+                    plan.blocking = getattr(endpoint.transport, "send_blocking", None)
+                    return endpoint.transport.send
         return self.call
 
     async def call(self, call: Call) -> Any:
@@ -184,7 +187,7 @@ class Cluster(EventEmitter, Generic[S]):
                 raise self._closed(call) from None
             raise
 
-    def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
+    def pick(self, call: Call, tried: Collection[Endpoint[S]]) -> Endpoint[S] | None:
         state = self._view.state
         has_listeners = call.listeners or self.planner.listeners
         picker = state.picker
@@ -193,37 +196,39 @@ class Cluster(EventEmitter, Generic[S]):
         if call.metadata and has_explicit_metadata(call):
             tried = self._or_unable(call, picker, tried)
         plan: Plan = call.plan
-        node = picker.pick(call, tried, plan.balancer)
-        if node is not None and node.breaker.state is not CLOSED and not state.is_panic:
-            node = skip_open_breakers(picker, call, tried, plan.balancer, node)
-        if has_listeners and node is not None:
-            name, address = plan.balancer.name, node.instance.address
+        endpoint = picker.pick(call, tried, plan.balancer)
+        if endpoint is not None and endpoint.breaker.state is not CLOSED and not state.is_panic:
+            endpoint = skip_open_breakers(picker, call, tried, plan.balancer, endpoint)
+        if has_listeners and endpoint is not None:
+            name, address = plan.balancer.name, endpoint.instance.address
             picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(picker.ready))
             self.notify(call, picked)
-        return node
+        return endpoint
 
-    def all_endpoints(self, call: Call) -> Sequence[Node[S]]:
+    def all_endpoints(self, call: Call) -> Sequence[Endpoint[S]]:
         picker = self._picker_for(call, self._view.state)
-        found = [*picker.ready, *(node for node in picker.nodes if node in picker.unhealthy)]
+        found = [*picker.ready, *(endpoint for endpoint in picker.endpoints if endpoint in picker.unhealthy)]
         if call.metadata and has_explicit_metadata(call):
             unable = self._or_unable(call, picker, ())
-            found.sort(key=lambda node: node in unable)
+            found.sort(key=lambda endpoint: endpoint in unable)
         return found
 
-    def _or_unable(self, call: Call, picker: Picker[Node[S]], tried: Collection[Node[S]]) -> Collection[Node[S]]:
+    def _or_unable(
+        self, call: Call, picker: Picker[Endpoint[S]], tried: Collection[Endpoint[S]]
+    ) -> Collection[Endpoint[S]]:
         """Return `tried` and the endpoints whose protocol cannot carry the explicit metadata of `call`.
 
         Raises:
             ConfigurationError: no endpoint supports metadata.
         """
         # Not cached: the protocols of endpoints may be detected one by one.
-        unable = frozenset(node for node in picker.nodes if not node.transport.carries_metadata)
-        if len(unable) == len(picker.nodes):
+        unable = frozenset(endpoint for endpoint in picker.endpoints if not endpoint.transport.carries_metadata)
+        if len(unable) == len(picker.endpoints):
             why = "no instance supports metadata"
             raise metadata_refused(call, f"{why}: {self._metadata_advice}")
         return unable.union(tried) if unable else tried
 
-    def _picker_for(self, call: Call, state: ServiceState[S]) -> Picker[Node[S]]:
+    def _picker_for(self, call: Call, state: ServiceState[S]) -> Picker[Endpoint[S]]:
         pool, chain = state.pool, state.chain
         steps: list[Step] | None = [] if call.listeners or self.planner.listeners else None
         routed = chain.route(call, pool, steps)
@@ -234,47 +239,47 @@ class Cluster(EventEmitter, Generic[S]):
                     subject=name, why=each.why, router=each.router, rule=rule, before=each.before, after=each.after
                 )
                 self.notify(call, decision)
-        if not routed.nodes:
+        if not routed.endpoints:
             endpoints = self._view.endpoints
             raise no_instance(call, self._name, endpoints.snapshot, endpoints.states(), pool, chain)
         return state.picker_of(routed)
 
-    async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
+    async def send(self, endpoint: Endpoint[S], call: Call, attempt: int = 0) -> Any:
         now = self._now
         start = now()
         tracker = self._tracker
         if start >= tracker.next_run_at or start >= self._view.next_run_at:
             self._view.maintain(start)
-        permit = node.breaker.allows(start)
+        permit = endpoint.breaker.allows(start)
         if not permit and not self._view.state.is_panic:
-            raise tracker.refused(node, start)
-        if node.breaker.state is not CLOSED:
-            tracker.probing(node, call)
-        sent = attempt_of(call, node.target, start, attempt)
-        load = node.load
-        if not node.is_used:
+            raise tracker.refused(endpoint, start)
+        if endpoint.breaker.state is not CLOSED:
+            tracker.probing(endpoint, call)
+        sent = attempt_of(call, endpoint.target, start, attempt)
+        load = endpoint.load
+        if not endpoint.is_used:
             # Silence counts from now on: a first call that takes long is no reason for a ping.
-            node.health.pinged_at = start
-            node.is_used = True
+            endpoint.health.pinged_at = start
+            endpoint.is_used = True
         lease = load.begin()
         try:
-            result = await node.transport.send(sent)
+            result = await endpoint.transport.send(sent)
         except BaseException as error:
             del lease
-            self._went_wrong(call, node, attempt, error, start, permit, sent.deadline.timeout)
+            self._went_wrong(call, endpoint, attempt, error, start, permit, sent.deadline.timeout)
             raise
         del lease
         end = now()
         load.record_success(end - start, end)
-        tracker.answered(node, end, permit, call=call)
+        tracker.answered(endpoint, end, permit, call=call)
         if call.listeners or self.planner.listeners:
-            self._attempted(call, node, attempt, end - start, None)
+            self._attempted(call, endpoint, attempt, end - start, None)
         return result
 
     def _went_wrong(
         self,
         call: Call,
-        node: Node[S],
+        endpoint: Endpoint[S],
         attempt: int,
         error: BaseException,
         start: float,
@@ -284,36 +289,38 @@ class Cluster(EventEmitter, Generic[S]):
         end = self._now()
         seconds = end - start
         if call.listeners or self.planner.listeners:
-            self._attempted(call, node, attempt, seconds, error)
+            self._attempted(call, endpoint, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
-            node.load.record_failure(seconds, timeout, end)
-            self._tracker.failed(node, error, end, permit, call=call)
+            endpoint.load.record_failure(seconds, timeout, end)
+            self._tracker.failed(endpoint, error, end, permit, call=call)
         elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             is_broken = isinstance(error, RemoteProtocolError) or (
                 isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             )
-            node.load.record_success(seconds, end)
-            self._tracker.answered(node, end, permit, is_broken=is_broken, call=call)
+            endpoint.load.record_success(seconds, end)
+            self._tracker.answered(endpoint, end, permit, is_broken=is_broken, call=call)
         else:
             # The call was cancelled (another attempt won, or the caller gave up), or the error is local: the latency of
             # the endpoint is at least `seconds`.
-            if seconds > node.load.latency(end):
-                node.load.record_success(seconds, end)
-            self._tracker.abandoned(node, end, permit)
+            if seconds > endpoint.load.latency(end):
+                endpoint.load.record_success(seconds, end)
+            self._tracker.abandoned(endpoint, end, permit)
 
-    def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
-        self.notify(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
+    def _attempted(
+        self, call: Call, endpoint: Endpoint[S], attempt: int, seconds: float, error: BaseException | None
+    ) -> None:
+        self.notify(call, Attempted.of(call.method.full_name, endpoint.instance.address, attempt, seconds, error))
 
     def take_retry(self) -> bool:
         return self._view.budget.spend(self._now())
 
-    def answered(self, node: Node[S], now: float) -> None:
+    def answered(self, endpoint: Endpoint[S], now: float) -> None:
         """Record the response of an endpoint to a ping."""
-        self._tracker.pinged(node, now)
+        self._tracker.pinged(endpoint, now)
 
-    def failed(self, node: Node[S], error: Exception, now: float) -> None:
+    def failed(self, endpoint: Endpoint[S], error: Exception, now: float) -> None:
         """Record a failed ping of an endpoint."""
-        self._tracker.failed(node, error, now)
+        self._tracker.failed(endpoint, error, now)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")

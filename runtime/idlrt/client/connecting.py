@@ -25,7 +25,7 @@ from idlrt.config import Layer, read_config
 from idlrt.core import Call, Change, Instance, Snapshot
 from idlrt.errors import RegistryError
 from idlrt.net.address import Address
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedTransport
@@ -41,7 +41,7 @@ __all__ = [
 
 def _planner_factory(
     given: ConnectSettings, service: str, target: Address | NamedTarget
-) -> tuple[PlannerFactory, Here]:
+) -> tuple[PlannerFactory, CallerInfo]:
     """Merge the configuration of a client. Return a factory of its call planner, and the caller for routing rules.
 
     Args:
@@ -62,10 +62,10 @@ def _planner_factory(
         check_seconds("timeout", given.timeout)
         values["timeout"] = given.timeout
     layers = [*file.layers(*names), *layers, Layer("connect(...)", values)]
-    here = file.here
-    if not here.id:
-        here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
-    return partial(CallPlanner, layers, listeners=given.listeners, caller=here.app), here
+    caller = file.caller
+    if not caller.id:
+        caller = msgspec.structs.replace(caller, id=uuid.uuid4().hex)
+    return partial(CallPlanner, layers, listeners=given.listeners, caller=caller.app), caller
 
 
 def blocking_cluster_transport(
@@ -179,7 +179,7 @@ def _cluster(
     """Return a cluster, and a function to call after it was closed."""
     if isinstance(target, Address):
         return _direct(target, service, make, given), _nothing
-    make_planner, here = _planner_factory(given, service, target)
+    make_planner, caller = _planner_factory(given, service, target)
     from idlrt.registry import shared_registries
 
     registry: Registry = shared_registries.acquire(target.registry)
@@ -191,7 +191,7 @@ def _cluster(
             first,
             str(target),
             make_planner,
-            here,
+            caller,
             lambda group: registry.subscribe(target.key.service, group),
             is_watched=make.settings.heartbeat is not None,
             metadata_advice=make.settings.protocols()[0].metadata_advice(),
@@ -210,10 +210,10 @@ def _cluster(
 
 def _direct(address: Address, service: str, make: Callable[[Instance], Any], given: ConnectSettings) -> Cluster[Any]:
     """Return a cluster whose only instance is the server at `address`."""
-    make_planner, here = _planner_factory(given, service, address)
+    make_planner, caller = _planner_factory(given, service, address)
     server = LocalSubscription(snapshot_of(address))
     return Cluster[Any](
-        server, make, _keep, _never_waits, str(address), make_planner, here, is_watched=False, is_direct=True
+        server, make, _keep, _never_waits, str(address), make_planner, caller, is_watched=False, is_direct=True
     )
 
 

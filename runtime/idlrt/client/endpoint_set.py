@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 import msgspec
 
+from idlrt.client.endpoint import Endpoint, S
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.node import Node, S
 from idlrt.core import Call, Change, Deadline, Instance, Snapshot
 from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import ConfigurationError, NoInstance
@@ -51,7 +51,7 @@ class EndpointSet(Generic[S]):
         self,
         subscription: Subscription | LocalSubscription,
         other: Callable[[str], Subscription] | None,
-        make: Callable[[Instance], Node[S]],
+        make: Callable[[Instance], Endpoint[S]],
         retire: Callable[[S], object],
         name: str,
         changed: Callable[[Change], object],
@@ -68,7 +68,7 @@ class EndpointSet(Generic[S]):
         self._new_groups: list[Subscription] = []
         # `None`: they are to be looked at again, because there are other groups.
         self._seen: list[Snapshot | None] | None = []
-        self._nodes: dict[tuple[str, str], Node[S]] = {}
+        self._endpoints: dict[tuple[str, str], Endpoint[S]] = {}
         # Why an instance cannot be called by this client.
         self._incompatible: dict[tuple[str, str], str] = {}
         self._is_closed = False
@@ -77,13 +77,13 @@ class EndpointSet(Generic[S]):
     def after_fork(self) -> None:
         """Reset locks and counts in a child of the process: the calls in flight belong to the parent."""
         self._lock = threading.Lock()
-        for node in self._nodes.values():
-            node.load.calls.after_fork()
+        for endpoint in self._endpoints.values():
+            endpoint.load.calls.after_fork()
 
     @property
-    def nodes(self) -> list[Node[S]]:
+    def endpoints(self) -> list[Endpoint[S]]:
         """All known endpoints."""
-        return list(self._nodes.values())
+        return list(self._endpoints.values())
 
     def _snapshots(self) -> list[Snapshot | None]:
         return [each.snapshot for each in self._groups.values()]
@@ -134,24 +134,24 @@ class EndpointSet(Generic[S]):
             others = self._snapshots()
             if snapshot is None or self._is_closed or (snapshot is self.snapshot and others == self._seen):
                 return False
-            nodes: dict[tuple[str, str], Node[S]] = {}
+            endpoints: dict[tuple[str, str], Endpoint[S]] = {}
             incompatible: dict[tuple[str, str], str] = {}
             for each in (snapshot, *others):
                 for instance in each.instances if each is not None else ():
-                    self._take(instance, nodes, incompatible)
-            gone = [node for key, node in self._nodes.items() if nodes.get(key) is not node]
-            self._nodes, self._incompatible = nodes, incompatible
+                    self._take(instance, endpoints, incompatible)
+            gone = [endpoint for key, endpoint in self._endpoints.items() if endpoints.get(key) is not endpoint]
+            self._endpoints, self._incompatible = endpoints, incompatible
             self.snapshot, self._seen = snapshot, others
-        for node in gone:
-            self._retire(node.transport)
+        for endpoint in gone:
+            self._retire(endpoint.transport)
         return True
 
-    def _take(self, instance: Instance, nodes: dict[Any, Node[S]], incompatible: dict[Any, str]) -> None:
+    def _take(self, instance: Instance, endpoints: dict[Any, Endpoint[S]], incompatible: dict[Any, str]) -> None:
         key = (instance.group, instance.id)
-        known = self._nodes.get(key)
+        known = self._endpoints.get(key)
         if known is None or not _is_same(known.instance, instance):
             try:
-                nodes[key] = self._make(instance)
+                endpoints[key] = self._make(instance)
             except ConfigurationError as error:
                 # An instance with another protocol must not fail calls to the others.
                 incompatible[key] = str(error)
@@ -162,7 +162,7 @@ class EndpointSet(Generic[S]):
         if known.instance != instance:
             # The same endpoint: calls in flight still count on it.
             known.instance = instance
-        nodes[key] = known
+        endpoints[key] = known
 
     def states(self) -> list[str]:
         """Return the state of each instance, such as `enabled`, `disabled`, `weight 0` or `incompatible (…)`."""
@@ -178,11 +178,11 @@ class EndpointSet(Generic[S]):
         """Close the subscriptions. Return the transports, which the caller must close."""
         with self._lock:
             self._is_closed = True
-            nodes, self._nodes = self._nodes, {}
+            endpoints, self._endpoints = self._endpoints, {}
             groups, self._groups = self._groups, {}
         for each in (self.subscription, *groups.values()):
             each.close()
-        return [node.transport for node in nodes.values()]
+        return [endpoint.transport for endpoint in endpoints.values()]
 
 
 def _is_same(one: Instance, other: Instance) -> bool:

@@ -62,7 +62,7 @@ def no_instance(
         return NoInstance(
             f"no instance of {what}: none is registered; check that the service is running and registered in this group"
         )
-    if pool.nodes:
+    if pool.endpoints:
         steps: list[Step] = []
         chain.route(call, pool, steps)
         return NoInstance(no_instance_reason(what, steps))

@@ -35,29 +35,29 @@ class Health:
     Attributes:
         failure_threshold: see above.
         failures: consecutive failures.
-        is_out: whether the endpoint is unhealthy.
+        is_unhealthy: whether the endpoint is unhealthy.
         last_response_at: time of the last response, on the client's clock.
         pinged_at: time of the last ping; for an unhealthy endpoint the earliest time of the next one.
     """
 
-    __slots__ = ("_pause", "failure_threshold", "failures", "is_out", "last_response_at", "pinged_at")
+    __slots__ = ("_pause", "failure_threshold", "failures", "is_unhealthy", "last_response_at", "pinged_at")
 
     def __init__(self, failure_threshold: int = 3) -> None:
         self.failure_threshold = failure_threshold
         self.failures = 0
         self._pause = _FIRST_PAUSE
-        self.is_out = False
+        self.is_unhealthy = False
         self.last_response_at = 0.0
         self.pinged_at = 0.0
 
     def answered(self, now: float) -> bool:
         """Record a response of any kind. Return whether the endpoint was unhealthy before."""
         self.last_response_at = now
-        if not self.failures and not self.is_out:
+        if not self.failures and not self.is_unhealthy:
             return False
         self.failures = 0
         self._pause = _FIRST_PAUSE
-        was_out, self.is_out = self.is_out, False
+        was_out, self.is_unhealthy = self.is_unhealthy, False
         return was_out
 
     def failed(self, error: Exception, now: float, *, is_ping: bool = False) -> bool:
@@ -72,7 +72,7 @@ class Health:
         self.failures = self.failure_threshold if evidence is Evidence.UNREACHABLE else self.failures + 1
         if self.failures < self.failure_threshold:
             return False
-        was_out, self.is_out = self.is_out, True
+        was_out, self.is_unhealthy = self.is_unhealthy, True
         if was_out and not is_ping:
             return False
         if was_out:
@@ -84,9 +84,9 @@ class Health:
         """Return an unhealthy endpoint to rotation once its pause is over, if there are no pings: the next call probes
         it, and one more failure makes it unhealthy again. Return whether it was returned.
         """
-        if not self.is_out or now < self.pinged_at:
+        if not self.is_unhealthy or now < self.pinged_at:
             return False
-        self.is_out = False
+        self.is_unhealthy = False
         self.failures = max(self.failure_threshold - 1, 1)
         self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
         return True
@@ -97,6 +97,6 @@ class Health:
         Args:
             idle: seconds without a response after which a healthy endpoint is pinged.
         """
-        if self.is_out:
+        if self.is_unhealthy:
             return now >= self.pinged_at
         return now >= max(self.last_response_at, self.pinged_at) + idle

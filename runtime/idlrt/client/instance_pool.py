@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic
 
 from idlrt.balance.warm_up import warm_weight
-from idlrt.client.node import Node, S
+from idlrt.client.endpoint import Endpoint, S
 from idlrt.route import Pool
 
 __all__ = ["InstancePool"]
@@ -42,9 +42,9 @@ class InstancePool(Generic[S]):
     """
 
     def __init__(
-        self, now: Callable[[], float], wall: Callable[[], float], callables: Callable[[], Sequence[Node[S]]]
+        self, now: Callable[[], float], wall: Callable[[], float], callables: Callable[[], Sequence[Endpoint[S]]]
     ) -> None:
-        self.pool: Pool[Node[S]] = Pool(())
+        self.pool: Pool[Endpoint[S]] = Pool(())
         self.is_panic = False
         self.next_run_at = _NEVER
         self._now = now
@@ -71,33 +71,33 @@ class InstancePool(Generic[S]):
         self.panic = panic
         self._warm_up = warm_up
 
-    def update_weights(self) -> Sequence[Node[S]]:
+    def update_weights(self) -> Sequence[Endpoint[S]]:
         """Update the weights of all endpoints in rotation, and rebuild the pool. Return these endpoints."""
         with self._lock:
-            nodes = self._callables()
+            endpoints = self._callables()
             seconds = self._warm_up
             today = self._wall() if seconds else 0.0
             is_warming = False
-            for node in nodes:
-                instance = node.instance
-                node.weight = instance.weight
+            for endpoint in endpoints:
+                instance = endpoint.instance
+                endpoint.weight = instance.weight
                 if seconds and instance.started_at:
-                    node.weight = warm_weight(instance.weight, today - instance.started_at, seconds)
+                    endpoint.weight = warm_weight(instance.weight, today - instance.started_at, seconds)
                     is_warming = is_warming or today - instance.started_at < seconds
             self._weigh_at = self._now() + _WARMING_STEP if is_warming else _NEVER
-            self._begin(nodes)
-            return nodes
+            self._begin(endpoints)
+            return endpoints
 
     def rebuild(self) -> None:
         """Rebuild the pool with the same endpoints after their health has changed, now or soon."""
         with self._lock:
-            now, nodes = self._now(), self.pool.nodes
-            if len(nodes) > _MANY and now < self._recount_at:
+            now, endpoints = self._now(), self.pool.endpoints
+            if len(endpoints) > _MANY and now < self._recount_at:
                 self._is_recount_due = True
                 self.next_run_at = min(self.next_run_at, self._recount_at)
                 return
             self._recount_at = now + _PAUSE
-            self._begin(nodes)
+            self._begin(endpoints)
 
     def maintain(self, now: float) -> bool:
         """Do periodic maintenance. Return whether weights must be updated."""
@@ -113,8 +113,8 @@ class InstancePool(Generic[S]):
         with self._lock:
             self._begin(())
 
-    def _begin(self, nodes: Sequence[Node[S]]) -> None:
+    def _begin(self, endpoints: Sequence[Endpoint[S]]) -> None:
         self._is_recount_due = False
         self.next_run_at = self._weigh_at
-        self.is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self.panic
-        self.pool = Pool(nodes)
+        self.is_panic = sum(not endpoint.is_unhealthy for endpoint in endpoints) < len(endpoints) * self.panic
+        self.pool = Pool(endpoints)

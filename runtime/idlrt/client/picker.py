@@ -12,8 +12,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from idlrt.balance import BALANCERS, Balancer, Candidate
-from idlrt.core import Call, Chance
+from idlrt.balance import BALANCERS, Balancer, Endpoint
+from idlrt.core import Call, ClockAndRandom
 from idlrt.guard.breaker import Breaker
 from idlrt.route import Pool
 
@@ -37,10 +37,10 @@ class BalancerChoice(msgspec.Struct, frozen=True):
 P2C: Final = BalancerChoice("p2c", None, ("p2c",))
 
 
-class Chosen(Candidate, Protocol):
+class Chosen(Endpoint, Protocol):
     """The part of an endpoint that pickers use: its health."""
 
-    is_out: bool
+    is_unhealthy: bool
 
 
 class Guarded(Chosen, Protocol):
@@ -74,21 +74,21 @@ class Picker(Generic[N]):
         balancers: balancers that were built, by the keys of their settings.
     """
 
-    __slots__ = ("_chance", "_shared_balancers", "balancers", "nodes", "ready", "unhealthy")
+    __slots__ = ("_shared_balancers", "_sources", "balancers", "endpoints", "ready", "unhealthy")
 
     def __init__(
         self,
         pool: Pool[N],
-        chance: Chance,
+        sources: ClockAndRandom,
         panic: float = 0.5,
         shared_balancers: MutableMapping[Hashable, Any] | None = None,
     ) -> None:
-        self.nodes = pool.nodes
-        good = tuple(node for node in pool.nodes if not node.is_out)
-        is_panic = not good or len(good) < len(pool.nodes) * panic
-        self.ready = pool.nodes if is_panic else good
-        self.unhealthy: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
-        self._chance = chance
+        self.endpoints = pool.endpoints
+        good = tuple(endpoint for endpoint in pool.endpoints if not endpoint.is_unhealthy)
+        is_panic = not good or len(good) < len(pool.endpoints) * panic
+        self.ready = pool.endpoints if is_panic else good
+        self.unhealthy: frozenset[N] = frozenset() if is_panic else frozenset(pool.endpoints).difference(good)
+        self._sources = sources
         self.balancers: dict[Hashable, Balancer[N]] = {}
         self._shared_balancers: MutableMapping[Hashable, Any] = shared_balancers if shared_balancers is not None else {}
 
@@ -109,18 +109,22 @@ class Picker(Generic[N]):
         else:
             found = chooser.pick(call, tried)
         if found is None and (tried or self.unhealthy):
-            found = next((node for node in self.nodes if node not in tried), None)
+            found = next((endpoint for endpoint in self.endpoints if endpoint not in tried), None)
         return found
 
     def make(self, balancer: BalancerChoice) -> Balancer[N]:
         """Build a balancer for the endpoints, and keep it in `balancers`."""
         made: Any = BALANCERS.get(balancer.name)
         covers_all: bool = made.covers_all
-        key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
+        key = (
+            (balancer.key, self.endpoints, tuple(endpoint.instance.weight for endpoint in self.endpoints))
+            if covers_all
+            else None
+        )
         found: Balancer[N] | None = self._shared_balancers.get(key) if key is not None else None
         if found is None:
-            nodes = self.nodes if covers_all else self.ready
-            fresh: Balancer[N] = made(nodes, self._chance, balancer.settings)
+            endpoints = self.endpoints if covers_all else self.ready
+            fresh: Balancer[N] = made(endpoints, self._sources, balancer.settings)
             found = fresh
             if key is not None:
                 while len(self._shared_balancers) >= _MOST_LASTING:
@@ -130,14 +134,14 @@ class Picker(Generic[N]):
         return found
 
 
-def skip_open_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
-    """Return `node` if its circuit breaker permits a call, else another endpoint whose breaker does, if any."""
+def skip_open_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, endpoint: B) -> B:
+    """Return `endpoint` if its circuit breaker permits a call, else another endpoint whose breaker does, if any."""
     now = call.driver.now()
     shut = list(tried)
-    found: B | None = node
+    found: B | None = endpoint
     for _ in range(_TRIES):
         if found is None or found.breaker.is_ready(now):
             break
         shut.append(found)
         found = picker.pick(call, shut, balancer)
-    return found if found is not None else node
+    return found if found is not None else endpoint

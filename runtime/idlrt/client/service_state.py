@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Hashable, MutableMapping, Sequence
 from typing import Any, Final, Generic, cast
 
-from idlrt.client.node import Node, S
+from idlrt.client.endpoint import Endpoint, S
 from idlrt.client.picker import BalancerChoice, Picker
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.route import Pool
 from idlrt.route.chain import Chain
 
@@ -36,14 +36,24 @@ class ServiceState(Generic[S]):
         picker: picker of calls that no router narrows; `None` if a router may narrow some, or there is no endpoint.
     """
 
-    __slots__ = ("_chance", "_panic", "_shared_balancers", "chain", "is_panic", "is_ready", "picker", "pool", "version")
+    __slots__ = (
+        "_panic",
+        "_shared_balancers",
+        "_sources",
+        "chain",
+        "is_panic",
+        "is_ready",
+        "picker",
+        "pool",
+        "version",
+    )
 
     def __init__(
         self,
         version: int,
         chain: Chain,
-        pool: Pool[Node[S]],
-        chance: Chance,
+        pool: Pool[Endpoint[S]],
+        sources: ClockAndRandom,
         shared_balancers: MutableMapping[Hashable, Any],
         *,
         panic: float = 0.5,
@@ -55,18 +65,18 @@ class ServiceState(Generic[S]):
         self.pool = pool
         self.is_panic = is_panic
         self.is_ready = is_ready
-        self._chance = chance
+        self._sources = sources
         self._shared_balancers = shared_balancers
         self._panic = panic
-        self.picker: Picker[Node[S]] | None = None
-        if pool.nodes and not chain.busy(pool):
+        self.picker: Picker[Endpoint[S]] | None = None
+        if pool.endpoints and not chain.busy(pool):
             self.picker = self.picker_of(pool)
 
-    def picker_of(self, pool: Pool[Node[S]]) -> Picker[Node[S]]:
+    def picker_of(self, pool: Pool[Endpoint[S]]) -> Picker[Endpoint[S]]:
         """Return the picker of `pool`, which is the pool of this state or a subset of it."""
-        found: Picker[Node[S]] | None = pool.cache.get(Picker)
+        found: Picker[Endpoint[S]] | None = pool.cache.get(Picker)
         if found is None:
-            found = pool.cache[Picker] = Picker(pool, self._chance, self._panic, self._shared_balancers)
+            found = pool.cache[Picker] = Picker(pool, self._sources, self._panic, self._shared_balancers)
         return found
 
     def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:
@@ -80,8 +90,8 @@ class ServiceState(Generic[S]):
         if self.picker is not None:
             _make(self.picker, balancers)
 
-    def _prepare(self, pool: Pool[Node[S]], old: Pool[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
-        if not pool.nodes:
+    def _prepare(self, pool: Pool[Endpoint[S]], old: Pool[Endpoint[S]], balancers: Sequence[BalancerChoice]) -> None:
+        if not pool.endpoints:
             return
         for key, recipe in list(old.recipes.items()):
             if key not in pool.cache:
@@ -93,10 +103,10 @@ class ServiceState(Generic[S]):
             after = pool.cache.get(key)
             # A subset with all endpoints of a pool is the pool itself.
             if isinstance(before, Pool) and isinstance(after, Pool) and before is not old and after is not pool:
-                self._prepare(cast("Pool[Node[S]]", after), cast("Pool[Node[S]]", before), balancers)
+                self._prepare(cast("Pool[Endpoint[S]]", after), cast("Pool[Endpoint[S]]", before), balancers)
 
 
-def _make(picker: Picker[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
+def _make(picker: Picker[Endpoint[S]], balancers: Sequence[BalancerChoice]) -> None:
     for each in balancers:
         if each.key not in picker.balancers:
             picker.make(each)

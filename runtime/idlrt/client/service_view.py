@@ -10,18 +10,18 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from idlrt.client.call_planner import CallPlanner
+from idlrt.client.endpoint import Endpoint, S
 from idlrt.client.endpoint_set import EndpointSet
 from idlrt.client.health_tracker import HealthTracker
 from idlrt.client.instance_pool import InstancePool
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.node import Node, S
 from idlrt.client.service_state import ServiceState
 from idlrt.core import Change, Instance
 from idlrt.core.forks import forks
 from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.guard.retry_budget import RetryBudget
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 from idlrt.route.chain import Chain, make_chain
 
 if TYPE_CHECKING:
@@ -61,32 +61,32 @@ class ServiceView(Generic[S]):
         retire: Callable[[S], object],
         name: str,
         planner: CallPlanner,
-        here: Here,
+        caller: CallerInfo,
         other: Callable[[str], Subscription] | None,
         wall: Callable[[], float],
         *,
         is_watched: bool,
     ) -> None:
         self._planner = planner
-        self._chance = planner.chance
-        self._now = planner.chance.now
+        self._sources = planner.sources
+        self._now = planner.sources.now
         self._make = make
         self._name = name
-        self._here = here
+        self._caller = caller
         # Balancers that do not depend on health, kept when the pool is replaced.
         self._shared_balancers: dict[Hashable, Any] = {}
         self._version = -1
         self._routes: Sequence[object] | None = None
-        self._chain: Chain = make_chain((), here, self._chance)
+        self._chain: Chain = make_chain((), caller, self._sources)
         self._settling = threading.RLock()
         self._is_behind = self._is_unfinished = False
         self.is_closed = False
         self.budget = RetryBudget(planner.service.section("budget"))
         self.tracker = HealthTracker(name, self._rebuild, lambda: planner.listeners, is_watched)
-        self.endpoints: EndpointSet[S] = EndpointSet(subscription, other, self._node, retire, name, self._changed)
+        self.endpoints: EndpointSet[S] = EndpointSet(subscription, other, self._endpoint, retire, name, self._changed)
         self._pool: InstancePool[S] = InstancePool(self._now, wall, self._callables)
         self.state: ServiceState[S] = ServiceState(
-            -1, self._chain, self._pool.pool, self._chance, self._shared_balancers
+            -1, self._chain, self._pool.pool, self._sources, self._shared_balancers
         )
         with self._settling:
             self._apply_settings()
@@ -109,12 +109,12 @@ class ServiceView(Generic[S]):
         """When weights of warm-up change next, or a delayed rebuild of the pool is due; `inf` if never."""
         return self._pool.next_run_at
 
-    def _callables(self) -> list[Node[S]]:
-        return [node for node in self.endpoints.nodes if node.instance.is_callable]
+    def _callables(self) -> list[Endpoint[S]]:
+        return [endpoint for endpoint in self.endpoints.endpoints if endpoint.instance.is_callable]
 
-    def _node(self, instance: Instance) -> Node[S]:
+    def _endpoint(self, instance: Instance) -> Endpoint[S]:
         health, breaker = self.tracker.initial_state()
-        return Node(instance, self._make(instance), health, breaker)
+        return Endpoint(instance, self._make(instance), health, breaker)
 
     def _changed(self, change: Change) -> None:
         """Apply a newer snapshot, on the registry's thread or on the subscribing one."""
@@ -179,18 +179,18 @@ class ServiceView(Generic[S]):
             policy.failure_threshold,
             service.section("instance_breaker"),
             service.section("ejection"),
-            self.endpoints.nodes,
+            self.endpoints.endpoints,
         )
         if policy.routes != self._routes:
             # The routers are kept while the rules are the same, with what they have cached per pool.
             home = self.endpoints.subscription.key.group
             try:
-                self._chain = make_chain(policy.routes, self._here, self._chance, home=home)
+                self._chain = make_chain(policy.routes, self._caller, self._sources, home=home)
             except ConfigurationError as error:
                 # The rules were validated when they were set, but perhaps where other plugins are installed.
                 fields = {"service": self._name, "reason": cleaned(str(error))}
                 _log.error("ignoring invalid routing rules of %s: %s", self._name, error, extra=fields)
-                self._chain = make_chain((), self._here, self._chance, home=home)
+                self._chain = make_chain((), self._caller, self._sources, home=home)
             self.endpoints.follow_groups(self._chain.groups)
             self._routes = policy.routes
 
@@ -205,7 +205,7 @@ class ServiceView(Generic[S]):
             self._version,
             self._chain,
             pool.pool,
-            self._chance,
+            self._sources,
             self._shared_balancers,
             panic=pool.panic,
             is_panic=pool.is_panic,
@@ -230,7 +230,7 @@ class ServiceView(Generic[S]):
             if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
-        self.tracker.maintain(self._pool.pool.nodes, now)
+        self.tracker.maintain(self._pool.pool.endpoints, now)
 
     def close(self) -> list[S]:
         """Close the subscriptions. Return the transports, which the caller must close."""

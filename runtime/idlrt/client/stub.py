@@ -22,9 +22,9 @@ from idlrt.client.target import resolve_protocol
 from idlrt.client.transport_factory import Settings
 from idlrt.core import (
     Call,
+    CallNext,
     Deadline,
     Driver,
-    Endpoint,
     Filter,
     current_call,
 )
@@ -48,7 +48,7 @@ class ClientBase:
 
     def __init__(
         self,
-        transport: Endpoint,
+        transport: CallNext,
         driver: Driver,
         target: str,
         options: CallOptions,
@@ -62,7 +62,7 @@ class ClientBase:
             planner = CallPlanner(base=lambda plan: transport)
         self._planner = planner
         # Without filters a call goes straight to its plan.
-        self._endpoint = assemble(filters, planner.make_call) if filters else None
+        self._call_next = assemble(filters, planner.make_call) if filters else None
         self._set(options)
 
     def _set(self, options: CallOptions) -> None:
@@ -122,7 +122,7 @@ class ClientBase:
         return other
 
     def _begin(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Call:
-        """Create a call, to be passed to `_endpoint` or, without filters, to its plan."""
+        """Create a call, to be passed to `_call_next` or, without filters, to its plan."""
         if named or len(arguments) != len(method.arguments):
             arguments = bind_arguments(method, arguments, named)
         plan = self._plans.get(method)

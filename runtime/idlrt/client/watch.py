@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from idlrt.client.aio import MultiplexedTransport
 from idlrt.client.cluster import Cluster
-from idlrt.client.node import Node
+from idlrt.client.endpoint import Endpoint
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
 from idlrt.core.logs import cleaned, get_logger
@@ -37,42 +37,42 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedTra
         idle: seconds without a response after which a healthy endpoint is pinged.
     """
     driver = AsyncioDriver()
-    transports: dict[Node[Any], MultiplexedTransport] = {}
-    asking: dict[Node[Any], asyncio.Task[None]] = {}
+    transports: dict[Endpoint[Any], MultiplexedTransport] = {}
+    asking: dict[Endpoint[Any], asyncio.Task[None]] = {}
 
-    async def ask(node: Node[Any]) -> None:
-        transport = transports.get(node)
+    async def ask(endpoint: Endpoint[Any]) -> None:
+        transport = transports.get(endpoint)
         if transport is None:
-            transport = transports[node] = make(node.instance)
+            transport = transports[endpoint] = make(endpoint.instance)
         now = driver.now()
-        call = Call(PING, (), node.target, Deadline(now + _TIMEOUT, _TIMEOUT), driver)
+        call = Call(PING, (), endpoint.target, Deadline(now + _TIMEOUT, _TIMEOUT), driver)
         try:
             await transport.send(call)
         except (NotSent, Unknown) as error:
-            cluster.failed(node, error, driver.now())
+            cluster.failed(endpoint, error, driver.now())
             # The next ping needs a new transport: this one would back off before it reconnects.
-            transports.pop(node, None)
+            transports.pop(endpoint, None)
             await transport.close()
         except RpcError as error:
-            fields = {"instance": node.instance.address, "reason": cleaned(str(error))}
-            _log.info("ignoring an unexpected response to a ping from %s: %s", node.target, error, extra=fields)
+            fields = {"instance": endpoint.instance.address, "reason": cleaned(str(error))}
+            _log.info("ignoring an unexpected response to a ping from %s: %s", endpoint.target, error, extra=fields)
         else:
-            cluster.answered(node, driver.now())
+            cluster.answered(endpoint, driver.now())
 
     try:
         while True:
             await asyncio.sleep(_TICK)
-            nodes = cluster.nodes
+            endpoints = cluster.endpoints
             now = driver.now()
-            for node in nodes:
-                if node in asking or not (node.is_used or node.health.is_out):
+            for endpoint in endpoints:
+                if endpoint in asking or not (endpoint.is_used or endpoint.health.is_unhealthy):
                     continue
-                if node.health.is_ping_due(now, idle):
-                    node.health.pinged_at = now
-                    task = asking[node] = asyncio.get_running_loop().create_task(ask(node))
-                    task.add_done_callback(partial(_over, asking, node))
-            for node in transports.keys() - nodes - asking.keys():
-                await transports.pop(node).close()
+                if endpoint.health.is_ping_due(now, idle):
+                    endpoint.health.pinged_at = now
+                    task = asking[endpoint] = asyncio.get_running_loop().create_task(ask(endpoint))
+                    task.add_done_callback(partial(_over, asking, endpoint))
+            for endpoint in transports.keys() - endpoints - asking.keys():
+                await transports.pop(endpoint).close()
     finally:
         for task in asking.values():
             task.cancel()
@@ -81,7 +81,7 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedTra
             await transport.close()
 
 
-def _over(asking: dict[Node[Any], asyncio.Task[None]], node: Node[Any], task: asyncio.Task[None]) -> None:
-    asking.pop(node, None)
+def _over(asking: dict[Endpoint[Any], asyncio.Task[None]], endpoint: Endpoint[Any], task: asyncio.Task[None]) -> None:
+    asking.pop(endpoint, None)
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("failed to ping %s", node.target, exc_info=error, extra={"instance": node.instance.address})
+        _log.error("failed to ping %s", endpoint.target, exc_info=error, extra={"instance": endpoint.instance.address})

@@ -21,7 +21,7 @@ from idlrt.config.schema import (
     section,
 )
 from idlrt.config.types import error_text, fields_of, invalid_value
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.core.renamed import current_key
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
@@ -104,9 +104,9 @@ def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
     """Yield errors that a guard or a fault mode raises for its settings."""
     try:
         if found.kind == "guard":
-            GUARDS.make(found.name, settings, Chance())
+            GUARDS.make(found.name, settings, ClockAndRandom())
         elif found.kind == "fault mode":
-            FAULT_MODES.make(found.name, settings, Chance()).close()
+            FAULT_MODES.make(found.name, settings, ClockAndRandom()).close()
     except ConfigurationError as error:
         yield Problem(key, str(error))
 
@@ -120,11 +120,11 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
         except ConfigurationError as error:
             yield Problem(key, str(error))
     elif table == SERVICE and field == "routes":
-        from idlrt.route import Here
+        from idlrt.route import CallerInfo
         from idlrt.route.chain import make_chain
 
         try:
-            make_chain(value, Here(id="check"), Chance(), where=key)
+            make_chain(value, CallerInfo(id="check"), ClockAndRandom(), where=key)
         except ConfigurationError as error:
             head, colon, why = str(error).partition(": ")
             yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))

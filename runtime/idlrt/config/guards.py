@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from idlrt.config.effective import Effective
-from idlrt.core import Chance, Listener
+from idlrt.core import ClockAndRandom, Listener
 from idlrt.guard import GUARDS, Guard
 from idlrt.guard.order import ordered
 
@@ -20,8 +20,8 @@ class Guards:
         listener: receives their decisions.
     """
 
-    def __init__(self, chance: Chance, listener: Listener) -> None:
-        self._chance = chance
+    def __init__(self, sources: ClockAndRandom, listener: Listener) -> None:
+        self._sources = sources
         self._listener = listener
         self._made: dict[tuple[str, bytes], Guard] = {}
 
@@ -38,5 +38,5 @@ class Guards:
         key = (name, msgspec.json.encode(settings))
         guard = self._made.get(key)
         if guard is None:
-            guard = self._made[key] = GUARDS.make(name, settings, self._chance, self._listener)
+            guard = self._made[key] = GUARDS.make(name, settings, self._sources, self._listener)
         return guard

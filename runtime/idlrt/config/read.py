@@ -37,11 +37,11 @@ from idlrt.config.schema import RESERVED_PREFIX, flatten, locate, section, sugge
 from idlrt.core import CONFIG_VARIABLE
 from idlrt.core.renamed import renamed_in, warn_renamed
 from idlrt.errors import ConfigurationError
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 
 __all__ = ["ClientConfig", "ConfigFile", "ServerConfig", "read_config"]
 
-_TABLES: Final = ("here", "defaults", "services", "server")
+_TABLES: Final = ("caller", "defaults", "services", "server")
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str = ""
-    here: Here = Here()
+    caller: CallerInfo = CallerInfo()
     defaults: Mapping[str, Any] = {}
     services: Mapping[str, Mapping[str, Any]] = {}
     server: Mapping[str, Any] = {}
@@ -156,7 +156,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
         else:
             problems.append(Problem(key, f"expected a table, got {table!r}"))
             tables[key] = {}
-    here = _here(tables["here"], problems)
+    caller = _caller(tables["caller"], problems)
     defaults = _flat(tables["defaults"], "defaults", problems)
     services: dict[str, Mapping[str, Any]] = {}
     for service, table in tables["services"].items():
@@ -174,7 +174,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
             problems.append(Problem(f"server.{key}", "only guards apply to servers"))
     if problems:
         raise invalid(problems, name)
-    return ConfigFile(name=name, here=here, defaults=defaults, services=services, server=server)
+    return ConfigFile(name=name, caller=caller, defaults=defaults, services=services, server=server)
 
 
 def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -191,13 +191,13 @@ def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dic
     return flat
 
 
-def _here(table: Mapping[str, Any], problems: list[Problem]) -> Here:
-    known = Here.__struct_fields__
+def _caller(table: Mapping[str, Any], problems: list[Problem]) -> CallerInfo:
+    known = CallerInfo.__struct_fields__
     found = [Problem(f"here.{key}", f"unknown key{suggestion(key, known)}") for key in table if key not in known]
     problems.extend(found)
     try:
-        return Here() if found else msgspec.convert(dict(table), Here, strict=False)
+        return CallerInfo() if found else msgspec.convert(dict(table), CallerInfo, strict=False)
     except msgspec.ValidationError as error:
-        key, why = located("here", "", str(error), dict(table))
+        key, why = located("caller", "", str(error), dict(table))
         problems.append(Problem(key, why))
-        return Here()
+        return CallerInfo()

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from idlrt.core.call import Call, Deadline
-from idlrt.core.chance import Chance
+from idlrt.core.clock import ClockAndRandom
 from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.decisions import (
     Attempted,
@@ -22,7 +22,7 @@ from idlrt.core.decisions import (
     notify,
 )
 from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
-from idlrt.core.endpoint import Endpoint, Filter, stack
+from idlrt.core.filters import CallNext, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
 from idlrt.core.instance import (
     DEFAULT_GROUP,
@@ -71,14 +71,14 @@ __all__ = [
     "BlockingDriver",
     "BreakerChanged",
     "Call",
+    "CallNext",
     "CallPolicy",
-    "Chance",
     "Change",
+    "ClockAndRandom",
     "Deadline",
     "Decision",
     "Driver",
     "Ejected",
-    "Endpoint",
     "Event",
     "Evidence",
     "FallbackUsed",

@@ -2,7 +2,7 @@
 
 A filter subscribes to the decisions about a call by adding a listener before it passes the call on:
 
-    async def log_decisions(call: Call, next: Endpoint) -> Any:
+    async def log_decisions(call: Call, next: CallNext) -> Any:
         call.listeners += (print,)
         return await next(call)
 

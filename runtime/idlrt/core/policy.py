@@ -49,7 +49,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_delay: Annotated[Seconds, Meta(description="upper bound of the pause.")] = 1.0
     jitter: Annotated[Fraction, Meta(description="randomization of a pause, as a fraction of it.")] = 0.2
 
-    def pause(self, retry: int, dice: float) -> float:
+    def pause(self, retry: int, rng: float) -> float:
         """Return the pause before a retry in seconds.
 
         Args:
@@ -61,7 +61,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             pause *= self.multiplier
             if pause >= self.max_delay:
                 break
-        return min(pause, self.max_delay) * (1 + self.jitter * (2 * dice - 1))
+        return min(pause, self.max_delay) * (1 + self.jitter * (2 * rng - 1))
 
 
 class CallPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

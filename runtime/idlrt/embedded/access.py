@@ -15,7 +15,7 @@ from idlrt.core import ServerCall
 from idlrt.core.logs import get_logger
 from idlrt.embedded.api import Refused
 from idlrt.errors import ApplicationError, ConfigurationError
-from idlrt.server import ServerEndpoint, ServerFilter, allow_addresses, require_token
+from idlrt.server import ServerCallNext, ServerFilter, allow_addresses, require_token
 
 __all__ = ["Access", "Rule"]
 
@@ -109,7 +109,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Build the filter of the registry's server."""
         rules = {role: getattr(self, role).filters() for role in ("register", "subscribe", "administer")}
 
-        async def may(role: str, call: ServerCall, next: ServerEndpoint) -> Any:
+        async def may(role: str, call: ServerCall, next: ServerCallNext) -> Any:
             async def passed(call: ServerCall) -> Any:
                 return None
 
@@ -127,7 +127,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     raise Refused(message=f"no permission to {role}: {error.message}") from None
             return await next(call)
 
-        async def check(call: ServerCall, next: ServerEndpoint) -> Any:
+        async def check(call: ServerCall, next: ServerCallNext) -> Any:
             role = _ROLES[call.method.name]
             if role != "enter":
                 return await may(role, call, next)

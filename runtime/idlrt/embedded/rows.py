@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from idlrt.codecs import decode
 from idlrt.core import ServiceKey
-from idlrt.door import decode
 from idlrt.embedded.api import Correction, Record
 from idlrt.embedded.values import instance_of, patch_of
 

@@ -18,9 +18,9 @@ from typing import Final
 
 import msgspec
 
+from idlrt.codecs import encode
 from idlrt.core import ServiceKey
 from idlrt.core.logs import get_logger
-from idlrt.door import encode
 from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
 from idlrt.embedded.limits import Limits

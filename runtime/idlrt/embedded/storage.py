@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from idlrt.codecs import encode
 from idlrt.core.logs import get_logger
-from idlrt.door import encode
 from idlrt.embedded.api import Correction
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.permissions import make_private

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 from idlrt.exports import deprecated_names
-from idlrt.fault.base import FAULT_MODES, FaultMode, Reach, Reachable, may_repeat
+from idlrt.fault.base import FAULT_MODES, Dispatcher, Endpoint, FaultMode, may_repeat
 from idlrt.fault.failback import Failure, OnFailure, Retry, Use
 from idlrt.fault.failcache import OnDone, Outcome
 
 __all__ = [
     "FAULT_MODES",
+    "Dispatcher",
+    "Endpoint",
     "Failure",
     "FaultMode",
     "OnDone",
     "OnFailure",
     "Outcome",
-    "Reach",
-    "Reachable",
     "Retry",
     "Use",
     "may_repeat",

@@ -9,7 +9,7 @@ from typing import Any
 
 from idlrt.core import Call
 from idlrt.errors import NoInstance, NotSent, RpcError
-from idlrt.fault.base import Reach
+from idlrt.fault.base import Dispatcher
 from idlrt.fault.failfast import Failfast
 
 __all__ = ["Available"]
@@ -18,12 +18,12 @@ __all__ = ["Available"]
 class Available(Failfast):
     """First reachable instance. Implements `FaultMode`."""
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` on the first instance that it can be sent to."""
         last: RpcError | None = None
-        for node in reach.all_endpoints(call):
+        for endpoint in dispatcher.all_endpoints(call):
             try:
-                return await reach.send(node, call)
+                return await dispatcher.send(endpoint, call)
             except NotSent as error:
                 last = error
                 if call.deadline.at <= call.driver.now():

@@ -1,6 +1,6 @@
 """Interface of fault modes: strategies for failed and slow calls.
 
-A fault mode decides which instances receive a call, how many, and when. It acts through `Reach`, the interface that the
+A fault mode decides which instances receive a call, how many, and when. It acts through `Dispatcher`, the interface that the
 cluster implements: pick an instance, send the call to it, take a retry from the retry budget. It sleeps and races
 through the call's driver, so one coroutine serves blocking and asyncio clients, and tests run it in virtual time.
 
@@ -14,26 +14,26 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
-from idlrt.core import Call, Chance, Decision, Instance
+from idlrt.core import Call, ClockAndRandom, Decision, Instance
 from idlrt.errors import NotSent, Unknown
 from idlrt.plugins import Plugins
 
-__all__ = ["FAULT_MODES", "FaultMode", "NoSettings", "Reach", "Reachable", "is_final", "may_repeat"]
+__all__ = ["FAULT_MODES", "Dispatcher", "Endpoint", "FaultMode", "NoSettings", "is_final", "may_repeat"]
 
 
-class Reachable(Protocol):
+class Endpoint(Protocol):
     """An endpoint as fault modes see it."""
 
     instance: Instance
 
 
-N = TypeVar("N", bound=Reachable)
+N = TypeVar("N", bound=Endpoint)
 
 
-class Reach(Protocol[N]):
+class Dispatcher(Protocol[N]):
     """Sends calls on behalf of a fault mode; implemented by the cluster."""
 
-    chance: Chance
+    sources: ClockAndRandom
 
     def pick(self, call: Call, tried: Collection[N]) -> N | None:
         """Return the endpoint that routing, health and the balancer select and that is not in `tried`.
@@ -54,7 +54,7 @@ class Reach(Protocol[N]):
         """
         ...
 
-    async def send(self, node: N, call: Call, attempt: int = 0) -> Any:
+    async def send(self, endpoint: N, call: Call, attempt: int = 0) -> Any:
         """Send `call` to one endpoint, for at most `call.policy.attempt_timeout`, and record the outcome.
 
         Args:
@@ -90,9 +90,9 @@ class FaultMode(Protocol):
 
     Settings: ClassVar[type[msgspec.Struct]]
 
-    def __init__(self, settings: Any, chance: Chance) -> None: ...
+    def __init__(self, settings: Any, sources: ClockAndRandom) -> None: ...
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` and return its result.
 
         Raises:

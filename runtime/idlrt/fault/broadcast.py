@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance
+from idlrt.core import Call, ClockAndRandom
 from idlrt.errors import ConfigurationError
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import Dispatcher, may_repeat
 from idlrt.printable import plural
 
 __all__ = ["Broadcast"]
@@ -41,10 +41,10 @@ class Broadcast:
 
     Settings: ClassVar[type[msgspec.Struct]] = BroadcastSettings
 
-    def __init__(self, settings: BroadcastSettings, chance: Chance) -> None:
+    def __init__(self, settings: BroadcastSettings, sources: ClockAndRandom) -> None:
         self._settings = settings
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` on every instance.
 
         Raises:
@@ -54,15 +54,19 @@ class Broadcast:
         if not may_repeat(call):
             what = f"cannot broadcast {call.method.full_name}: the method is not idempotent"
             raise ConfigurationError(f"{what}; pass using(idempotent=True) if every instance may execute it")
-        nodes = reach.all_endpoints(call)
-        starts: Sequence[Callable[[], Coroutine[Any, Any, Any]]] = [partial(reach.send, node, call) for node in nodes]
+        endpoints = dispatcher.all_endpoints(call)
+        starts: Sequence[Callable[[], Coroutine[Any, Any, Any]]] = [
+            partial(dispatcher.send, endpoint, call) for endpoint in endpoints
+        ]
         outcomes = await call.driver.all(starts, self._settings.max_concurrency)
-        failed = [(node, each) for node, each in zip(nodes, outcomes, strict=True) if isinstance(each, Exception)]
-        if failed and len(failed) * 100 >= len(nodes) * self._settings.fail_percent:
+        failed = [
+            (endpoint, each) for endpoint, each in zip(endpoints, outcomes, strict=True) if isinstance(each, Exception)
+        ]
+        if failed and len(failed) * 100 >= len(endpoints) * self._settings.fail_percent:
             error: Exception = failed[-1][1]
-            names = ", ".join(node.instance.address for node, _ in failed[:10])
+            names = ", ".join(endpoint.instance.address for endpoint, _ in failed[:10])
             more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
-            error.add_note(f"{len(failed)} of {plural(len(nodes), 'instance')} failed: {names}{more}")
+            error.add_note(f"{len(failed)} of {plural(len(endpoints), 'instance')} failed: {names}{more}")
             raise error
         return next(each for each in outcomes if not isinstance(each, Exception))
 

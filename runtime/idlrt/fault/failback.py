@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, FallbackUsed, NotRetried, Retrying
+from idlrt.core import Call, ClockAndRandom, FallbackUsed, NotRetried, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
@@ -25,7 +25,7 @@ from idlrt.errors import (
     PushBack,
     RpcError,
 )
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import Dispatcher, may_repeat
 from idlrt.spec import DeclaredError
 
 __all__ = ["Failback", "Failure", "OnFailure", "Retry", "Use"]
@@ -97,48 +97,50 @@ class Failback:
 
     Settings: ClassVar[type[msgspec.Struct]] = FailbackSettings
 
-    def __init__(self, settings: FailbackSettings, chance: Chance) -> None:
+    def __init__(self, settings: FailbackSettings, sources: ClockAndRandom) -> None:
         self._attempts = settings.max_attempts
         self._has_complained = False
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` until it succeeds or the callback stops it."""
         tried: list[Any] = []
         attempt = 0
         was_worked_on: bool | None = False
         while True:
-            node: Any = None
+            endpoint: Any = None
             try:
-                node = reach.pick(call, tried) or reach.pick(call, ())
-                return await reach.send(node, call, attempt)
+                endpoint = dispatcher.pick(call, tried) or dispatcher.pick(call, ())
+                return await dispatcher.send(endpoint, call, attempt)
             except DeclaredError:
                 raise  # a response, not a failure
             except RpcError as error:
                 if isinstance(error, ConfigurationError):
                     raise
                 was_worked_on = _was_worked_on(error, was_worked_on)
-                failure = _failure(call, error, node, attempt, was_worked_on)
+                failure = _failure(call, error, endpoint, attempt, was_worked_on)
                 decision = await self._ask(failure)
                 if isinstance(decision, Use):
-                    if reach.has_listeners(call):
-                        reach.notify(call, FallbackUsed(subject=call.method.full_name, why=str(error), by="failback"))
+                    if dispatcher.has_listeners(call):
+                        dispatcher.notify(
+                            call, FallbackUsed(subject=call.method.full_name, why=str(error), by="failback")
+                        )
                     return decision.value
                 if decision is None:
                     raise
                 why = self._against(failure, decision)
                 if why:
-                    if reach.has_listeners(call):
-                        reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failback"))
+                    if dispatcher.has_listeners(call):
+                        dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failback"))
                     error.add_note(f"not retried, although on_failure requested it: {why}")
                     raise
-                if reach.has_listeners(call):
+                if dispatcher.has_listeners(call):
                     what, pause = call.method.full_name, decision.after
                     why = f"requested by on_failure: {error}"
-                    reach.notify(call, Retrying(subject=what, why=why, mode="failback", pause=pause))
+                    dispatcher.notify(call, Retrying(subject=what, why=why, mode="failback", pause=pause))
                 if decision.after > 0:
                     await call.driver.sleep(decision.after)
                 attempt += 1
-                tried = [*tried, node] if decision.elsewhere and node is not None else []
+                tried = [*tried, endpoint] if decision.elsewhere and endpoint is not None else []
 
     async def _ask(self, failure: Failure) -> Retry | Use | None:
         callback: OnFailure | None = failure.call.options.get("on_failure")
@@ -203,11 +205,11 @@ def _was_worked_on(error: RpcError, before: bool | None) -> bool | None:
     return True if isinstance(error, ApplicationError) else None
 
 
-def _failure(call: Call, error: RpcError, node: Any, attempt: int, was_worked_on: bool | None) -> Failure:
+def _failure(call: Call, error: RpcError, endpoint: Any, attempt: int, was_worked_on: bool | None) -> Failure:
     return Failure(
         call=call,
         error=error,
-        instance=node.instance.address if node is not None else "",
+        instance=endpoint.instance.address if endpoint is not None else "",
         attempt=attempt,
         code=error.code if isinstance(error, ApplicationError) else None,
         retry_after=error.retry_after if isinstance(error, PushBack) else None,

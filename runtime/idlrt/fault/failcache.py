@@ -25,12 +25,12 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, Deadline, NotRetried, Positive, RetryScheduled
+from idlrt.core import Call, ClockAndRandom, Deadline, NotRetried, Positive, RetryScheduled
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.logs import get_logger
 from idlrt.errors import Deferred, NotSent, Unknown
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import Dispatcher, may_repeat
 from idlrt.printable import plural
 from idlrt.spec import VOID, DeclaredError
 
@@ -82,12 +82,12 @@ class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class _QueuedCall:
-    __slots__ = ("attempts", "call", "lease", "reach", "since")
+    __slots__ = ("attempts", "call", "dispatcher", "lease", "since")
 
-    def __init__(self, call: Call, reach: Reach[Any], since: float, lease: Lease) -> None:
+    def __init__(self, call: Call, dispatcher: Dispatcher[Any], since: float, lease: Lease) -> None:
         self.lease: Lease | None = lease
         self.call = call
-        self.reach = reach
+        self.dispatcher = dispatcher
         self.since = since
         self.attempts = 1
 
@@ -97,9 +97,9 @@ class Failcache:
 
     Settings: ClassVar[type[msgspec.Struct]] = FailcacheSettings
 
-    def __init__(self, settings: FailcacheSettings, chance: Chance) -> None:
+    def __init__(self, settings: FailcacheSettings, sources: ClockAndRandom) -> None:
         self._settings = settings
-        self._chance = chance
+        self._sources = sources
         self._order = itertools.count()
         self._is_closed = False
         self._leases = Leases()
@@ -119,19 +119,19 @@ class Failcache:
         """Number of queued calls."""
         return len(self._leases)
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call`, and queue it for later if it fails.
 
         Raises:
             Deferred: the call failed and is queued for a retry.
         """
         try:
-            return await reach.send(reach.pick(call, ()), call)
+            return await dispatcher.send(dispatcher.pick(call, ()), call)
         except (NotSent, Unknown) as error:
-            why = self._keep(call, reach, error)
+            why = self._keep(call, dispatcher, error)
             if why:
-                if reach.has_listeners(call):
-                    reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failcache"))
+                if dispatcher.has_listeners(call):
+                    dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failcache"))
                 error.add_note(f"not queued for a retry: {why}")
                 raise
             if call.method.result is VOID:
@@ -139,7 +139,7 @@ class Failcache:
             what = f"{call.method.full_name} failed and will be retried in about {self._settings.retry_interval:.3g} s"
             raise Deferred(f"{what}: {error}") from error
 
-    def _keep(self, call: Call, reach: Reach[Any], error: NotSent | Unknown) -> str:
+    def _keep(self, call: Call, dispatcher: Dispatcher[Any], error: NotSent | Unknown) -> str:
         """Queue `call` for a retry; return why that is not possible, or an empty string."""
         if not isinstance(error, NotSent) and not may_repeat(call):
             return f"{call.method.full_name} is not idempotent"
@@ -157,7 +157,7 @@ class Failcache:
             now = call.driver.now()
             # A copy, because retries have their own deadlines.
             copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
-            queued = _QueuedCall(copied, reach, now, lease)
+            queued = _QueuedCall(copied, dispatcher, now, lease)
             heapq.heappush(self._waiting, (now + pause, next(self._order), queued))
             del lease, queued
             worker = Lease() if self._worker() is None else None
@@ -166,14 +166,14 @@ class Failcache:
         name = call.method.full_name
         fields = {"method": name, "mode": "failcache", "pause": pause}
         _log.info("queued %s for a retry in %.3g s: %s", name, pause, error, extra=fields)
-        if reach.has_listeners(call):
-            reach.notify(call, RetryScheduled(subject=name, why=str(error), mode="failcache", pause=pause))
+        if dispatcher.has_listeners(call):
+            dispatcher.notify(call, RetryScheduled(subject=name, why=str(error), mode="failcache", pause=pause))
         if worker is not None:
             call.driver.spawn(partial(self._work, call, worker))
         return ""
 
     def _pause(self, attempt: int, error: NotSent | Unknown) -> float:
-        pause: float = self._settings.retry_interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
+        pause: float = self._settings.retry_interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._sources.rng())
         return max(pause, error.retry_after or 0.0)
 
     async def _work(self, first: Call, worker: Lease) -> None:
@@ -205,7 +205,7 @@ class Failcache:
         call.deadline = Deadline(driver.now() + timeout, timeout)
         queued.attempts += 1
         try:
-            result = await queued.reach.send(queued.reach.pick(call, ()), call, queued.attempts - 1)
+            result = await queued.dispatcher.send(queued.dispatcher.pick(call, ()), call, queued.attempts - 1)
         except (NotSent, Unknown) as error:
             pause = self._pause(queued.attempts, error)
             due = driver.now() + pause

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from idlrt.core import Call, Chance
-from idlrt.fault.base import NoSettings, Reach
+from idlrt.core import Call, ClockAndRandom
+from idlrt.fault.base import Dispatcher, NoSettings
 
 __all__ = ["Failfast"]
 
@@ -20,12 +20,12 @@ class Failfast:
 
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
 
-    def __init__(self, settings: Any, chance: Chance) -> None:
+    def __init__(self, settings: Any, sources: ClockAndRandom) -> None:
         pass
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` once."""
-        return await reach.send(reach.pick(call, ()), call)
+        return await dispatcher.send(dispatcher.pick(call, ()), call)
 
     def close(self) -> None:
         """Do nothing: no background work."""

@@ -21,10 +21,10 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance, NotRetried, Retrying
+from idlrt.core import Call, ClockAndRandom, NotRetried, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
-from idlrt.fault.base import NoSettings, Reach, may_repeat
+from idlrt.fault.base import Dispatcher, NoSettings, may_repeat
 from idlrt.printable import plural
 
 __all__ = ["Failover"]
@@ -44,19 +44,19 @@ class Failover:
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     name: ClassVar[str] = "failover"
 
-    def __init__(self, settings: Any, chance: Chance) -> None:
-        self._chance = chance
+    def __init__(self, settings: Any, sources: ClockAndRandom) -> None:
+        self._sources = sources
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call`, and retry it if that is safe."""
-        node = reach.pick(call, ())
+        endpoint = dispatcher.pick(call, ())
         try:
-            return await reach.send(node, call)
+            return await dispatcher.send(endpoint, call)
         except (NotSent, Unknown) as error:
-            return await self._again(call, reach, [node], error)
+            return await self._again(call, dispatcher, [endpoint], error)
 
     async def _again(
-        self, call: Call, reach: Reach[Any], tried: list[Any], error: NotSent | Unknown, counted: int = 0
+        self, call: Call, dispatcher: Dispatcher[Any], tried: list[Any], error: NotSent | Unknown, counted: int = 0
     ) -> Any:
         """Retry `call`, which failed with `error`, until it succeeds or must not be retried.
 
@@ -69,40 +69,42 @@ class Failover:
             is_free = costs_nothing(error, len(failed))
             pause = 0.0
             why = "" if call.policy.retries else "retries are disabled (retries=0)"
-            node = None
+            endpoint = None
             if not why and is_free:
-                node = reach.pick(call, tried)
+                endpoint = dispatcher.pick(call, tried)
                 why = "" if call.driver.now() < call.deadline.at else "deadline exceeded"
-            if not why and node is None:
+            if not why and endpoint is None:
                 # The next instance is one that was reached or tried before, so the retry counts.
                 is_free = False
-                pause, why = self._may_go_on(call, reach, error, counted)
+                pause, why = self._may_go_on(call, dispatcher, error, counted)
                 if not why:
-                    node = reach.pick(call, tried)
-                    if node is None:
+                    endpoint = dispatcher.pick(call, tried)
+                    if endpoint is None:
                         tried.clear()
-                        node = reach.pick(call, ())
-                    if node is None:
+                        endpoint = dispatcher.pick(call, ())
+                    if endpoint is None:
                         why = "no other instance available"
             if why:
-                raise self._give_up(call, reach, error, failed, why)
+                raise self._give_up(call, dispatcher, error, failed, why)
             if not is_free:
                 counted += 1
             name = call.method.full_name
             fields = {"method": name, "mode": self.name, "attempt": len(failed), "pause": pause}
             _log.info("retrying %s on another instance: %s", name, error, extra=fields)
-            if reach.has_listeners(call):
-                reach.notify(call, Retrying(subject=name, why=str(error), mode=self.name, pause=pause))
+            if dispatcher.has_listeners(call):
+                dispatcher.notify(call, Retrying(subject=name, why=str(error), mode=self.name, pause=pause))
             if pause > 0:
                 await call.driver.sleep(pause)
             try:
-                return await reach.send(node, call, len(failed))
+                return await dispatcher.send(endpoint, call, len(failed))
             except (NotSent, Unknown) as failure:
                 error = failure
-                tried.append(node)
-                failed.append(node)
+                tried.append(endpoint)
+                failed.append(endpoint)
 
-    def _may_go_on(self, call: Call, reach: Reach[Any], error: NotSent | Unknown, counted: int) -> tuple[float, str]:
+    def _may_go_on(
+        self, call: Call, dispatcher: Dispatcher[Any], error: NotSent | Unknown, counted: int
+    ) -> tuple[float, str]:
         """Return the pause before the next retry in seconds, and why there must not be one (empty if there may be)."""
         policy = call.policy
         why = ""
@@ -118,19 +120,21 @@ class Failover:
         elif isinstance(error, ConnectionLost) and not counted:
             pause = 0.0
         else:
-            pause = policy.backoff.pause(counted, self._chance.dice())
+            pause = policy.backoff.pause(counted, self._sources.rng())
         left = call.deadline.at - call.driver.now()
         if pause == math.inf:
             why = "the server rejects retries (pushback)"
         elif pause >= left:
             why = "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {pause:.3g} s"
-        elif not reach.take_retry():
+        elif not dispatcher.take_retry():
             why = "retry budget exhausted"
         return pause, why
 
-    def _give_up(self, call: Call, reach: Reach[Any], error: RpcError, failed: list[Any], why: str) -> RpcError:
-        if reach.has_listeners(call):
-            reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode=self.name))
+    def _give_up(
+        self, call: Call, dispatcher: Dispatcher[Any], error: RpcError, failed: list[Any], why: str
+    ) -> RpcError:
+        if dispatcher.has_listeners(call):
+            dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode=self.name))
         if len(failed) > 1:
             earlier = ", ".join(f"tcp://{each.instance.address}" for each in failed[:-1])
             error.add_note(f"{plural(len(failed) - 1, 'earlier attempt')}: {earlier}")

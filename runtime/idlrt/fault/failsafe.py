@@ -10,7 +10,7 @@ from typing import Any, Final
 from idlrt.core import Call, FallbackUsed
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationError, NotSent, Unknown
-from idlrt.fault.base import Reach
+from idlrt.fault.base import Dispatcher
 from idlrt.fault.failfast import Failfast
 
 __all__ = ["Failsafe"]
@@ -24,13 +24,13 @@ class Failsafe(Failfast):
     Methods that return something return `None` too, whatever their type; the guard `fallback` returns other values.
     """
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call` once. Exceptions that the IDL declares are responses, and raised."""
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except (NotSent, Unknown, ApplicationError) as error:
             name = call.method.full_name
             _log.warning("ignoring failure of %s: %s", name, error, extra={"method": name, "mode": "failsafe"})
-            if reach.has_listeners(call):
-                reach.notify(call, FallbackUsed(subject=name, why=str(error), by="failsafe"))
+            if dispatcher.has_listeners(call):
+                dispatcher.notify(call, FallbackUsed(subject=name, why=str(error), by="failsafe"))
             return None

@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance
-from idlrt.fault.base import Reach, is_final, may_repeat
+from idlrt.core import Call, ClockAndRandom
+from idlrt.fault.base import Dispatcher, is_final, may_repeat
 
 __all__ = ["Forking"]
 
@@ -33,20 +33,20 @@ class Forking:
 
     Settings: ClassVar[type[msgspec.Struct]] = ForkingSettings
 
-    def __init__(self, settings: ForkingSettings, chance: Chance) -> None:
+    def __init__(self, settings: ForkingSettings, sources: ClockAndRandom) -> None:
         self._forks = settings.forks
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call`; if all forks fail, raise the error of the last to fail."""
-        nodes: list[Any] = []
+        endpoints: list[Any] = []
         for _ in range(self._forks if may_repeat(call) else 1):
-            node = reach.pick(call, nodes)
-            if node is None:
+            endpoint = dispatcher.pick(call, endpoints)
+            if endpoint is None:
                 break
-            nodes.append(node)
-        if len(nodes) == 1:
-            return await reach.send(nodes[0], call)
-        starts = [partial(reach.send, node, call) for node in nodes]
+            endpoints.append(endpoint)
+        if len(endpoints) == 1:
+            return await dispatcher.send(endpoints[0], call)
+        starts = [partial(dispatcher.send, endpoint, call) for endpoint in endpoints]
         return await call.driver.race(starts, is_final=is_final)
 
     def close(self) -> None:

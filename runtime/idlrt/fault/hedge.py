@@ -24,10 +24,10 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, Retrying, Seconds
+from idlrt.core import Call, ClockAndRandom, Retrying, Seconds
 from idlrt.core.forks import forks
 from idlrt.errors import NoInstance, NotSent, Unknown
-from idlrt.fault.base import Reach, is_final, may_repeat
+from idlrt.fault.base import Dispatcher, is_final, may_repeat
 from idlrt.fault.failover import Failover, costs_nothing
 from idlrt.fault.quantiles import Quantiles
 
@@ -87,13 +87,13 @@ class Hedge(Failover):
     Settings: ClassVar[type[msgspec.Struct]] = HedgeSettings
     name: ClassVar[str] = "hedge"
 
-    def __init__(self, settings: HedgeSettings, chance: Chance) -> None:
-        super().__init__(settings, chance)
+    def __init__(self, settings: HedgeSettings, sources: ClockAndRandom) -> None:
+        super().__init__(settings, sources)
         self._settings = settings
         self._allowance = _Allowance(settings.max_extra_load)
         self._latencies: dict[str, Quantiles] = {}
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call`, and hedge it if it is slow."""
         start = call.driver.now()
         latencies = self._latencies.get(call.method.name)
@@ -102,9 +102,9 @@ class Hedge(Failover):
         self._allowance.save()
         delay = self.delay(latencies, start)
         if not may_repeat(call) or not 0 < delay < call.deadline.at - start or self._must_not(call):
-            result = await super().call(call, reach)
+            result = await super().call(call, dispatcher)
         else:
-            result = await self._hedged(call, reach, delay)
+            result = await self._hedged(call, dispatcher, delay)
         now = call.driver.now()
         latencies.add(now - start, now)
         return result
@@ -121,13 +121,13 @@ class Hedge(Failover):
     def _must_not(self, call: Call) -> bool:
         return call.policy.chain_stop and call.attempt > 0
 
-    async def _hedged(self, call: Call, reach: Reach[Any], delay: float) -> Any:
+    async def _hedged(self, call: Call, dispatcher: Dispatcher[Any], delay: float) -> Any:
         tried: list[Any] = []
         failed: list[NotSent | Unknown] = []
 
-        async def ask(node: Any, attempt: int) -> Any:
+        async def ask(endpoint: Any, attempt: int) -> Any:
             try:
-                return await reach.send(node, call, attempt)
+                return await dispatcher.send(endpoint, call, attempt)
             except (NotSent, Unknown) as error:
                 failed.append(error)
                 raise
@@ -136,23 +136,27 @@ class Hedge(Failover):
 
         def starts() -> Iterator[Callable[[], Coroutine[Any, Any, Any]]]:
             nonlocal replaced, counted
-            node = reach.pick(call, ())
-            while node is not None:
-                tried.append(node)
-                yield partial(ask, node, len(tried) - 1)
+            endpoint = dispatcher.pick(call, ())
+            while endpoint is not None:
+                tried.append(endpoint)
+                yield partial(ask, endpoint, len(tried) - 1)
                 if len(tried) >= self._settings.max_attempts or call.deadline.at <= call.driver.now():
                     return
                 try:
-                    node = reach.pick(call, tried)
+                    endpoint = dispatcher.pick(call, tried)
                 except NoInstance:
                     return  # calls in flight may still succeed
-                if node is None:
+                if endpoint is None:
                     return
                 if len(failed) > replaced:
                     replaced += 1
                     error = failed[-1]
                     if not costs_nothing(error, len(failed)):
-                        if error.retry_after is not None or counted >= call.policy.retries or not reach.take_retry():
+                        if (
+                            error.retry_after is not None
+                            or counted >= call.policy.retries
+                            or not dispatcher.take_retry()
+                        ):
                             return
                         counted += 1
                     elif not call.policy.retries:
@@ -162,8 +166,8 @@ class Hedge(Failover):
                     if not self._allowance.spend():
                         return
                     why, pause = f"no response from {tried[-1].instance.address} yet", delay
-                if reach.has_listeners(call):
-                    reach.notify(call, Retrying(subject=call.method.full_name, why=why, mode="hedge", pause=pause))
+                if dispatcher.has_listeners(call):
+                    dispatcher.notify(call, Retrying(subject=call.method.full_name, why=why, mode="hedge", pause=pause))
 
         try:
             return await call.driver.race(starts(), delay, is_final)
@@ -171,4 +175,4 @@ class Hedge(Failover):
             if len(failed) < len(tried) or call.deadline.at <= call.driver.now():
                 raise
             # All attempts failed before the deadline.
-            return await self._again(call, reach, tried, error, counted)
+            return await self._again(call, dispatcher, tried, error, counted)

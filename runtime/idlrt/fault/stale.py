@@ -16,11 +16,11 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, FallbackUsed, Positive
+from idlrt.core import Call, ClockAndRandom, FallbackUsed, Positive
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import NotSent, Unknown
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import Dispatcher, may_repeat
 from idlrt.fault.failover import Failover
 
 __all__ = ["Stale"]
@@ -49,8 +49,8 @@ class Stale(Failover):
     Settings: ClassVar[type[msgspec.Struct]] = StaleSettings
     name: ClassVar[str] = "stale"
 
-    def __init__(self, settings: StaleSettings, chance: Chance) -> None:
-        super().__init__(settings, chance)
+    def __init__(self, settings: StaleSettings, sources: ClockAndRandom) -> None:
+        super().__init__(settings, sources)
         self._settings = settings
         self._answers: OrderedDict[tuple[str, bytes], tuple[float, bytes]] = OrderedDict()
         self._has_complained = False
@@ -61,12 +61,12 @@ class Stale(Failover):
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         """Make `call`, or return the cached result if it fails."""
         if not may_repeat(call):
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         try:
-            answer = await super().call(call, reach)
+            answer = await super().call(call, dispatcher)
         except (NotSent, Unknown) as error:
             found = self._find(call)
             if found is None:
@@ -75,9 +75,9 @@ class Stale(Failover):
             name = call.method.full_name
             fields = {"method": name, "mode": "stale", "age": age}
             _log.warning("returning stale result of %s (%.3g s old): %s", name, age, error, extra=fields)
-            if reach.has_listeners(call):
+            if dispatcher.has_listeners(call):
                 why = f"stale result ({age:.3g} s old): {error}"
-                reach.notify(call, FallbackUsed(subject=name, why=why, by="stale"))
+                dispatcher.notify(call, FallbackUsed(subject=name, why=why, by="stale"))
             return pickle.loads(cached)  # safe: pickled by this process
         self._keep(call, answer)
         return answer
@@ -99,7 +99,7 @@ class Stale(Failover):
         if len(cached) > self._settings.max_entry_bytes:
             return
         with self._lock:
-            self._answers[key] = (self._chance.now(), cached)
+            self._answers[key] = (self._sources.now(), cached)
             self._answers.move_to_end(key)
             if len(self._answers) > self._settings.max_entries:
                 self._answers.popitem(last=False)
@@ -113,7 +113,7 @@ class Stale(Failover):
             found = self._answers.get(key)
             if found is None:
                 return None
-            age = self._chance.now() - found[0]
+            age = self._sources.now() - found[0]
             if age > self._settings.max_age:
                 del self._answers[key]
                 return None

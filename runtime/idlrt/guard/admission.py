@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Evidence, Listener, Rejected, evidence_of, notify
+from idlrt.core import ClockAndRandom, Evidence, Listener, Rejected, evidence_of, notify
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
@@ -76,7 +76,7 @@ class Admission:
         requests = accepts + window.earlier_failures + window.failures
         return max(0.0, (requests - self._protection - self._k * accepts) / (requests + 1))
 
-    def refuses(self, now: float, probability: float, dice: float) -> bool:
+    def refuses(self, now: float, probability: float, rng: float) -> bool:
         """Return whether to reject a call. A rejection counts as a request.
 
         Args:
@@ -84,7 +84,7 @@ class Admission:
             probability: greater than 0.
             dice: random number from 0 to below 1.
         """
-        if dice >= probability or now - self._last_pass >= self._forced:
+        if rng >= probability or now - self._last_pass >= self._forced:
             self._last_pass = now
             return False
         self._window.failures += 1
@@ -111,9 +111,9 @@ class AdmissionControl:
     Settings: ClassVar[type[msgspec.Struct]] = AdmissionSettings
     before: ClassVar[tuple[str, ...]] = ("limiter",)
 
-    def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = no_listener) -> None:
-        self._now = chance.now
-        self._dice = chance.dice
+    def __init__(self, settings: AdmissionSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
+        self._now = sources.now
+        self._rng = sources.rng
         self._listener = listener
         self._accounts: PerMethod[Admission] = PerMethod(settings.per, lambda name: Admission(settings))
 
@@ -127,7 +127,7 @@ class AdmissionControl:
         now = self._now
         at = now()
         probability = account.probability(at)
-        if probability and account.refuses(at, probability, self._dice()):
+        if probability and account.refuses(at, probability, self._rng()):
             raise self._rejected(call, probability)
         try:
             result = await next(call)

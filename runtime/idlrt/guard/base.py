@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from idlrt.core import Call, Chance, Listener, ServerCall
+from idlrt.core import Call, ClockAndRandom, Listener, ServerCall
 from idlrt.core.forks import forks
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
@@ -26,7 +26,7 @@ AnyCall = Call | ServerCall
 """A call on a client or on a server."""
 
 Next = Callable[[Any], Coroutine[Any, Any, Any]]
-"""Next step of the call stack: an `Endpoint` on clients, a `ServerEndpoint` on servers."""
+"""Next step of the call stack: an `CallNext` on clients, a `ServerCallNext` on servers."""
 
 Scope = Literal["service", "method"]
 """Scope of statistics and limits."""
@@ -50,7 +50,7 @@ class Guard(Protocol):
 
     Settings: ClassVar[type[msgspec.Struct]]
 
-    def __init__(self, settings: Any, chance: Chance, listener: Listener = no_listener) -> None: ...
+    def __init__(self, settings: Any, sources: ClockAndRandom, listener: Listener = no_listener) -> None: ...
 
     async def __call__(self, call: Any, next: Next) -> Any:
         """Return the result of `next`, or that of the guard.

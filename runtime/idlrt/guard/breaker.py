@@ -22,7 +22,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Rejected, evidence_of, notify
+from idlrt.core import BreakerChanged, ClockAndRandom, Evidence, Listener, Rejected, evidence_of, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
@@ -261,8 +261,8 @@ class CircuitBreaker:
     # It counts outcomes of the inner guards, and not the rejections of outer ones.
     before: ClassVar[tuple[str, ...]] = ("concurrency",)
 
-    def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = no_listener) -> None:
-        self._now = chance.now
+    def __init__(self, settings: BreakerSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
+        self._now = sources.now
         self._listener = listener
         self._counts_internal = settings.count_internal
         self._breakers: PerMethod[tuple[str, Breaker]] = PerMethod(settings.per, lambda name: (name, Breaker(settings)))

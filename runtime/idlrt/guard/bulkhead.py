@@ -22,7 +22,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Event, Listener, Rejected, notify
+from idlrt.core import ClockAndRandom, Event, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
@@ -172,7 +172,7 @@ class Bulkhead:
 
     Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
 
-    def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = no_listener) -> None:
+    def __init__(self, settings: BulkheadSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
         self._listener = listener
         self._settings = settings
         self.permits: PerMethod[Permits] = PerMethod(

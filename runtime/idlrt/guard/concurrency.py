@@ -26,7 +26,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Rejected, notify
+from idlrt.core import ClockAndRandom, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
@@ -104,9 +104,9 @@ class Limit(Protocol):
 class Gradient:
     """Limit by the ratio of the minimum latency to the current one."""
 
-    def __init__(self, settings: ConcurrencySettings, chance: Chance) -> None:
+    def __init__(self, settings: ConcurrencySettings, sources: ClockAndRandom) -> None:
         self._settings = settings
-        self._chance = chance
+        self._sources = sources
         self.limit = settings.min_limit
         self._found = float(settings.initial_limit)
         # Minimum latency in seconds: the median of calls at the minimum limit.
@@ -131,7 +131,7 @@ class Gradient:
                 self.min_rtt = _median(samples)
                 self._is_measuring = False
                 self._at_lowest = 0
-                jitter = 1 + _JITTER * self._chance.dice()
+                jitter = 1 + _JITTER * self._sources.rng()
                 self._measure_at = now + settings.min_rtt_interval * jitter if settings.min_rtt_interval else math.inf
                 self._set(self._found, now)
         elif now >= self._measure_at or self._at_lowest >= _STUCK:
@@ -165,7 +165,7 @@ class Gradient:
 class Aimd:
     """Limit by additive increase and multiplicative decrease."""
 
-    def __init__(self, settings: ConcurrencySettings, chance: Chance) -> None:
+    def __init__(self, settings: ConcurrencySettings, sources: ClockAndRandom) -> None:
         self._settings = settings
         self._exact = float(max(min(settings.initial_limit, settings.max_limit), settings.min_limit))
         self.limit = int(self._exact)
@@ -202,13 +202,15 @@ class AdaptiveConcurrency:
     # Its calls in flight include those in the queue of the bulkhead.
     before: ClassVar[tuple[str, ...]] = ("bulkhead",)
 
-    def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = no_listener) -> None:
-        self._now = chance.now
+    def __init__(
+        self, settings: ConcurrencySettings, sources: ClockAndRandom, listener: Listener = no_listener
+    ) -> None:
+        self._now = sources.now
         self._listener = listener
         self._leases = Leases()
         self.after_fork()
         forks.register(self)
-        self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, chance)
+        self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, sources)
 
     def after_fork(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
@@ -255,4 +257,7 @@ class AdaptiveConcurrency:
         return Overloaded(f"rejected {name}: {why}")
 
 
-_ALGORITHMS: Final[dict[str, Callable[[ConcurrencySettings, Chance], Limit]]] = {"gradient": Gradient, "aimd": Aimd}
+_ALGORITHMS: Final[dict[str, Callable[[ConcurrencySettings, ClockAndRandom], Limit]]] = {
+    "gradient": Gradient,
+    "aimd": Aimd,
+}

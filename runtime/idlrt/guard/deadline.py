@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Deadline, Listener
+from idlrt.core import ClockAndRandom, Deadline, Listener
 from idlrt.core.policy import Positive
 from idlrt.guard.base import AnyCall, Next, PerMethod, no_listener
 
@@ -35,7 +35,7 @@ class Timeout:
     # Before guards that wait and guards that count outcomes, so that both see the shorter deadline.
     before: ClassVar[tuple[str, ...]] = ("shedder",)
 
-    def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = no_listener) -> None:
+    def __init__(self, settings: TimeoutSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
         self._settings = settings
         self._seconds: PerMethod[float] = PerMethod("method", self._timeout_of)
 

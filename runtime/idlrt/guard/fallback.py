@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from idlrt import errors
-from idlrt.core import Chance, FallbackUsed, Listener, notify
+from idlrt.core import ClockAndRandom, FallbackUsed, Listener, notify
 from idlrt.errors import ConfigurationError, RemoteProtocolError, RpcError
 from idlrt.guard.base import AnyCall, Next, listeners_of, no_listener
 from idlrt.serialization.plain_json import from_plain
@@ -60,7 +60,7 @@ class Fallback:
     # Outermost: it handles all failures, including rejections of other guards.
     before: ClassVar[tuple[str, ...]] = ("deadline",)
 
-    def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = no_listener) -> None:
+    def __init__(self, settings: FallbackSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
         self._settings = settings
         self._listener = listener
         self._errors = tuple(_error_class(name) for name in settings.on)
@@ -72,7 +72,7 @@ class Fallback:
         cls, function: Function, *, on: Sequence[str] = _DEFAULT, force: bool = False, listener: Listener = no_listener
     ) -> Self:
         """Return a fallback with the results of `function(call, error)`. Its exceptions replace `error`."""
-        made = cls(FallbackSettings(on=tuple(on), force=force), Chance(), listener)
+        made = cls(FallbackSettings(on=tuple(on), force=force), ClockAndRandom(), listener)
         made._function = function
         return made
 

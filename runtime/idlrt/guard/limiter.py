@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Rejected, ServerCall, notify
+from idlrt.core import ClockAndRandom, Listener, Rejected, ServerCall, notify
 from idlrt.core.forks import forks
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
@@ -146,8 +146,8 @@ class RateLimiter:
     Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
     before: ClassVar[tuple[str, ...]] = ("breaker",)
 
-    def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = no_listener) -> None:
-        self._now = chance.now
+    def __init__(self, settings: LimiterSettings, sources: ClockAndRandom, listener: Listener = no_listener) -> None:
+        self._now = sources.now
         self._listener = listener
         self._settings = settings
         rate, burst = settings.rate, settings.burst

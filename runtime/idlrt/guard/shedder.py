@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Rejected, notify
+from idlrt.core import ClockAndRandom, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
@@ -180,11 +180,11 @@ class LoadShedder:
     def __init__(
         self,
         settings: ShedderSettings,
-        chance: Chance,
+        sources: ClockAndRandom,
         listener: Listener = no_listener,
         cpu: Callable[[], float] | None = None,
     ) -> None:
-        self._now = chance.now
+        self._now = sources.now
         self._listener = listener
         self._cpu = cpu if cpu is not None else ProcessCpu()
         self.shedder = Shedder(settings)

@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING
 
 from idlrt.exports import deprecated_names
-from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Shares, Step
+from idlrt.route.base import ROUTERS, CallerInfo, Endpoint, Pool, Router, Rule, Shares, Step
 from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason
 from idlrt.route.conditions import Condition, call_condition, instance_condition
 from idlrt.route.router_base import RouterBase, RuleError, errors_at
 
 __all__ = [
     "ROUTERS",
+    "CallerInfo",
     "Chain",
     "Condition",
-    "Here",
+    "Endpoint",
     "Pool",
-    "Routable",
     "Router",
     "RouterBase",
     "Rule",

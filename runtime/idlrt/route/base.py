@@ -15,16 +15,16 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from idlrt.core import Call, Chance, Instance
+from idlrt.core import Call, ClockAndRandom, Instance
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
 
 __all__ = [
     "ROUTERS",
-    "Here",
+    "CallerInfo",
+    "Endpoint",
     "N",
     "Pool",
-    "Routable",
     "Router",
     "Rule",
     "Shares",
@@ -33,18 +33,18 @@ __all__ = [
 ]
 
 
-class Routable(Protocol):
+class Endpoint(Protocol):
     """An endpoint as routers see it."""
 
     instance: Instance
 
     @property
-    def is_out(self) -> bool:
+    def is_unhealthy(self) -> bool:
         """Whether it is unhealthy, so that it gets no calls."""
         ...
 
 
-N = TypeVar("N", bound=Routable)
+N = TypeVar("N", bound=Endpoint)
 T = TypeVar("T")
 
 
@@ -58,16 +58,16 @@ class Pool(Generic[N]):
         recipes: functions that compute entries of `cache` for any pool; used to prepare a pool that replaces this one.
     """
 
-    __slots__ = ("cache", "nodes", "recipes", "tag")
+    __slots__ = ("cache", "endpoints", "recipes", "tag")
 
-    def __init__(self, nodes: Sequence[N], *, tag: str = "") -> None:
-        self.nodes = tuple(nodes)
+    def __init__(self, endpoints: Sequence[N], *, tag: str = "") -> None:
+        self.endpoints = tuple(endpoints)
         self.tag = tag
         self.cache: dict[Hashable, Any] = {}
         self.recipes: dict[Hashable, Callable[[Pool[Any]], object]] = {}
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return len(self.endpoints)
 
     def narrowed(self, key: Hashable, keep: Callable[[N], bool]) -> Pool[N]:
         """Return the pool of endpoints for which `keep` is true; this pool itself if that is all of them.
@@ -77,8 +77,8 @@ class Pool(Generic[N]):
         """
         found: Pool[N] | None = self.cache.get(key)
         if found is None:
-            nodes = [node for node in self.nodes if keep(node)]
-            found = self if len(nodes) == len(self.nodes) else Pool(nodes, tag=self.tag)
+            endpoints = [endpoint for endpoint in self.endpoints if keep(endpoint)]
+            found = self if len(endpoints) == len(self.endpoints) else Pool(endpoints, tag=self.tag)
             self.cache[key] = found
         return found
 
@@ -91,14 +91,14 @@ class Pool(Generic[N]):
     @property
     def empty(self) -> Pool[N]:
         """The empty pool."""
-        return self.narrowed("empty", lambda node: False)
+        return self.narrowed("empty", lambda endpoint: False)
 
     @property
-    def is_out(self) -> bool:
+    def is_unhealthy(self) -> bool:
         """Whether no endpoint is healthy; true for an empty pool."""
-        found: bool | None = self.cache.get("is_out")
+        found: bool | None = self.cache.get("is_unhealthy")
         if found is None:
-            found = self.cache["is_out"] = all(node.is_out for node in self.nodes)
+            found = self.cache["is_unhealthy"] = all(endpoint.is_unhealthy for endpoint in self.endpoints)
         return found
 
 
@@ -115,11 +115,11 @@ class Shares(Generic[N]):
         self.parts = [part for part, _ in parts]
         self.sums = list(accumulate(share for _, share in parts))
 
-    def draw(self, chance: Chance) -> int:
+    def draw(self, sources: ClockAndRandom) -> int:
         """Return the index of a random part. If there is only one, no random number is drawn."""
         if len(self.parts) == 1:
             return 0
-        return bisect_right(self.sums, chance.dice() * self.sums[-1], 0, len(self.parts) - 1)
+        return bisect_right(self.sums, sources.rng() * self.sums[-1], 0, len(self.parts) - 1)
 
 
 def by_weight(parts: Sequence[tuple[Pool[N], float, str]]) -> tuple[Shares[N], list[str]]:
@@ -128,13 +128,13 @@ def by_weight(parts: Sequence[tuple[Pool[N], float, str]]) -> tuple[Shares[N], l
     Args:
         parts: pools with their weights, and the reason why a call goes there.
     """
-    chosen = [each for each in parts if not each[0].is_out] or parts
+    chosen = [each for each in parts if not each[0].is_unhealthy] or parts
     whole = sum(weight for _, weight, _ in chosen)
     texts = [why if weight == whole else f"{why} ({weight / whole:.0%} by weight)" for _, weight, why in chosen]
     return Shares([(part, weight) for part, weight, _ in chosen]), texts
 
 
-class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallerInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes of the caller for routing rules (`caller.zone`, `caller.NAME`).
 
     Attributes:
@@ -198,7 +198,7 @@ class Router(Protocol):
 
     Rule: ClassVar[type[Rule]]
 
-    def __init__(self, rule: Any, here: Here, chance: Chance) -> None: ...
+    def __init__(self, rule: Any, caller: CallerInfo, sources: ClockAndRandom) -> None: ...
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
         """Return the part of `pool` that `call` may go to; an empty pool if there is none.

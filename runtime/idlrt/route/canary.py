@@ -25,8 +25,8 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.core import Call, ClockAndRandom
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Step
 from idlrt.route.conditions import call_condition, instance_condition
 from idlrt.route.keys import CALLER, Side, caller_values, check_key, request_reader
 from idlrt.route.router_base import RouterBase, RuleError, errors_at
@@ -59,16 +59,16 @@ class CanaryRouter(RouterBase):
     Rule = CanaryRule
     name: ClassVar[str] = "canary"
 
-    def __init__(self, rule: CanaryRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: CanaryRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         with errors_at("when"):
-            self._when = call_condition(rule.when, here)
+            self._when = call_condition(rule.when, caller)
         with errors_at("to"):
-            self._to = instance_condition(rule.to, here)
+            self._to = instance_condition(rule.to, caller)
         if self._to.constant:
             raise RuleError("to", "expected a condition that selects the canaries, such as 'version = 2.*'")
         with errors_at("key"):
-            self._read = _reader(rule.key, here)
+            self._read = _reader(rule.key, caller)
         self._percent: float = rule.percent
         self._no_match = f"the call does not match {self._when}"
         # The salt does not depend on the percentage, so that keys stay in when it increases.
@@ -82,11 +82,11 @@ class CanaryRouter(RouterBase):
             return pool
         fits = self._when.matches(call)
         key = self._read(call) if fits else ""
-        is_in = fits and (self.point(key) if key else self._chance.dice() * 100) < self._percent
+        is_in = fits and (self.point(key) if key else self._sources.rng() * 100) < self._percent
         canaries, others = pool.cache.get(self) or self._prepare(pool)
         found, other = (canaries, others) if is_in else (others, canaries)
-        if found.is_out and not self.rule.force:
-            found = pool if other.is_out else other
+        if found.is_unhealthy and not self.rule.force:
+            found = pool if other.is_unhealthy else other
         if steps is not None:
             why = self._no_match if not fits else f"{self.rule.key} {key!r}" if key else "random choice"
             if fits:
@@ -103,26 +103,26 @@ class CanaryRouter(RouterBase):
     def _why(self, why: str, is_in: bool, pool: Pool[N], found: Pool[N]) -> str:
         parts = self._prepare(pool)
         mine, side = parts[not is_in], "canaries" if is_in else "non-canaries"
-        if not mine.is_out:
+        if not mine.is_unhealthy:
             return f"{why}: using the {side}"
-        if not mine.nodes and self.rule.force and pool.nodes:
+        if not mine.endpoints and self.rule.force and pool.endpoints:
             return f"none among the {side}: {why}; `force` excludes the other instances"
-        missing = f"all {side} are unhealthy" if mine.nodes else f"there are no {side}"
+        missing = f"all {side} are unhealthy" if mine.endpoints else f"there are no {side}"
         used = f"the {side}" if found is mine else "the other instances" if found is not pool else "all instances"
         return f"{why}, but {missing}: using {used}"
 
     def _prepare(self, pool: Pool[N]) -> tuple[Pool[N], Pool[N]]:
         fits = self._to.matches
-        canaries = pool.narrowed((self, "in"), lambda node: fits(node.instance))
-        others = pool.narrowed((self, "out"), lambda node: not fits(node.instance))
+        canaries = pool.narrowed((self, "in"), lambda endpoint: fits(endpoint.instance))
+        others = pool.narrowed((self, "out"), lambda endpoint: not fits(endpoint.instance))
         return pool.store(self, (canaries, others), self._prepare)
 
 
-def _reader(key: str, here: Here) -> Callable[[Call], str]:
+def _reader(key: str, caller: CallerInfo) -> Callable[[Call], str]:
     if not key:
         return lambda call: ""
     check_key(key, Side.CALL)
     if key.startswith(CALLER):
-        value = caller_values(key, here)[0]
+        value = caller_values(key, caller)[0]
         return lambda call: value
     return request_reader(key)

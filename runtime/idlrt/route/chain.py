@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar
 
-from idlrt.core import DEFAULT_GROUP, Call, Chance
-from idlrt.route.base import Here, N, Pool, Router, Rule, Step
+from idlrt.core import DEFAULT_GROUP, Call, ClockAndRandom
+from idlrt.route.base import CallerInfo, N, Pool, Router, Rule, Step
 from idlrt.route.group import GroupRouter, HomeGroup
 from idlrt.route.rules import make_router, read_rule
 from idlrt.route.tag import TagRouter
@@ -59,7 +59,7 @@ class Chain:
         busy = by_method.get(call.method) if by_method is not None else None
         for router in busy if busy is not None else self._busy_for(call.method, pool):
             # Stop at an empty pool, as with steps, so that both draw the same random numbers.
-            if not pool.nodes:
+            if not pool.endpoints:
                 break
             pool = router.route(call, pool, None)
         return pool
@@ -95,18 +95,23 @@ class Chain:
             by_method.pop(method, None)
 
     def _explained(self, call: Call, pool: Pool[N], steps: list[Step]) -> Pool[N]:
-        if not self.routers or not pool.nodes:
-            why = "no rules" if pool.nodes else "none is known"
+        if not self.routers or not pool.endpoints:
+            why = "no rules" if pool.endpoints else "none is known"
             steps.append(Step(router="", rule="", why=why, before=len(pool), after=len(pool)))
         for router in self.routers:
-            if not pool.nodes:
+            if not pool.endpoints:
                 break
             pool = router.route(call, pool, steps)
         return pool
 
 
 def make_chain(
-    rules: Sequence[object], here: Here, chance: Chance, *, where: str = "routes", home: str = DEFAULT_GROUP
+    rules: Sequence[object],
+    caller: CallerInfo,
+    sources: ClockAndRandom,
+    *,
+    where: str = "routes",
+    home: str = DEFAULT_GROUP,
 ) -> Chain:
     """Build the chain for `rules`.
 
@@ -121,18 +126,18 @@ def make_chain(
     """
     read = [(f"{where}[{number}]", read_rule(rule, f"{where}[{number}]")) for number, rule in enumerate(rules)]
     # Validate disabled rules too: enabling them later must not fail.
-    made = [(rule, make_router(rule, here, chance, place)) for place, rule in read]
+    made = [(rule, make_router(rule, caller, sources, place)) for place, rule in read]
     made = sorted((each for each in made if each[0].enabled), key=_order)
     routers = [router for _, router in made]
     named = {rule.router for _, rule in read}
     group_routers = _of_kind(GroupRouter, routers)
     at = len(group_routers)
     if "tag" not in named:
-        routers.insert(at, _without_rule("tag", here, chance, where))
+        routers.insert(at, _without_rule("tag", caller, sources, where))
     if "zone" not in named:
-        routers.append(_without_rule("zone", here, chance, where))
+        routers.append(_without_rule("zone", caller, sources, where))
     if group_routers:
-        routers.insert(at, HomeGroup(Rule(router="group", name=home), here, chance))
+        routers.insert(at, HomeGroup(Rule(router="group", name=home), caller, sources))
         tag_routers = _of_kind(TagRouter, routers)
         for group_router in group_routers:
             group_router.set_tag_routers(tag_routers)
@@ -143,8 +148,8 @@ def _of_kind(kind: type[K], routers: Sequence[object]) -> list[K]:
     return [router for router in routers if isinstance(router, kind)]
 
 
-def _without_rule(name: str, here: Here, chance: Chance, where: str) -> Router:
-    return make_router(read_rule({"router": name}, where), here, chance, where)
+def _without_rule(name: str, caller: CallerInfo, sources: ClockAndRandom, where: str) -> Router:
+    return make_router(read_rule({"router": name}, where), caller, sources, where)
 
 
 def _order(made: tuple[Rule, Router]) -> tuple[int, int]:

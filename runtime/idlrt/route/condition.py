@@ -20,8 +20,8 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from idlrt.core import Call, Chance, Instance
-from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
+from idlrt.core import Call, ClockAndRandom, Instance
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import Condition, call_condition, instance_condition
 from idlrt.route.router_base import RouterBase, errors_at
 from idlrt.spec import Method
@@ -60,18 +60,18 @@ class ConditionRouter(RouterBase):
     Rule = ConditionRule
     name: ClassVar[str] = "condition"
 
-    def __init__(self, rule: ConditionRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: ConditionRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         with errors_at("when"):
-            self._when = call_condition(rule.when, here)
+            self._when = call_condition(rule.when, caller)
         self._to: list[tuple[Condition[Instance], int]] = []
         if isinstance(rule.to, str):
             with errors_at("to"):
-                self._to.append((instance_condition(rule.to, here), 1))
+                self._to.append((instance_condition(rule.to, caller), 1))
         else:
             for number, each in enumerate(rule.to):
                 with errors_at(f"to[{number}].where"):
-                    self._to.append((instance_condition(each.where, here), each.weight))
+                    self._to.append((instance_condition(each.where, caller), each.weight))
         self._matches = self._when.matches
         self._no_match = f"the call does not match {self._when}"
         wanted = " or ".join(str(to) for to, _ in self._to)
@@ -89,7 +89,7 @@ class ConditionRouter(RouterBase):
         else:
             shares, texts = pool.cache.get(self) or self._prepare(pool)
             if shares.parts:
-                number = shares.draw(self._chance)
+                number = shares.draw(self._sources)
                 found, why = shares.parts[number], texts[number]
             elif self._force:
                 found, why = pool.empty, self._forbidden
@@ -113,10 +113,10 @@ class ConditionRouter(RouterBase):
         parts: list[tuple[Pool[N], float, str]] = []
         for to, weight in self._to:
             part = _fitting(pool, to)
-            if part.nodes:
+            if part.endpoints:
                 parts.append((part, weight, f"{call}: using {to}"))
         return pool.store(self, by_weight(parts), self._prepare)
 
 
 def _fitting(pool: Pool[N], to: Condition[Instance]) -> Pool[N]:
-    return pool.narrowed(to, lambda node: to.matches(node.instance))
+    return pool.narrowed(to, lambda endpoint: to.matches(endpoint.instance))

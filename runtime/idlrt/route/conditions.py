@@ -25,7 +25,7 @@ import msgspec
 
 from idlrt.core import Call, Instance
 from idlrt.errors import ConfigurationError
-from idlrt.route.base import Here
+from idlrt.route.base import CallerInfo
 from idlrt.route.keys import (
     CALLER,
     SIDES,
@@ -100,8 +100,8 @@ class Condition(Generic[T]):
         return self.text.strip() or "*"
 
 
-def call_condition(text: str, here: Here) -> Condition[Call]:
-    """Compile a condition on calls made by the caller `here`.
+def call_condition(text: str, caller: CallerInfo) -> Condition[Call]:
+    """Compile a condition on calls made by the caller `caller`.
 
     Raises:
         ConfigurationError: the syntax is invalid or a key is unknown; the message has the offset and the known keys.
@@ -110,10 +110,10 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
     of_method: list[Callable[[Method[..., Any]], bool]] = []
     is_never = False
     for clause in parse_condition(text, Side.CALL):
-        test = _test(text, clause, here)
+        test = _test(text, clause, caller)
         if clause.key.startswith(CALLER):
             # If there are several values (a host has a name and addresses), one must match; with `!=`, none may.
-            is_one = any(test(value) for value in caller_values(clause.key, here))
+            is_one = any(test(value) for value in caller_values(clause.key, caller))
             is_never = is_never or is_one is clause.is_not
         else:
             tests.append(_reading(request_reader(clause.key), test, clause.is_not))
@@ -122,14 +122,14 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
     return Condition(text, tests, is_never=is_never, of_method=of_method)
 
 
-def instance_condition(text: str, here: Here) -> Condition[Instance]:
-    """Compile a condition on instances, for calls made by the caller `here`.
+def instance_condition(text: str, caller: CallerInfo) -> Condition[Instance]:
+    """Compile a condition on instances, for calls made by the caller `caller`.
 
     Raises:
         ConfigurationError: the syntax is invalid or a key is unknown; the message has the offset and the known keys.
     """
     tests = [
-        _reading(instance_reader(clause.key), _test(text, clause, here), clause.is_not)
+        _reading(instance_reader(clause.key), _test(text, clause, caller), clause.is_not)
         for clause in parse_condition(text, Side.INSTANCE)
     ]
     return Condition(text, tests, is_never=False)
@@ -201,11 +201,11 @@ def _value(text: str, key: str, kind: str, token: str, offset: int) -> Value:
     return Value(token, offset)
 
 
-def _test(text: str, clause: Clause, here: Here) -> Test:
+def _test(text: str, clause: Clause, caller: CallerInfo) -> Test:
     values: list[Value] = []
     for value in clause.values:
         if value.text.startswith(_CALLER) and not value.is_quoted:
-            values += [Value(each, value.offset, is_quoted=True) for each in caller_values(value.text[1:], here)]
+            values += [Value(each, value.offset, is_quoted=True) for each in caller_values(value.text[1:], caller)]
         else:
             values.append(value)
     try:

@@ -19,8 +19,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Routable, Rule, Shares, Step, by_weight
+from idlrt.core import Call, ClockAndRandom
+from idlrt.route.base import CallerInfo, Endpoint, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import call_condition
 from idlrt.route.router_base import RouterBase, RuleError, errors_at
 from idlrt.route.tag import TagRouter
@@ -51,12 +51,12 @@ class GroupRouter(RouterBase):
     Rule = GroupRule
     name: ClassVar[str] = "group"
 
-    def __init__(self, rule: GroupRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: GroupRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         if not rule.mix:
             raise RuleError("mix", 'expected at least one group, as in { blue = 90, green = 10 } or ["blue", "green"]')
         with errors_at("when"):
-            self._when = call_condition(rule.when, here)
+            self._when = call_condition(rule.when, caller)
         self._no_match = f"the call does not match {self._when}"
         self._forbidden = f"none in {_named(rule.mix)}; `force` excludes the others"
         self._unmet = f"no instance in {_named(rule.mix)}; skipping the rule"
@@ -82,7 +82,7 @@ class GroupRouter(RouterBase):
             by_tag = pool.cache.get(self) or self._prepare(pool)
             shares, texts = by_tag.get(call.tag) or by_tag[""]
             if shares.parts:
-                number = shares.draw(self._chance)
+                number = shares.draw(self._sources)
                 found, why = shares.parts[number], texts[number]
             elif self.rule.force:
                 found, why = pool.empty, self._forbidden
@@ -104,20 +104,22 @@ class GroupRouter(RouterBase):
         parts: list[tuple[Pool[N], float, str]] = []
         for groups, weight in lots:
             # Always a new pool, even with all instances of the given one, because it is marked.
-            part = Pool([node for node in pool.nodes if node.instance.group in groups])
+            part = Pool([endpoint for endpoint in pool.endpoints if endpoint.instance.group in groups])
             part.cache[_IS_CHOSEN] = True
-            if part.nodes:
+            if part.endpoints:
                 parts.append((part, weight, f"in {_named(groups)}"))
         made = {"": by_weight(parts)}
         having: dict[str, list[tuple[Pool[N], float, str]]] = {}
         for part, weight, why in parts:
-            for tag in {tag for node in part.nodes if not node.is_out for tag in self._tags(node)}:
+            for tag in {
+                tag for endpoint in part.endpoints if not endpoint.is_unhealthy for tag in self._tags(endpoint)
+            }:
                 having.setdefault(tag, []).append((part, weight, f"{why}, which has the tag {tag}"))
         made.update((tag, by_weight(tagged)) for tag, tagged in having.items() if len(tagged) < len(parts))
         return pool.store(self, made, self._prepare)
 
-    def _tags(self, node: Routable) -> Collection[str]:
-        return [tag for each in self._tag_routers for tag in each.tags_of(node.instance)]
+    def _tags(self, endpoint: Endpoint) -> Collection[str]:
+        return [tag for each in self._tag_routers for tag in each.tags_of(endpoint.instance)]
 
 
 class HomeGroup(RouterBase):
@@ -125,8 +127,8 @@ class HomeGroup(RouterBase):
 
     name: ClassVar[str] = "group"
 
-    def __init__(self, rule: Rule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: Rule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         self._home = rule.name
         self._in, self._none = f"in group {rule.name}", f"none in group {rule.name}"
 
@@ -134,14 +136,14 @@ class HomeGroup(RouterBase):
         if _IS_CHOSEN in pool.cache:
             found, why = pool, "a rule selected the group"
         else:
-            found = pool.narrowed(self, lambda node: node.instance.group == self._home)
-            why = self._in if found.nodes or not pool.nodes else self._none
+            found = pool.narrowed(self, lambda endpoint: endpoint.instance.group == self._home)
+            why = self._in if found.endpoints or not pool.endpoints else self._none
         if steps is not None:
             self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        return all(node.instance.group == self._home for node in pool.nodes)
+        return all(endpoint.instance.group == self._home for endpoint in pool.endpoints)
 
 
 def _named(groups: Collection[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from idlrt.core import Call, Instance
 from idlrt.errors import ConfigurationError
-from idlrt.route.base import Here
+from idlrt.route.base import CallerInfo
 from idlrt.spec import Method
 
 __all__ = [
@@ -113,14 +113,14 @@ def check_key(key: str, side: Side) -> None:
         raise ConfigurationError(unknown_key(key, side))
 
 
-def caller_values(key: str, here: Here) -> Sequence[str]:
+def caller_values(key: str, caller: CallerInfo) -> Sequence[str]:
     """Return the values of a caller key such as `caller.zone`; a host has several."""
     name = key.removeprefix(CALLER)
     if name == "host":
-        return (here.host, *here.addresses)
+        return (caller.host, *caller.addresses)
     if name.startswith("labels."):
-        return (here.labels.get(name.removeprefix("labels."), ""),)
-    return (getattr(here, name),)
+        return (caller.labels.get(name.removeprefix("labels."), ""),)
+    return (getattr(caller, name),)
 
 
 def request_reader(key: str) -> Callable[[Call], str]:

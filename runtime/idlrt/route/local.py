@@ -11,8 +11,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, ClassVar
 
-from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.core import Call, ClockAndRandom
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Step
 from idlrt.route.router_base import RouterBase
 
 __all__ = ["LocalRouter", "LocalRule"]
@@ -30,25 +30,25 @@ class LocalRouter(RouterBase):
     Rule = LocalRule
     name: ClassVar[str] = "local"
 
-    def __init__(self, rule: LocalRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
-        self._names = frozenset({here.host, *here.addresses, "localhost"}) - {""}
+    def __init__(self, rule: LocalRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
+        self._names = frozenset({caller.host, *caller.addresses, "localhost"}) - {""}
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        found = pool.narrowed(self, lambda node: self.is_here(node.instance.host))
+        found = pool.narrowed(self, lambda endpoint: self.is_here(endpoint.instance.host))
         why = "on the caller's host"
-        if found.is_out and not (self.rule.force and found.nodes):
+        if found.is_unhealthy and not (self.rule.force and found.endpoints):
             if self.rule.force:
                 why = f"none on the caller's host; {len(pool)} on other hosts, excluded by `force`"
             else:
-                why = "all local instances are unhealthy" if found.nodes else "there are no local instances"
+                why = "all local instances are unhealthy" if found.endpoints else "there are no local instances"
                 found, why = pool, f"{why}: using all instances"
         if steps is not None:
             self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        count = len(pool.narrowed(self, lambda node: self.is_here(node.instance.host)))
+        count = len(pool.narrowed(self, lambda endpoint: self.is_here(endpoint.instance.host)))
         return count == len(pool) or (not count and not self.rule.force)
 
     def is_here(self, host: str) -> bool:

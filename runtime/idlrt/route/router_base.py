@@ -6,9 +6,9 @@ from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
-from idlrt.route.base import Here, Pool, Rule, Step
+from idlrt.route.base import CallerInfo, Pool, Rule, Step
 from idlrt.spec import Method
 
 __all__ = ["RouterBase", "RuleError", "errors_at"]
@@ -50,11 +50,11 @@ class RouterBase:
     Rule: ClassVar[type[Rule]]
     name: ClassVar[str]
 
-    def __init__(self, rule: Any, here: Here, chance: Chance) -> None:
+    def __init__(self, rule: Any, caller: CallerInfo, sources: ClockAndRandom) -> None:
         self.rule = rule
         self.label: str = rule.name
-        self._here = here
-        self._chance = chance
+        self._caller = caller
+        self._sources = sources
 
     def groups(self) -> Collection[str]:
         return ()

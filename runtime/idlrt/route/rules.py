@@ -13,10 +13,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
 from idlrt.plugins import UnknownPlugin
-from idlrt.route.base import ROUTERS, Here, Router, Rule
+from idlrt.route.base import ROUTERS, CallerInfo, Router, Rule
 from idlrt.route.router_base import RuleError
 
 __all__ = ["make_router", "read_rule"]
@@ -62,14 +62,14 @@ def read_rule(value: object, where: str) -> Rule:
         raise ConfigurationError(f"{where}{_located(error)}") from None
 
 
-def make_router(rule: Rule, here: Here, chance: Chance, where: str) -> Router:
+def make_router(rule: Rule, caller: CallerInfo, sources: ClockAndRandom, where: str) -> Router:
     """Return the router for `rule`.
 
     Raises:
         ConfigurationError: a value of the rule is invalid; the message names the key.
     """
     try:
-        return cast("Router", ROUTERS.make(rule.router, rule, here, chance))
+        return cast("Router", ROUTERS.make(rule.router, rule, caller, sources))
     except RuleError as error:
         raise ConfigurationError(f"{where}.{error}") from error
     except ConfigurationError as error:

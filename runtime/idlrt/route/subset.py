@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.core import Call, ClockAndRandom
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Step
 from idlrt.route.router_base import RouterBase
 
 __all__ = ["SubsetRouter", "SubsetRule"]
@@ -42,10 +42,10 @@ class SubsetRouter(RouterBase):
     Rule = SubsetRule
     name: ClassVar[str] = "subset"
 
-    def __init__(self, rule: SubsetRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: SubsetRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         # A client without an id gets another subset each time it is created.
-        self._id = here.id or f"{chance.dice()}"
+        self._id = caller.id or f"{sources.rng()}"
         self._ranks: dict[str, bytes] = {}
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
@@ -63,11 +63,11 @@ class SubsetRouter(RouterBase):
     def _prepare(self, pool: Pool[N]) -> Pool[N]:
         # Reuse the hashes, because only a few instances change at a time.
         known = self._ranks
-        addresses = [node.instance.address for node in pool.nodes]
+        addresses = [endpoint.instance.address for endpoint in pool.endpoints]
         ranks = self._ranks = {address: known.get(address) or self._rank(address) for address in addresses}
-        order = sorted(pool.nodes, key=lambda node: (node.is_out, ranks[node.instance.address]))
+        order = sorted(pool.endpoints, key=lambda endpoint: (endpoint.is_unhealthy, ranks[endpoint.instance.address]))
         chosen = set(map(id, order[: self.rule.size]))
-        return pool.store(self, pool.narrowed(self, lambda node: id(node) in chosen), self._prepare)
+        return pool.store(self, pool.narrowed(self, lambda endpoint: id(endpoint) in chosen), self._prepare)
 
     def _rank(self, address: str) -> bytes:
         return blake2b(f"{self._id}\0{address}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

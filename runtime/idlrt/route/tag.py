@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from idlrt.core import Call, Chance, Instance
-from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.core import Call, ClockAndRandom, Instance
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Step
 from idlrt.route.router_base import RouterBase, RuleError
 from idlrt.route.values import is_within, network_of
 
@@ -46,8 +46,8 @@ class TagRouter(RouterBase):
     Rule = TagRule
     name: ClassVar[str] = "tag"
 
-    def __init__(self, rule: TagRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
+    def __init__(self, rule: TagRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
         if "" in rule.tags:
             raise RuleError("tags", "a tag must not be empty; instances that are not listed have no tag")
         self._lists = {tag: _listed(tag, members) for tag, members in rule.tags.items()}
@@ -57,7 +57,7 @@ class TagRouter(RouterBase):
         parts: dict[str, Pool[N]] = pool.cache.get(self) or self._parts(pool)
         tag = call.tag
         own = parts.get(tag)
-        if own is None or (tag and own.is_out):
+        if own is None or (tag and own.is_unhealthy):
             own = pool.empty if self._force else parts[""]
         if steps is not None:
             self._add_step(steps, self._why(tag, parts, pool, own), pool, own)
@@ -74,14 +74,14 @@ class TagRouter(RouterBase):
 
     def _why(self, tag: str, parts: Mapping[str, Pool[N]], pool: Pool[N], found: Pool[N]) -> str:
         if not tag:
-            if found.nodes or not pool.nodes:
+            if found.endpoints or not pool.endpoints:
                 return "the call has no tag"
             tagged = ", ".join(f"{len(part)} {name}" for name, part in sorted(parts.items()) if name)
             return f"none without a tag, and the call has none (tagged: {tagged})"
         own = parts.get(tag)
         if found is own:
             return f"the call has the tag {tag}"
-        if found.nodes or not pool.nodes:
+        if found.endpoints or not pool.endpoints:
             missing = "no instance has" if own is None else "all instances are unhealthy that have"
             return f"{missing} the tag {tag}: using instances without a tag"
         wanted = f"with the tag {tag} of the call{' is healthy' if own is not None else ''}"
@@ -89,12 +89,12 @@ class TagRouter(RouterBase):
 
     def _parts(self, pool: Pool[N]) -> dict[str, Pool[N]]:
         """Return the endpoints by tag; those without a tag under the empty text."""
-        nodes: dict[str, list[N]] = {}
-        for node in pool.nodes:
-            for tag in self.tags_of(node.instance) or [""]:
-                nodes.setdefault(tag, []).append(node)
-        plain = nodes.pop("", [])
-        parts = {tag: Pool(found, tag=tag) for tag, found in nodes.items()}
+        endpoints: dict[str, list[N]] = {}
+        for endpoint in pool.endpoints:
+            for tag in self.tags_of(endpoint.instance) or [""]:
+                endpoints.setdefault(tag, []).append(endpoint)
+        plain = endpoints.pop("", [])
+        parts = {tag: Pool(found, tag=tag) for tag, found in endpoints.items()}
         parts[""] = pool if len(plain) == len(pool) else Pool(plain)
         return pool.store(self, parts, self._parts)
 

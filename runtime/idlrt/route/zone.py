@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Literal
 
-from idlrt.core import Call, Chance
+from idlrt.core import Call, ClockAndRandom
 from idlrt.printable import plural
-from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
+from idlrt.route.base import CallerInfo, N, Pool, Rule, Shares, Step
 from idlrt.route.router_base import RouterBase
 
 __all__ = ["ZoneRouter", "ZoneRule"]
@@ -47,44 +47,44 @@ class ZoneRouter(RouterBase):
     Rule = ZoneRule
     name: ClassVar[str] = "zone"
 
-    def __init__(self, rule: ZoneRule, here: Here, chance: Chance) -> None:
-        super().__init__(rule, here, chance)
-        self._zone = here.zone
+    def __init__(self, rule: ZoneRule, caller: CallerInfo, sources: ClockAndRandom) -> None:
+        super().__init__(rule, caller, sources)
+        self._zone = caller.zone
         self._is_only = rule.mode == "only" or rule.force
-        self._order = list(dict.fromkeys([here.zone, *rule.order]))
-        self._aside = "the rule is off" if rule.mode == "off" else "" if here.zone else "the caller's zone is unknown"
+        self._order = list(dict.fromkeys([caller.zone, *rule.order]))
+        self._aside = "the rule is off" if rule.mode == "off" else "" if caller.zone else "the caller's zone is unknown"
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
         if self._aside:
             found, why = pool, self._aside
         else:
             shares, texts = pool.cache.get(self) or self._prepare(pool)
-            number = shares.draw(self._chance)
+            number = shares.draw(self._sources)
             found, why = shares.parts[number], texts[number]
         if steps is not None:
             self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        if self._aside or not pool.nodes:
+        if self._aside or not pool.endpoints:
             return True
-        if all(node.instance.zone == self._zone for node in pool.nodes):
+        if all(endpoint.instance.zone == self._zone for endpoint in pool.endpoints):
             return True
         # There is no local instance, and the others have the same priority.
-        return not self._is_only and all(node.instance.zone not in self._order for node in pool.nodes)
+        return not self._is_only and all(endpoint.instance.zone not in self._order for endpoint in pool.endpoints)
 
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
         """Return the shares of the priority levels and a description of each."""
         local = self._part(pool, self._zone)
         away = len(pool) - len(local)
         parts: list[tuple[Pool[N], float, str]]
-        if self._is_only and (local.nodes or pool.nodes):
+        if self._is_only and (local.endpoints or pool.endpoints):
             why = f"in zone {self._zone}"
-            if not local.nodes:
+            if not local.endpoints:
                 why = f"none in zone {self._zone}; {away} in other zones, set {self._key()} to use them"
             parts = [(local, 1.0, why)]
-        elif pool.is_out:
-            why = "all instances are unhealthy: ignoring zones" if pool.nodes else "none left by other rules"
+        elif pool.is_unhealthy:
+            why = "all instances are unhealthy: ignoring zones" if pool.endpoints else "none left by other rules"
             parts = [(pool, 1.0, why)]
         else:
             parts = self._levels(pool, local)
@@ -95,7 +95,7 @@ class ZoneRouter(RouterBase):
         levels = [(local, f"in zone {self._zone}")]
         for zone in self._order[1:]:
             levels.append((self._part(pool, zone), self._elsewhere(local, f"in zone {zone}")))
-        rest = pool.narrowed((self, None), lambda node: node.instance.zone not in self._order)
+        rest = pool.narrowed((self, None), lambda endpoint: endpoint.instance.zone not in self._order)
         levels.append((rest, self._elsewhere(local, "in other zones")))
         carries = [_carries(part) for part, _ in levels]
         # If the total capacity is insufficient, scale up the shares in proportion.
@@ -110,11 +110,11 @@ class ZoneRouter(RouterBase):
         return parts
 
     def _part(self, pool: Pool[N], zone: str) -> Pool[N]:
-        return pool.narrowed((self, zone), lambda node: node.instance.zone == zone)
+        return pool.narrowed((self, zone), lambda endpoint: endpoint.instance.zone == zone)
 
     def _elsewhere(self, local: Pool[Any], where: str) -> str:
-        out = sum(node.is_out for node in local.nodes)
-        if not local.nodes:
+        out = sum(endpoint.is_unhealthy for endpoint in local.endpoints)
+        if not local.endpoints:
             return f"{where}: no instance in zone {self._zone}"
         return f"{where}: {out} of {plural(len(local), 'instance')} unhealthy in zone {self._zone}"
 
@@ -125,8 +125,8 @@ class ZoneRouter(RouterBase):
 
 def _carries(part: Pool[Any]) -> float:
     """Return the fraction of all calls, 0 to 1, that the healthy instances have capacity for."""
-    weights = [node.instance.weight for node in part.nodes]
+    weights = [endpoint.instance.weight for endpoint in part.endpoints]
     if not any(weights):
         weights = [1] * len(weights)
-    healthy = sum(weight for node, weight in zip(part.nodes, weights, strict=True) if not node.is_out)
+    healthy = sum(weight for endpoint, weight in zip(part.endpoints, weights, strict=True) if not endpoint.is_unhealthy)
     return min(1.0, _OVERPROVISIONING * healthy / sum(weights)) if healthy else 0.0

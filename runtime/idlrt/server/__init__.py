@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from idlrt.exports import lazy_exports
 from idlrt.server.access import TOKEN, allow_addresses, require_token
-from idlrt.server.method_table import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerCallNext, ServerFilter
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
 
@@ -19,7 +19,7 @@ __all__ = [
     "AsyncServer",
     "ProcessServer",
     "Server",
-    "ServerEndpoint",
+    "ServerCallNext",
     "ServerFilter",
     "ServerOptions",
     "allow_addresses",

@@ -14,7 +14,7 @@ from typing import Any, Final
 from idlrt.core import ServerCall
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
-from idlrt.server.method_table import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerCallNext, ServerFilter
 
 __all__ = ["TOKEN", "allow_addresses", "require_token"]
 
@@ -57,7 +57,7 @@ def allow_addresses(*allowed: str) -> ServerFilter:
             address = address.ipv4_mapped  # an IPv4 client of a server that listens on an IPv6 address
         return any(address in network for network in networks)
 
-    async def check_address(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def check_address(call: ServerCall, next: ServerCallNext) -> Any:
         if not is_allowed(call.peer.address):
             _log_rejection(call, "address not allowed")
             raise ApplicationError("access denied", ApplicationCode.PERMISSION_DENIED)
@@ -96,7 +96,7 @@ def require_token(
 
         check = is_known
 
-    async def check_token(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def check_token(call: ServerCall, next: ServerCallNext) -> Any:
         token = call.metadata.get(name, "")
         if not token or not check(token):
             _log_rejection(call, "invalid token" if token else "missing token")

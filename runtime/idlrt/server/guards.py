@@ -8,7 +8,7 @@ from typing import Any
 from idlrt.config import Layer, Problem, check, effective, flatten, invalid, read_config
 from idlrt.config.guards import Guards
 from idlrt.config.schema import locate, section
-from idlrt.core import Chance, Decision, Listener, notify
+from idlrt.core import ClockAndRandom, Decision, Listener, notify
 from idlrt.core.renamed import warn_renamed
 from idlrt.guard.base import no_listener
 from idlrt.server.method_table import ServerFilter
@@ -36,7 +36,7 @@ def server_guards(
     def publish(decision: Decision) -> None:
         notify(receivers, decision)
 
-    guards = Guards(Chance(), publish if receivers else no_listener)
+    guards = Guards(ClockAndRandom(), publish if receivers else no_listener)
 
     def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
         return guards.of(effective(layers, method.name))

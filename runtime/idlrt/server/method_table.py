@@ -29,7 +29,7 @@ __all__ = [
     "MethodEntry",
     "NotStarted",
     "RunPlain",
-    "ServerEndpoint",
+    "ServerCallNext",
     "ServerFilter",
     "assemble",
     "method_table",
@@ -38,10 +38,10 @@ __all__ = [
 
 _NOTHING: Final = object()
 
-ServerEndpoint = Callable[[ServerCall], Coroutine[Any, Any, Any]]
+ServerCallNext = Callable[[ServerCall], Coroutine[Any, Any, Any]]
 """Next step of the filter chain: takes a call and returns its result, or raises."""
 
-ServerFilter = Callable[[ServerCall, ServerEndpoint], Coroutine[Any, Any, Any]]
+ServerFilter = Callable[[ServerCall, ServerCallNext], Coroutine[Any, Any, Any]]
 """A filter, which intercepts calls: `async (call, next) -> result`."""
 
 
@@ -148,7 +148,7 @@ def assemble(
             _copy_context_back(context)
         return await cast("Coroutine[Any, Any, Any]", result) if type(result) is CoroutineType else result
 
-    endpoint: ServerEndpoint = run_handler if run_plain is None or handler.is_coroutine else run_plain_handler
+    endpoint: ServerCallNext = run_handler if run_plain is None or handler.is_coroutine else run_plain_handler
     for each in reversed(order):
         endpoint = _with_filter(each, endpoint)
 
@@ -186,7 +186,7 @@ def _copy_context_back(context: Context) -> None:
             variable.set(value)
 
 
-def _with_filter(filter: ServerFilter, next: ServerEndpoint) -> ServerEndpoint:
+def _with_filter(filter: ServerFilter, next: ServerCallNext) -> ServerCallNext:
     def call_filter(call: ServerCall) -> Coroutine[Any, Any, Any]:
         return filter(call, next)
 

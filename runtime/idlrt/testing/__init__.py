@@ -13,13 +13,13 @@ from idlrt.testing.memory import connected
 from idlrt.testing.protocols import check_protocol
 from idlrt.testing.registry import HEARTBEAT_CHECKS, REGISTRY_CHECKS, check_registry
 from idlrt.testing.routers import check_router
-from idlrt.testing.scripted_reach import ScriptedReach
+from idlrt.testing.scripted_dispatcher import ScriptedDispatcher
 
 __all__ = [
     "HEARTBEAT_CHECKS",
     "REGISTRY_CHECKS",
     "FakeDriver",
-    "ScriptedReach",
+    "ScriptedDispatcher",
     "check_balancer",
     "check_fault_mode",
     "check_guard",

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.balance import Balancer, Chance, Load
+from idlrt.balance import Balancer, ClockAndRandom, Load
 from idlrt.core import Call, Deadline, Instance
 from idlrt.core.leases import Lease
 from idlrt.spec import STRING, VOID, method, required
@@ -36,7 +36,7 @@ _GET = method(_Service.get, required(1, "key", STRING), result=VOID)
 
 
 class FakeEndpoint:
-    """A `Candidate` for tests. Its `weight` may be changed, as during warm-up."""
+    """A `Endpoint` for tests. Its `weight` may be changed, as during warm-up."""
 
     def __init__(self, number: int, weight: int = 100) -> None:
         self.instance = Instance(service="Check", host=f"10.0.{number // 250}.{number % 250}", port=9090, weight=weight)
@@ -74,10 +74,10 @@ def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
         AssertionError: the balancer violates a rule; the message names the rule.
     """
     _settings(balancer)
-    chance = Chance(now=lambda: 1000.0, dice=random.Random(7).random)
+    sources = ClockAndRandom(now=lambda: 1000.0, rng=random.Random(7).random)
 
     def make(candidates: Sequence[Any]) -> Balancer[Any]:
-        return balancer(candidates, chance, settings) if settings is not None else balancer(candidates, chance)
+        return balancer(candidates, sources, settings) if settings is not None else balancer(candidates, sources)
 
     assert make([]).pick(call_of(), ()) is None, "pick must return None if there are no candidates"
     for count in (1, 2, 3, 50, 1000):

@@ -5,7 +5,7 @@ from idlrt.testing import check_fault_mode
 def test_mine() -> None:
     check_fault_mode(lambda chance: Mine(Mine.Settings(), chance))
 
-To test the behaviour of one mode, use `idlrt.testing.scripted_reach`.
+To test the behaviour of one mode, use `idlrt.testing.scripted_dispatcher`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from idlrt.core import (
     AsyncioDriver,
     Backoff,
     Call,
-    Chance,
+    ClockAndRandom,
     Driver,
     FallbackUsed,
     RetryScheduled,
@@ -46,12 +46,12 @@ from idlrt.fault import FaultMode
 from idlrt.printable import plural
 from idlrt.spec import DeclaredError, Method
 from idlrt.testing.fake_driver import FakeDriver
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, NOTE, PUT, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 from idlrt.testing.threads import run_concurrently
 
 __all__ = ["check_fault_mode"]
 
-Make = Callable[[Chance], FaultMode]
+Make = Callable[[ClockAndRandom], FaultMode]
 
 
 class _Declared(DeclaredError):
@@ -62,7 +62,7 @@ def check_fault_mode(make: Make) -> None:
     """Check a fault mode.
 
     Args:
-        make: creates the fault mode from a `Chance`. It is called several times and must return a new one each time.
+        make: creates the fault mode from a `ClockAndRandom`. It is called several times and must return a new one each time.
 
     Raises:
         AssertionError: the fault mode violates a rule; the message names the rule.
@@ -72,8 +72,8 @@ def check_fault_mode(make: Make) -> None:
         _passes_on(make, call_method)
         _no_instance(make, call_method)
         for limits in _LIMITS:
-            for nodes in _scripts():
-                _check_retry_rules(make, call_method, nodes, limits)
+            for endpoints in _scripts():
+                _check_retry_rules(make, call_method, endpoints, limits)
         _is_cancelled(make, call_method)
     _blocking_and_threads(make)
     _asyncio(make)
@@ -81,14 +81,14 @@ def check_fault_mode(make: Make) -> None:
 
 def _settings(make: Make) -> None:
     """Check that settings can be read from a configuration and have defaults."""
-    settings = type(make(Chance())).Settings
+    settings = type(make(ClockAndRandom())).Settings
     config = settings.__struct_config__
     assert config.frozen and config.forbid_unknown_fields, f"{settings} must be frozen and forbid unknown fields"  # noqa: PT018
     assert msgspec.convert({}, settings) == settings(), f"each field of {settings} must have a default"
 
 
-def _chance(driver: Driver) -> Chance:
-    return Chance(now=driver.now, dice=random.Random(7).random)
+def _sources(driver: Driver) -> ClockAndRandom:
+    return ClockAndRandom(now=driver.now, rng=random.Random(7).random)
 
 
 def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -104,13 +104,13 @@ def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
     ends: list[Any] = [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
     for outcome in ["answer", None, object(), *errors, *ends]:
         driver = FakeDriver(100.0)
-        mode, reach = make(_chance(driver)), ScriptedReach([_same(each, outcome) for each in (1, 2, 3)])
-        found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
-        asked = [each.node for each in reach.sent]
-        assert not reach.violations, reach.violations[:3]
+        mode, dispatcher = make(_sources(driver)), ScriptedDispatcher([_same(each, outcome) for each in (1, 2, 3)])
+        found = _outcome(driver.run, mode.call(call_with(driver, call_method), dispatcher))
+        asked = [each.endpoint for each in dispatcher.sent]
+        assert not dispatcher.violations, dispatcher.violations[:3]
         assert len(set(asked)) == len(asked), f"the response {outcome!r} was received, and the call was retried"
         # An instance that has not replied before the first response was called concurrently.
-        assert all(each.is_concurrent for each in reach.sent[1:]), (
+        assert all(each.is_concurrent for each in dispatcher.sent[1:]), (
             f"the response {outcome!r} was received, and another instance was called"
         )
         if not asked:
@@ -118,7 +118,7 @@ def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
         elif found is not outcome:
             assert isinstance(outcome, ApplicationError), f"the outcome {outcome!r} was changed to {found!r}"
             assert not isinstance(found, BaseException), f"the outcome {outcome!r} was changed to {found!r}"
-            assert reach.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
+            assert dispatcher.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
         _end(mode, driver)
 
 
@@ -129,10 +129,10 @@ def _same(number: int, outcome: Any) -> ScriptedInstance:
 def _no_instance(make: Make, call_method: Method[..., Any]) -> None:
     """Check that `NoInstance` is passed on."""
     driver = FakeDriver(100.0)
-    mode, reach = make(_chance(driver)), ScriptedReach([])
-    found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
+    mode, dispatcher = make(_sources(driver)), ScriptedDispatcher([])
+    found = _outcome(driver.run, mode.call(call_with(driver, call_method), dispatcher))
     if not isinstance(found, NoInstance | ConfigurationError):
-        _check_reported(found, reach)
+        _check_reported(found, dispatcher)
     _end(mode, driver)
 
 
@@ -142,15 +142,15 @@ def _end(mode: FaultMode, driver: FakeDriver) -> None:
     mode.close()
 
 
-def _check_reported(found: Any, reach: ScriptedReach) -> None:
+def _check_reported(found: Any, dispatcher: ScriptedDispatcher) -> None:
     """Check that an outcome which is neither a response nor an error of an instance is reported."""
-    if isinstance(found, Deferred) or (found is None and reach.decisions_of(RetryScheduled)):
-        assert reach.decisions_of(RetryScheduled), (
+    if isinstance(found, Deferred) or (found is None and dispatcher.decisions_of(RetryScheduled)):
+        assert dispatcher.decisions_of(RetryScheduled), (
             f"the outcome is {found!r}, and the deferred call was not reported as RetryScheduled"
         )
     else:
         assert not isinstance(found, BaseException), f"{found!r} is not an error of an instance"
-        assert reach.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
+        assert dispatcher.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
 
 
 _ERRORS: Final[list[Callable[[], Exception]]] = [
@@ -179,14 +179,14 @@ def _scripts() -> Iterator[list[ScriptedInstance]]:
         yield [ScriptedInstance(number, Reply(make_error, 2.5)) for number in range(1, 16)]
     yield [ScriptedInstance(1, Reply(after=60.0)), ScriptedInstance(2, good)]
     yield [ScriptedInstance(number, Reply(after=60.0)) for number in range(1, 4)]
-    dice = random.Random(11)
+    rng = random.Random(11)
     for count in (1, 2, 3, 5, 15) * 20:
         yield [
             ScriptedInstance(
                 number,
                 *(
-                    Reply(dice.choice([*_ERRORS, "answer"]), dice.choice((0.001, 0.01, 0.5, 60.0)))
-                    for _ in range(dice.randint(1, 4))
+                    Reply(rng.choice([*_ERRORS, "answer"]), rng.choice((0.001, 0.01, 0.5, 60.0)))
+                    for _ in range(rng.randint(1, 4))
                 ),
             )
             for number in range(1, count + 1)
@@ -214,47 +214,47 @@ _LIMITS: Final = (
 
 
 def _check_retry_rules(
-    make: Make, call_method: Method[..., Any], nodes: list[ScriptedInstance], limits: _Limits
+    make: Make, call_method: Method[..., Any], endpoints: list[ScriptedInstance], limits: _Limits
 ) -> None:
     """Check the rules of retries, of the deadline and of the retry budget, however instances fail."""
     driver = FakeDriver(100.0)
-    mode, reach = make(_chance(driver)), ScriptedReach(nodes, limits.budget)
+    mode, dispatcher = make(_sources(driver)), ScriptedDispatcher(endpoints, limits.budget)
     call = call_with(driver, call_method, retries=limits.retries, attempt_timeout=limits.attempt_timeout)
     if limits.is_for_retry:
         call.attempt = 1
-    found = _outcome(driver.run, mode.call(call, reach))
+    found = _outcome(driver.run, mode.call(call, dispatcher))
     late = driver.now() - call.deadline.at
     assert late <= 1e-6, f"the call ended {late:.3g} s after its deadline"
-    assert not reach.violations, reach.violations[:3]
-    _counts(reach, call)
-    is_theirs = found == "answer" or any(found is each.error for each in reach.sent)
-    if not is_theirs and not (isinstance(found, ConfigurationError) and not reach.sent):
-        _check_reported(found, reach)
+    assert not dispatcher.violations, dispatcher.violations[:3]
+    _counts(dispatcher, call)
+    is_theirs = found == "answer" or any(found is each.error for each in dispatcher.sent)
+    if not is_theirs and not (isinstance(found, ConfigurationError) and not dispatcher.sent):
+        _check_reported(found, dispatcher)
     if limits.is_closed_soon:
         mode.close()
     driver.finish()
-    assert not reach.violations, reach.violations[:3]
+    assert not dispatcher.violations, dispatcher.violations[:3]
     _end(mode, driver)
 
 
-def _counts(reach: ScriptedReach, call: Call) -> None:
+def _counts(dispatcher: ScriptedDispatcher, call: Call) -> None:
     """Check the number of attempts: one, plus `retries`, plus a few free retries of calls that were not sent.
     Concurrent attempts must go to different instances.
     """
     allowed = call.policy.retries + 1
     free = 0
     asked: list[ScriptedInstance] = []
-    for before, each in zip([None, *reach.sent], reach.sent, strict=False):
+    for before, each in zip([None, *dispatcher.sent], dispatcher.sent, strict=False):
         if each.is_concurrent:
-            assert each.node not in asked, f"{each.node.instance.address} received two attempts concurrently"
+            assert each.endpoint not in asked, f"{each.endpoint.instance.address} received two attempts concurrently"
             allowed += 1
         elif before is not None:
-            if not each.attempt and not all(other.is_unsent for other in reach.sent[: len(asked)]):
+            if not each.attempt and not all(other.is_unsent for other in dispatcher.sent[: len(asked)]):
                 raise AssertionError("the call was retried with attempt number 0: pass the number to send")
             costs_nothing = not isinstance(before.error, Overloaded) and free < _MOST_FREE
-            free += before.is_unsent and (costs_nothing or each.node not in asked)
+            free += before.is_unsent and (costs_nothing or each.endpoint not in asked)
         assert each.attempt <= len(asked), f"the attempt number is {each.attempt} after {plural(len(asked), 'attempt')}"
-        asked.append(each.node)
+        asked.append(each.endpoint)
     most = allowed + free
     made = plural(len(asked), "attempt")
     assert len(asked) <= most, f"{made} with retries={call.policy.retries}; at most {most} allowed"
@@ -268,36 +268,36 @@ def _is_cancelled(make: Make, call_method: Method[..., Any]) -> None:
     for is_first_bad in (False, True):
         driver = FakeDriver(100.0)
         replies = [Reply(lambda: ConnectFailed("not there"), 0.0)] * is_first_bad + [Reply(after=1.0)]
-        reach = ScriptedReach([ScriptedInstance(number, *replies) for number in (1, 2, 3)])
-        mode = make(_chance(driver))
-        begun = mode.call(call_with(driver, call_method), reach)
+        dispatcher = ScriptedDispatcher([ScriptedInstance(number, *replies) for number in (1, 2, 3)])
+        mode = make(_sources(driver))
+        begun = mode.call(call_with(driver, call_method), dispatcher)
         found = _outcome(lambda coroutine: coroutine.send(None), begun)
         if not isinstance(found, BaseException):
-            count = len(reach.sent)
+            count = len(dispatcher.sent)
             found = _outcome(lambda coroutine: coroutine.throw(asyncio.CancelledError()), begun)
             assert isinstance(found, asyncio.CancelledError), f"the call was cancelled, and its outcome is {found!r}"
-            assert len(reach.sent) == count, "the call was cancelled, and another attempt was made"
+            assert len(dispatcher.sent) == count, "the call was cancelled, and another attempt was made"
         _end(mode, driver)
 
 
-def _immediate_dispatcher() -> ScriptedReach:
+def _immediate_dispatcher() -> ScriptedDispatcher:
     """Return instances that reply at once, for drivers in real time."""
     bad = ScriptedInstance(1, Reply(lambda: ConnectFailed("not there"), 0.0), Reply(after=0.0))
-    return ScriptedReach([bad, ScriptedInstance(2, Reply(after=0.0))])
+    return ScriptedDispatcher([bad, ScriptedInstance(2, Reply(after=0.0))])
 
 
 def _blocking_and_threads(make: Make) -> None:
     """Check that the mode suspends on the call's driver only, and that several threads may share it."""
-    mode, driver = make(Chance()), BlockingDriver()
+    mode, driver = make(ClockAndRandom()), BlockingDriver()
     wrong: list[Any] = []
 
     def use() -> None:
         for number in range(60):
-            reach = _immediate_dispatcher()
+            dispatcher = _immediate_dispatcher()
             call = call_with(driver, (GET, PUT, NOTE)[number % 3], backoff=Backoff(base_delay=0.0))
-            found = _outcome(drive, mode.call(call, reach))
-            wrong.extend(reach.violations)
-            _record_unexpected(found, reach, wrong)
+            found = _outcome(drive, mode.call(call, dispatcher))
+            wrong.extend(dispatcher.violations)
+            _record_unexpected(found, dispatcher, wrong)
 
     run_concurrently(use)
     mode.close()
@@ -309,21 +309,23 @@ def _asyncio(make: Make) -> None:
     wrong: list[Any] = []
 
     async def main() -> None:
-        mode, driver = make(Chance()), AsyncioDriver()
+        mode, driver = make(ClockAndRandom()), AsyncioDriver()
         reaches = [_immediate_dispatcher() for _ in range(20)]
-        calls = [mode.call(call_with(driver, GET, backoff=Backoff(base_delay=0.0)), reach) for reach in reaches]
+        calls = [
+            mode.call(call_with(driver, GET, backoff=Backoff(base_delay=0.0)), dispatcher) for dispatcher in reaches
+        ]
         found = await asyncio.gather(*calls, return_exceptions=True)
-        for each, reach in zip(found, reaches, strict=True):
-            wrong.extend(reach.violations)
-            _record_unexpected(each, reach, wrong)
+        for each, dispatcher in zip(found, reaches, strict=True):
+            wrong.extend(dispatcher.violations)
+            _record_unexpected(each, dispatcher, wrong)
         mode.close()
 
     asyncio.run(main())
     assert not wrong, f"tasks share the mode: {wrong[:3]}"
 
 
-def _record_unexpected(found: Any, reach: ScriptedReach, wrong: list[Any]) -> None:
+def _record_unexpected(found: Any, dispatcher: ScriptedDispatcher, wrong: list[Any]) -> None:
     if found != "answer" and found is not None and not isinstance(found, ConnectFailed | Deferred | ConfigurationError):
         wrong.append(found)
-    if not reach.sent and not isinstance(found, ConfigurationError):
+    if not dispatcher.sent and not isinstance(found, ConfigurationError):
         wrong.append(f"no instance was called, and the outcome is {found!r}")

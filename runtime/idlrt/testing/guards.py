@@ -15,7 +15,7 @@ from typing import Any
 
 from idlrt.core import (
     Call,
-    Chance,
+    ClockAndRandom,
     Deadline,
     Decision,
     Driver,
@@ -35,7 +35,7 @@ from idlrt.testing.threads import run_concurrently
 
 __all__ = ["call_for", "check_guard", "server_call_for"]
 
-Make = Callable[[Chance, Listener], Guard]
+Make = Callable[[ClockAndRandom, Listener], Guard]
 
 
 class _Protocol:
@@ -69,7 +69,7 @@ def check_guard(make: Make) -> None:
     """Check a guard.
 
     Args:
-        make: creates the guard from a `Chance` and a listener for decisions. It is called several times and must
+        make: creates the guard from a `ClockAndRandom` and a listener for decisions. It is called several times and must
             return a new guard each time, which admits the first call unless it admits none.
 
     Raises:
@@ -97,8 +97,8 @@ class _NextFilter:
         return self.outcome
 
 
-def _chance(driver: Driver) -> Chance:
-    return Chance(now=driver.now, dice=random.Random(7).random)
+def _sources(driver: Driver) -> ClockAndRandom:
+    return ClockAndRandom(now=driver.now, rng=random.Random(7).random)
 
 
 def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -115,7 +115,7 @@ def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
     for answer in answers:
         driver, next_filter = FakeDriver(), _NextFilter(answer)
         call = make_call(driver)
-        guard = make(_chance(driver), lambda decision: None)
+        guard = make(_sources(driver), lambda decision: None)
         found = _outcome(driver.run, guard(call, next_filter))
         if next_filter.reached:
             assert next_filter.reached == [call], (
@@ -128,7 +128,7 @@ def _admits_or_rejects(make: Make, make_call: Callable[[Driver], Any]) -> None:
     """Check that each call is admitted, rejected or answered with a fallback, and that the listener is notified."""
     driver = FakeDriver()
     decisions: list[Decision] = []
-    guard = make(_chance(driver), decisions.append)
+    guard = make(_sources(driver), decisions.append)
     outcomes = ["answer", ConnectionLost("lost"), Overloaded("busy"), ApplicationError("no"), _Declared()]
     for number in range(500):
         next_filter = _NextFilter(outcomes[number % 50 // 10])
@@ -151,7 +151,7 @@ def _admits_or_rejects(make: Make, make_call: Callable[[Driver], Any]) -> None:
 def _leaks_nothing(make: Make, make_call: Callable[[Driver], Any]) -> None:
     """Check that cancelled calls leak no capacity: later the guard admits calls as at the beginning."""
     driver = FakeDriver()
-    guard = make(_chance(driver), lambda decision: None)
+    guard = make(_sources(driver), lambda decision: None)
 
     def is_let_through() -> bool:
         next_filter = _NextFilter()
@@ -184,7 +184,7 @@ def _asyncio(make: Make) -> None:
 
     async def main() -> None:
         driver = AsyncioDriver()
-        guard = make(Chance(), lambda decision: None)
+        guard = make(ClockAndRandom(), lambda decision: None)
 
         async def later(call: Any) -> Any:
             await asyncio.sleep(0)
@@ -202,7 +202,7 @@ def _asyncio(make: Make) -> None:
 
 def _threads(make: Make) -> None:
     """Check that several threads may use the guard at the same time."""
-    guard = make(Chance(), lambda decision: None)
+    guard = make(ClockAndRandom(), lambda decision: None)
     driver = BlockingDriver()
     wrong: list[Any] = []
 

@@ -228,7 +228,7 @@ def _broken(events: list[ServerEvent] | list[ClientEvent], why: str) -> None:
 
 def _check_garbage(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
     """Check that no input raises an exception, and that no event follows `ConnectionBroken`."""
-    dice = random.Random(3)
+    rng = random.Random(3)
     requests = _Recorded(protocol, spoken).requests
     pair = Pair(spoken, protocol)
     _, request = pair.ask(ECHO, ("some text",))
@@ -240,21 +240,21 @@ def _check_garbage(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
             begun.call(ECHO, ("x",), "x")
             _offer(begun, _OTHERS[number])
             _offer_client(spoken, protocol, _OTHERS[number])
-        _offer(Pair(spoken, protocol), _damaged(requests, dice))
-        _offer_client(spoken, protocol, _damaged(answer, dice))
+        _offer(Pair(spoken, protocol), _damaged(requests, rng))
+        _offer_client(spoken, protocol, _damaged(answer, rng))
 
 
-def _damaged(data: bytes, dice: random.Random) -> bytes:
+def _damaged(data: bytes, rng: random.Random) -> bytes:
     found = bytearray(data)
-    for _ in range(dice.choice((1, 1, 2, 5))):
-        at = dice.randrange(len(found))
-        match dice.randrange(3):
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(found))
+        match rng.randrange(3):
             case 0:
-                found[at] = dice.randrange(256)
+                found[at] = rng.randrange(256)
             case 1:
-                found[at : at + dice.randrange(1, 5)] = b""
+                found[at : at + rng.randrange(1, 5)] = b""
             case _:
-                found[at:at] = dice.randbytes(dice.randrange(1, 5))
+                found[at:at] = rng.randbytes(rng.randrange(1, 5))
         found = found or bytearray(b"\0")
     return bytes(found)
 

@@ -11,9 +11,9 @@ import msgspec
 
 from idlrt.config import ConfigFile, Effective, Layer, check, invalid
 from idlrt.config.schema import CALL, SERVICE, fields, sections
-from idlrt.core import Call, Chance, Deadline, Instance, Snapshot
+from idlrt.core import Call, ClockAndRandom, Deadline, Instance, Snapshot
 from idlrt.core.driver import BlockingDriver
-from idlrt.route import Here, Pool, Step
+from idlrt.route import CallerInfo, Pool, Step
 from idlrt.route.chain import Chain, make_chain, no_instance_reason
 from idlrt.spec import STRING, VOID, Method, Service, optional
 
@@ -127,14 +127,14 @@ def call_for(
 class _ListedEndpoint:
     """An endpoint as the registry lists it, assumed to be healthy."""
 
-    is_out = False
+    is_unhealthy = False
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
 
 
 def explain(
-    call: Call, routes: Sequence[Any], here: Here, instances: Sequence[Instance], home: str, calls: int = 1
+    call: Call, routes: Sequence[Any], caller: CallerInfo, instances: Sequence[Instance], home: str, calls: int = 1
 ) -> RoutingResult:
     """Simulate the routing of `call`.
 
@@ -145,12 +145,12 @@ def explain(
         home: group of the service.
         calls: number of calls to simulate, because some rules are randomized.
     """
-    chain: Chain = make_chain(routes, here, Chance(), home=home)
+    chain: Chain = make_chain(routes, caller, ClockAndRandom(), home=home)
     pool = Pool([_ListedEndpoint(each) for each in instances if each.is_callable])
     steps: list[Step] = []
     chain.route(call, pool, steps)
     counted: Counter[str] = Counter()
     for _ in range(calls):
-        counted.update(node.instance.address for node in chain.route(call, pool).nodes)
+        counted.update(endpoint.instance.address for endpoint in chain.route(call, pool).endpoints)
     why = "" if counted else no_instance_reason(call.target, steps)
     return RoutingResult(steps=steps, instances=dict(sorted(counted.items())), calls=calls, why=why)

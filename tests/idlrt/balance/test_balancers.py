@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.balance import BALANCERS, Balancer, Chance, Load
+from idlrt.balance import BALANCERS, Balancer, ClockAndRandom, Load
 from idlrt.balance.load import DEFAULT
 from idlrt.balance.weighted_round_robin import smooth_order
 from idlrt.testing import check_balancer
@@ -31,8 +31,8 @@ def test_conformance(name: str) -> None:
 @pytest.mark.parametrize("name", BALANCERS.names())
 def test_all_are_tried_in_the_end(name: str) -> None:
     """However many, whatever their weights, and whoever is out."""
-    dice = random.Random(2)
-    candidates = fake_endpoints(*(dice.choice((1, 10, 100, 1000)) for _ in range(40)))
+    rng = random.Random(2)
+    candidates = fake_endpoints(*(rng.choice((1, 10, 100, 1000)) for _ in range(40)))
     balancer, tried = made(name, candidates), set(candidates[10:])
     while (found := balancer.pick(call_of("k"), frozenset(tried))) is not None:
         assert found not in tried
@@ -67,7 +67,7 @@ def made(
     name: str, candidates: Sequence[FakeEndpoint], seed: int = 1, now: Callable[[], float] = lambda: 0.0
 ) -> Balancer[FakeEndpoint]:
     balancer: Balancer[FakeEndpoint] = BALANCERS.make(
-        name, candidates, Chance(now=now, dice=random.Random(seed).random)
+        name, candidates, ClockAndRandom(now=now, rng=random.Random(seed).random)
     )
     return balancer
 
@@ -116,8 +116,8 @@ def test_a_round_is_fair_and_smooth(weights: list[int]) -> None:
 
 @pytest.mark.parametrize("count", [1000, 5000])
 def test_a_round_of_many(count: int) -> None:
-    dice = random.Random(3)
-    weights = [dice.randrange(1, 1000) for _ in range(count)]
+    rng = random.Random(3)
+    weights = [rng.randrange(1, 1000) for _ in range(count)]
     order = smooth_order(weights)
     assert set(order) == set(range(count)), "nobody is forgotten, however light"
     assert len(order) < 2 * max(count, 4096)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlrt.balance import BALANCERS, Balancer, Chance
+from idlrt.balance import BALANCERS, Balancer, ClockAndRandom
 from idlrt.balance.consistent_hash import points
 from idlrt.errors import ConfigurationError
 from idlrt.testing import check_balancer
@@ -36,7 +36,7 @@ some_weights = st.lists(st.integers(1, 400), min_size=2, max_size=12)
 
 def made(name: str, candidates: Sequence[FakeEndpoint], **said: Any) -> Balancer[FakeEndpoint]:
     balancer: Any = BALANCERS.get(name)
-    found: Balancer[FakeEndpoint] = balancer(candidates, Chance(), balancer.Settings(**said) if said else None)
+    found: Balancer[FakeEndpoint] = balancer(candidates, ClockAndRandom(), balancer.Settings(**said) if said else None)
     return found
 
 
@@ -129,7 +129,7 @@ def test_the_next_on_the_ring_after_one_that_was_tried() -> None:
 
 def test_every_process_gives_the_same_answer() -> None:
     program = (
-        "from idlrt.balance import BALANCERS, Chance\n"
+        "from idlrt.balance import BALANCERS, ClockAndRandom\n"
         "from idlrt.testing.balancers import call_of, fake_endpoints\n"
         f"for name in {NAMES}:\n"
         "    candidates = fake_endpoints(*range(50, 150, 10))\n"
@@ -138,7 +138,7 @@ def test_every_process_gives_the_same_answer() -> None:
         "    balancer = BALANCERS.get(name)\n"
         "    makes = [{}] if name == 'modulo' else [{}, {'balance_factor': 1.0}]\n"
         "    for settings in makes:\n"
-        "        chosen = balancer(candidates, Chance(), balancer.Settings(**settings))\n"
+        "        chosen = balancer(candidates, ClockAndRandom(), balancer.Settings(**settings))\n"
         "        print([chosen.pick(call_of(str(number)), set(candidates[:2])).instance.id for number in range(40)])\n"
     )
     said = {

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from idlrt.balance import BALANCERS, Balancer, Chance, Load, digests
+from idlrt.balance import BALANCERS, Balancer, ClockAndRandom, Load, digests
 from idlrt.testing.balancers import FakeEndpoint, call_of, fake_endpoints
 
 # More than a moment.
@@ -44,38 +44,38 @@ class ScriptedDice:
 # Models.
 
 
-def evenly(candidates: Sequence[FakeEndpoint], dice: Dice) -> FakeEndpoint:
-    return candidates[int(dice() * len(candidates))]
+def evenly(candidates: Sequence[FakeEndpoint], rng: Dice) -> FakeEndpoint:
+    return candidates[int(rng() * len(candidates))]
 
 
-def by_weight(candidates: Sequence[FakeEndpoint], dice: Dice) -> FakeEndpoint:
+def by_weight(candidates: Sequence[FakeEndpoint], rng: Dice) -> FakeEndpoint:
     weights = [each.weight for each in candidates]
     sums = list(accumulate(weights if any(weights) else [1] * len(weights)))
-    return candidates[bisect_right(sums, dice() * sums[-1], 0, len(sums) - 1)]
+    return candidates[bisect_right(sums, rng() * sums[-1], 0, len(sums) - 1)]
 
 
 def by_chance(draw: Callable[[Sequence[FakeEndpoint], Dice], FakeEndpoint]) -> Choose:
     """Draw five times from all, then once from the untried ones."""
 
-    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
+    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], rng: Dice) -> FakeEndpoint | None:
         if not candidates:
             return None
         for _ in range(5):
-            found = draw(candidates, dice)
+            found = draw(candidates, rng)
             if found not in tried:
                 return found
         untried = [each for each in candidates if each not in tried]
-        return draw(untried, dice) if untried else None
+        return draw(untried, rng) if untried else None
 
     return choose
 
 
-def two_choices(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
+def two_choices(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], rng: Dice) -> FakeEndpoint | None:
     draw = by_chance(by_weight)
-    first = draw(candidates, tried, dice)
+    first = draw(candidates, tried, rng)
     if first is None or len(candidates) < 2:
         return first
-    second = draw(candidates, tried, dice)
+    second = draw(candidates, tried, rng)
     assert second is not None
     one, other = (each.load.latency(NOW) * (each.load.in_flight + 1) for each in (first, second))
     return second if other < one else first
@@ -84,10 +84,10 @@ def two_choices(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoi
 def least(measure: Callable[[Load], int]) -> Choose:
     """Compare at most ten untried ones from a random place on."""
 
-    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], dice: Dice) -> FakeEndpoint | None:
+    def choose(candidates: Sequence[FakeEndpoint], tried: Collection[FakeEndpoint], rng: Dice) -> FakeEndpoint | None:
         if not candidates:
             return None
-        start = int(dice() * len(candidates))
+        start = int(rng() * len(candidates))
         window = [each for each in [*candidates[start:], *candidates[:start]] if each not in tried][:10]
         best: FakeEndpoint | None = None
         best_load = best_weight = 0
@@ -135,7 +135,7 @@ class Busy(Load):
 
     def __init__(self, connections: int, calls: int) -> None:
         super().__init__(lambda: connections)
-        self.leases = [self.began() for _ in range(calls)]
+        self.leases = [self.begin() for _ in range(calls)]
 
 
 def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[FakeEndpoint]:
@@ -169,11 +169,11 @@ def test_it_decides_as_its_model(
 ) -> None:
     candidates = candidates_of(weights, loads)
     tried = some_of(candidates, *which)
-    dice, model_dice = ScriptedDice(numbers), ScriptedDice(numbers)
-    balancer: Balancer[FakeEndpoint] = BALANCERS.make(name, candidates, Chance(now=lambda: NOW, dice=dice))
+    rng, model_dice = ScriptedDice(numbers), ScriptedDice(numbers)
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make(name, candidates, ClockAndRandom(now=lambda: NOW, rng=rng))
     for _ in range(5):
         assert balancer.pick(call_of(), tried) is MODELS[name](candidates, tried, model_dice)
-        assert dice.count == model_dice.count, "as many draws"
+        assert rng.count == model_dice.count, "as many draws"
 
 
 def test_one_of_a_thousand_as_the_models() -> None:
@@ -182,7 +182,7 @@ def test_one_of_a_thousand_as_the_models() -> None:
         for name, model in MODELS.items():
             numbers = [number * 0.6180339887498949 % 1 for number in range(2000)]
             balancer: Balancer[FakeEndpoint] = BALANCERS.make(
-                name, candidates, Chance(now=lambda: NOW, dice=ScriptedDice(numbers))
+                name, candidates, ClockAndRandom(now=lambda: NOW, rng=ScriptedDice(numbers))
             )
             model_dice = ScriptedDice(numbers)
             for _ in range(500):
@@ -255,7 +255,7 @@ some_keys = st.lists(st.one_of(st.text(max_size=9), st.integers(0, 99).map(str))
 def test_modulo_decides_as_its_model(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
     candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
-    balancer: Balancer[FakeEndpoint] = BALANCERS.make("modulo", candidates, Chance())
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make("modulo", candidates, ClockAndRandom())
     for key in keys:
         assert balancer.pick(call_of(key), tried) is modulo(by_address(candidates), key, tried)
 
@@ -264,7 +264,7 @@ def test_modulo_decides_as_its_model(weights: list[int], keys: list[str], which:
 def test_the_ring_decides_as_its_model(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
     candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
-    balancer: Balancer[FakeEndpoint] = BALANCERS.make("consistent_hash", candidates, Chance())
+    balancer: Balancer[FakeEndpoint] = BALANCERS.make("consistent_hash", candidates, ClockAndRandom())
     ring = ring_of(by_address(candidates))
     for key in keys:
         assert balancer.pick(call_of(key), tried) is on_the_ring(ring, place_of(key), tried)
@@ -279,7 +279,7 @@ def test_the_ring_decides_as_its_model(weights: list[int], keys: list[str], whic
 def test_maglev_looks_up_the_place_of_the_key(weights: list[int], keys: list[str], which: tuple[int, int]) -> None:
     candidates = fake_endpoints(*weights)
     tried = some_of(candidates, *which)
-    balancer: Any = BALANCERS.make("maglev", candidates, Chance())
+    balancer: Any = BALANCERS.make("maglev", candidates, ClockAndRandom())
     for key in keys:
         owners = (balancer.owner((place_of(key) + step) % 65537, ()) for step in range(65537))
         expected = next((each for each in owners if each not in tried), None)
@@ -295,7 +295,7 @@ def test_with_a_bound_the_first_that_has_room(
     candidates = candidates_of(weights, loads)
     tried = some_of(candidates, *which)
     kind: Any = BALANCERS.get(name)
-    balancer = kind(candidates, Chance(), kind.Settings(balance_factor=bound))
+    balancer = kind(candidates, ClockAndRandom(), kind.Settings(balance_factor=bound))
     ordered = by_address(candidates)
     untried = [each for each in ordered if each not in tried]
     whole = sum(each.instance.weight for each in untried)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.balance import BALANCERS, Chance, warm_weight
+from idlrt.balance import BALANCERS, ClockAndRandom, warm_weight
 from idlrt.testing.balancers import call_of, fake_endpoints
 
 weights = st.integers(0, 1_000_000)
@@ -58,7 +58,7 @@ def test_it_is_something_and_never_too_much(weight: int, uptime: float, seconds:
 def test_balancers_by_weight_go_by_the_weight_of_the_moment(name: str) -> None:
     candidates = fake_endpoints(100, 100, 100)
     candidates[0].weight = 10
-    balancer = BALANCERS.make(name, candidates, Chance(now=lambda: 0.0, dice=random.Random(1).random))
+    balancer = BALANCERS.make(name, candidates, ClockAndRandom(now=lambda: 0.0, rng=random.Random(1).random))
     found = Counter(balancer.pick(call_of(), ()) for _ in range(10_000))
     assert found[candidates[0]] / 10_000 == pytest.approx(10 / 210, abs=0.01)
 
@@ -69,7 +69,7 @@ def test_the_fewest_for_the_weight_of_the_moment() -> None:
     cold.make_busy(1)
     warm.make_busy(5)
     for seed in range(20):
-        balancer = BALANCERS.make("least_requests", [cold, warm], Chance(dice=random.Random(seed).random))
+        balancer = BALANCERS.make("least_requests", [cold, warm], ClockAndRandom(rng=random.Random(seed).random))
         assert balancer.pick(call_of(), ()) is warm
 
 
@@ -77,8 +77,8 @@ def test_the_fewest_for_the_weight_of_the_moment() -> None:
 def test_keys_do_not_move_while_somebody_warms_up(name: str) -> None:
     candidates = fake_endpoints(*[100] * 5)
     calls = [call_of(f"key {number}") for number in range(200)]
-    warm = BALANCERS.make(name, candidates, Chance())
+    warm = BALANCERS.make(name, candidates, ClockAndRandom())
     before = [warm.pick(call, ()) for call in calls]
     candidates[0].weight = 10
-    cold = BALANCERS.make(name, candidates, Chance())
+    cold = BALANCERS.make(name, candidates, ClockAndRandom())
     assert [cold.pick(call, ()) for call in calls] == before

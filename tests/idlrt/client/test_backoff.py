@@ -33,10 +33,10 @@ class Clock:
         return self.now
 
 
-def pauses(dice: float, count: int) -> list[float]:
+def pauses(rng: float, count: int) -> list[float]:
     """Return the pauses after each of `count` consecutive failures."""
     clock = Clock()
-    backoff = Backoff(clock, lambda: dice)
+    backoff = Backoff(clock, lambda: rng)
     found: list[float] = []
     for _ in range(count):
         backoff.check(CALL)

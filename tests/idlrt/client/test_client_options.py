@@ -10,7 +10,7 @@ import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt.client import AsyncClient, Client, client_stats
-from idlrt.core import BlockingDriver, Call, Deadline, Endpoint, Peer, RequestContext, ServerCall
+from idlrt.core import BlockingDriver, Call, CallNext, Deadline, Peer, RequestContext, ServerCall
 from idlrt.core.request import enter_call
 from idlrt.errors import ApplicationError, ConfigurationError, ConnectFailed
 from idlrt.testing import connected
@@ -63,7 +63,7 @@ def test_options_are_checked(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_using_does_not_change_the_original(kind: Any) -> None:
-    async def answer(call: Call, next: Endpoint) -> Any:
+    async def answer(call: Call, next: CallNext) -> Any:
         return call.deadline.timeout
 
     client = kind.connect("a:1", timeout=3, filters=[answer])
@@ -102,7 +102,7 @@ def test_only_three_names_are_taken_from_the_idl() -> None:
         assert [name for name in dir(kind) if not name.startswith("_")] == ["close", "connect", "using"]
 
 
-async def tell(call: Call, next: Endpoint) -> Any:
+async def tell(call: Call, next: CallNext) -> Any:
     """A filter that changes what goes and what comes."""
     if call.method is JOIN:
         words, by = call.arguments
@@ -137,7 +137,7 @@ def test_a_filter_may_retry() -> None:
                 raise ValueError
             return User(id=id)
 
-    async def again(call: Call, next: Endpoint) -> Any:
+    async def again(call: Call, next: CallNext) -> Any:
         while True:
             try:
                 return await next(call)
@@ -149,7 +149,7 @@ def test_a_filter_may_retry() -> None:
 
 
 def test_a_filter_that_suspends_in_a_blocking_client_is_reported() -> None:
-    async def wrong(call: Call, next: Endpoint) -> Any:
+    async def wrong(call: Call, next: CallNext) -> Any:
         await asyncio.sleep(0)
 
     with (
@@ -220,7 +220,7 @@ def test_nested_calls_inherit_tag_and_attempt() -> None:
     """Gray stays gray, and retries are known along the way; other metadata is the handler's business."""
     seen: list[tuple[str, int, dict[str, str]]] = []
 
-    async def note(call: Call, next: Endpoint) -> Any:
+    async def note(call: Call, next: CallNext) -> Any:
         seen.append((call.tag, call.attempt, dict(call.metadata)))
         return await next(call)
 

@@ -440,12 +440,12 @@ def test_an_instance_that_is_stopped_in_the_middle_is_left_alone(
     address, process = next(iter(processes.items()))
     process.send_signal(signal.SIGSTOP)
 
-    def is_out() -> bool:
+    def is_unhealthy() -> bool:
         with contextlib.suppress(DeadlineExceeded):
             client.using(timeout=0.5).get(1)
         return address in client.unavailable
 
-    eventually(is_out, "it is out")
+    eventually(is_unhealthy, "it is out")
     for number in range(100):
         client.get(number + 1)
     process.send_signal(signal.SIGCONT)

@@ -18,7 +18,7 @@ from free_ports import free_port
 from hand_written import AsyncUserServiceClient, Users, UserServiceClient, scripted_server, user_service
 
 from idlrt.client import client_stats
-from idlrt.core import Call, Decision, Endpoint, Instance, Picked
+from idlrt.core import Call, CallNext, Decision, Instance, Picked
 from idlrt.embedded import RegistryServer
 from idlrt.errors import ConnectionLost, NoInstance, NotSent
 from idlrt.registry import Registration, Registry, shared_registries
@@ -215,7 +215,7 @@ class Entered:
     def __init__(self) -> None:
         self.event = threading.Event()
 
-    async def __call__(self, call: Call, next: Endpoint) -> Any:
+    async def __call__(self, call: Call, next: CallNext) -> Any:
         self.event.set()
         return await next(call)
 

@@ -12,19 +12,19 @@ import pytest
 from idlrt.client.base import AsyncClient
 from idlrt.client.call_planner import CallPlanner
 from idlrt.client.cluster import Cluster
+from idlrt.client.endpoint import Endpoint
 from idlrt.client.endpoint_set import EndpointSet
 from idlrt.client.health import Health
 from idlrt.client.health_tracker import HealthTracker
 from idlrt.client.instance_pool import InstancePool
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.node import Node
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer
-from idlrt.core import Call, Chance, Deadline, Decision, Instance, Restored, ServiceKey, Snapshot, drive
+from idlrt.core import Call, ClockAndRandom, Deadline, Decision, Instance, Restored, ServiceKey, Snapshot, drive
 from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError, NoInstance
 from idlrt.guard.breaker import BreakerSettings
 from idlrt.guard.outlier import OutlierSettings
-from idlrt.route import Here, Pool
+from idlrt.route import CallerInfo, Pool
 from idlrt.spec import STRING, VOID, Method, required
 from idlrt.testing import FakeDriver
 
@@ -108,8 +108,8 @@ class World:
             lambda transport: None,
             first,
             SERVICE,
-            partial(governed_by, layers, Chance(self.driver.now, lambda: 0.5)),
-            Here(id="test", host=""),
+            partial(governed_by, layers, ClockAndRandom(self.driver.now, lambda: 0.5)),
+            CallerInfo(id="test", host=""),
             self.view,  # type: ignore[arg-type]
             wall=self.wall,
             is_watched=is_watched,
@@ -226,7 +226,7 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
     world.settle({"routes": '[{"router": "group", "mix": {"default": 50, "blue": 50}}]'})
     world.get()
     assert world.asked(1) <= {ONE, blue.address}
-    assert len(world.cluster.nodes) == 2
+    assert len(world.cluster.endpoints) == 2
     world.settle({})
     assert world.asked() == {ONE}
 
@@ -235,14 +235,14 @@ def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_
     """The pause of the breaker is over, but its instance still cannot be reached."""
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     tracker.apply_settings(1, BreakerSettings(consecutive_failures=1), OutlierSettings(consecutive_failures=0), ())
-    node = make_node(tracker)
-    tracker.watch([node])
-    tracker.failed(node, ConnectFailed("gone"), START, call=a_call())
-    assert node.is_out
+    endpoint = make_node(tracker)
+    tracker.watch([endpoint])
+    tracker.failed(endpoint, ConnectFailed("gone"), START, call=a_call())
+    assert endpoint.is_unhealthy
     assert tracker.next_run_at <= START
     now = START + 5.5
-    tracker.maintain([node], now)
-    assert node.is_out
+    tracker.maintain([endpoint], now)
+    assert endpoint.is_unhealthy
     assert tracker.next_run_at > now
 
 
@@ -257,8 +257,8 @@ def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
     world.driver.advance(5.5)
     world.get()
     world.errors.clear()
-    (node,) = (node for node in world.cluster.nodes if node.instance.address in world.unavailable)
-    world.cluster.answered(node, world.driver.now())
+    (endpoint,) = (endpoint for endpoint in world.cluster.endpoints if endpoint.instance.address in world.unavailable)
+    world.cluster.answered(endpoint, world.driver.now())
     assert world.asked() == {ONE, TWO, THREE}
 
 
@@ -266,9 +266,9 @@ def a_call() -> Call:
     return Call(GET, ("",), SERVICE, Deadline(START + 1.0, 1.0), FakeDriver(START))
 
 
-def make_node(tracker: HealthTracker) -> Node[FakeTransport]:
+def make_node(tracker: HealthTracker) -> Endpoint[FakeTransport]:
     health, breaker = tracker.initial_state()
-    return Node(instance(0), FakeTransport(instance(0), World(0)), health, breaker)
+    return Endpoint(instance(0), FakeTransport(instance(0), World(0)), health, breaker)
 
 
 def in_between(work: Callable[[], object]) -> tuple[threading.Thread, Callable[[], None]]:
@@ -290,25 +290,25 @@ def test_an_instance_that_answers_while_its_failure_is_handled_is_available() ->
     """While one thread handles a failure of an instance, another one learns that it answers pings."""
     heard: list[Decision] = []
     tracker = HealthTracker(SERVICE, lambda: None, lambda: (heard.append,))
-    node = make_node(tracker)
-    other, interrupt = in_between(lambda: tracker.pinged(node, START))
+    endpoint = make_node(tracker)
+    other, interrupt = in_between(lambda: tracker.pinged(endpoint, START))
 
     class Interrupted(Health):
         @property
-        def is_out(self) -> bool:
+        def is_unhealthy(self) -> bool:
             found = self.was_out
             if found:
                 interrupt()
             return found
 
-        @is_out.setter
-        def is_out(self, value: bool) -> None:
+        @is_unhealthy.setter
+        def is_unhealthy(self, value: bool) -> None:
             self.was_out = value
 
-    node.health = Interrupted(1)
-    tracker.failed(node, ConnectFailed(), START, call=a_call())
+    endpoint.health = Interrupted(1)
+    tracker.failed(endpoint, ConnectFailed(), START, call=a_call())
     other.join()
-    assert not node.is_out
+    assert not endpoint.is_unhealthy
     assert [type(each) for each in heard][-1] is Restored
 
 
@@ -316,25 +316,25 @@ def test_a_recount_brings_no_older_instances_back() -> None:
     """While the pool is rebuilt because an instance is unhealthy, the registry publishes others."""
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     old, new = make_node(tracker), make_node(tracker)
-    nodes = [old]
-    instance_pool = InstancePool[FakeTransport](lambda: START, lambda: EPOCH, lambda: nodes)
+    endpoints = [old]
+    instance_pool = InstancePool[FakeTransport](lambda: START, lambda: EPOCH, lambda: endpoints)
     instance_pool.update_weights()
-    nodes = [new]
+    endpoints = [new]
     other, interrupt = in_between(instance_pool.update_weights)
 
-    class Interrupted(Pool[Node[FakeTransport]]):
+    class Interrupted(Pool[Endpoint[FakeTransport]]):
         @property
-        def nodes(self) -> tuple[Node[FakeTransport], ...]:
+        def endpoints(self) -> tuple[Endpoint[FakeTransport], ...]:
             interrupt()
             return (old,)
 
-        @nodes.setter
-        def nodes(self, value: tuple[Node[FakeTransport], ...]) -> None: ...
+        @endpoints.setter
+        def endpoints(self, value: tuple[Endpoint[FakeTransport], ...]) -> None: ...
 
     instance_pool.pool = Interrupted([old])
     instance_pool.rebuild()
     other.join()
-    assert tuple(instance_pool.pool.nodes) == (new,)
+    assert tuple(instance_pool.pool.endpoints) == (new,)
 
 
 def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
@@ -359,26 +359,26 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
         subscription.newest = newer
         endpoints.follow()
 
-    def node(instance: Instance) -> Node[FakeTransport]:
+    def endpoint(instance: Instance) -> Endpoint[FakeTransport]:
         health, breaker = tracker.initial_state()
-        return Node(instance, FakeTransport(instance, World(0)), health, breaker)
+        return Endpoint(instance, FakeTransport(instance, World(0)), health, breaker)
 
     other, interrupt = in_between(publish_and_follow)
     older, newer = (Snapshot(key=ServiceKey(SERVICE), instances=(instance(number),)) for number in range(2))
     subscription = Slow(older)
     endpoints = EndpointSet[FakeTransport](
-        subscription, None, node, lambda transport: None, SERVICE, lambda change: None
+        subscription, None, endpoint, lambda transport: None, SERVICE, lambda change: None
     )
     endpoints.follow()
     other.join()
-    assert [each.instance.address for each in endpoints.nodes] == [TWO]
+    assert [each.instance.address for each in endpoints.endpoints] == [TWO]
 
 
 def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None:
     now = START
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
-    nodes = [make_node(tracker) for _ in range(100)]
-    instance_pool = InstancePool[FakeTransport](lambda: now, lambda: EPOCH, lambda: nodes)
+    endpoints = [make_node(tracker) for _ in range(100)]
+    instance_pool = InstancePool[FakeTransport](lambda: now, lambda: EPOCH, lambda: endpoints)
     instance_pool.update_weights()
     instance_pool.rebuild()
     pool = instance_pool.pool
@@ -488,7 +488,7 @@ def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
     world.seconds = 0.01
     answers = [world.get(fault="failfast") for _ in range(60)]
     assert set(answers) == {ONE, TWO, THREE}
-    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
+    assert {endpoint.breaker.state for endpoint in world.cluster.endpoints} == {"closed"}
 
 
 def test_a_slow_probe_holds_nobody_up() -> None:
@@ -516,4 +516,4 @@ def test_a_slow_probe_holds_nobody_up() -> None:
         return answers
 
     assert world.driver.run(one_after_the_other()) == {ONE, TWO, THREE}
-    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
+    assert {endpoint.breaker.state for endpoint in world.cluster.endpoints} == {"closed"}

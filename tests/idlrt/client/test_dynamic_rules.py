@@ -23,9 +23,9 @@ from idlrt.core import (
     Attempted,
     BreakerChanged,
     Call,
+    CallNext,
     Decision,
     Ejected,
-    Endpoint,
     FallbackUsed,
     Instance,
     NotRetried,
@@ -217,7 +217,7 @@ def _raises(call: Callable[[], object]) -> bool:
 def test_timeouts_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     seen: list[float] = []
 
-    async def note(call: Call, next: Endpoint) -> Any:
+    async def note(call: Call, next: CallNext) -> Any:
         seen.append(call.deadline.timeout)
         return await next(call)
 
@@ -514,14 +514,14 @@ def test_canaries_get_their_share_of_calls_and_are_sticky(stack: ExitStack, url:
 def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -> None:
     near = serve(stack, url, "near", zone="eu-1")
     serve(stack, url, "far", zone="us-1")
-    client, heard = connect(stack, url, config={"here": {"zone": "eu-1"}})
+    client, heard = connect(stack, url, config={"caller": {"zone": "eu-1"}})
     assert set(names(client, 30)) == {"near"}
     assert any(each.why == "in zone eu-1" for each in heard.of(Routed))
     anywhere, _ = connect(stack, url, config={})
     eventually(lambda: len(names(anywhere, 30)) == 2)
     near.stop()
     eventually(lambda: set(names(client, 5)) == {"far"})
-    strict = {"here": {"zone": "eu-1"}, "defaults": {"routes": [{"router": "zone", "mode": "only"}]}}
+    strict = {"caller": {"zone": "eu-1"}, "defaults": {"routes": [{"router": "zone", "mode": "only"}]}}
     only, _ = connect(stack, url, config=strict)
     with pytest.raises(NoInstance, match="in zone eu-1; 1 in other zones, set mode"):
         only.get(1)
@@ -534,7 +534,7 @@ def test_a_filter_receives_the_decisions_of_its_call(stack: ExitStack, memory: s
     serve(stack, memory, "one")
     heard: list[list[Decision]] = []
 
-    async def note(call: Call, next: Endpoint) -> Any:
+    async def note(call: Call, next: CallNext) -> Any:
         mine: list[Decision] = []
         heard.append(mine)
         call.listeners += (mine.append,)

@@ -12,7 +12,7 @@ from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, NotSen
 def test_consecutive_failures_make_it_unhealthy(error: Exception) -> None:
     health = Health(failure_threshold=3)
     assert [health.failed(error, 0.0) for _ in range(4)] == [False, False, True, False]
-    assert health.is_out
+    assert health.is_unhealthy
 
 
 def test_a_response_resets_the_failures() -> None:
@@ -21,20 +21,20 @@ def test_a_response_resets_the_failures() -> None:
         health.failed(ConnectionLost("x"), 0.0)
         health.failed(ConnectionLost("x"), 0.0)
         assert not health.answered(1.0)
-    assert not health.is_out
+    assert not health.is_unhealthy
 
 
 def test_one_refused_connection_makes_it_unhealthy() -> None:
     health = Health()
     assert health.failed(ConnectFailed("x"), 0.0)
-    assert health.is_out
+    assert health.is_unhealthy
 
 
 @pytest.mark.parametrize("error", [Overloaded("x"), NotSent("x"), RemoteProtocolError("x")])
 def test_errors_that_say_nothing_about_health(error: Exception) -> None:
     health = Health(failure_threshold=1)
     assert not health.failed(error, 0.0)
-    assert not health.is_out
+    assert not health.is_unhealthy
 
 
 def test_unhealthy_endpoints_are_pinged_after_growing_pauses() -> None:
@@ -57,7 +57,7 @@ def test_a_response_makes_it_healthy_and_resets_the_pauses() -> None:
     for number in range(10):
         health.failed(ConnectFailed("x"), float(number), is_ping=True)
     assert health.answered(100.0)
-    assert not health.is_out
+    assert not health.is_unhealthy
     assert not health.answered(101.0), "it was not out any more"
     health.failed(ConnectFailed("x"), 102.0)
     assert health.pinged_at == pytest.approx(102.1)

@@ -103,11 +103,11 @@ def test_failfast_avoids_open_breakers() -> None:
 def test_an_instance_whose_return_was_interrupted_is_back_after_the_next_sweep() -> None:
     things = VirtualCluster(*instances(3), policy={"ejection.interval": 10.0})
     things.make()
-    node = things.cluster.nodes[0]
-    node.is_out = True  # as if an exception of a signal handler had come before this could be corrected
+    endpoint = things.cluster.endpoints[0]
+    endpoint.is_unhealthy = True  # as if an exception of a signal handler had come before this could be corrected
     things.driver.advance(10.0)
     things.make()
-    assert not node.is_out
+    assert not endpoint.is_unhealthy
 
 
 def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
@@ -119,9 +119,9 @@ def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
         with contextlib.suppress(ConnectionLost):
             things.make()
     bad.error = None
-    node = next(each for each in things.cluster.nodes if each.instance is bad.instance)
+    endpoint = next(each for each in things.cluster.endpoints if each.instance is bad.instance)
     things.driver.advance(5.0)
-    permit = node.breaker.allows(things.driver.now())
+    permit = endpoint.breaker.allows(things.driver.now())
     assert permit
     del permit
     for _ in range(2):
@@ -222,8 +222,8 @@ def test_a_refused_connection_makes_an_instance_unhealthy_until_a_ping() -> None
         things.make()
     assert len(bad.calls) == 1
     assert things.unavailable == {bad.instance.id}
-    [node] = [each for each in things.cluster.nodes if each.instance is bad.instance]
-    things.cluster.answered(node, things.driver.now())
+    [endpoint] = [each for each in things.cluster.endpoints if each.instance is bad.instance]
+    things.cluster.answered(endpoint, things.driver.now())
     assert things.unavailable == set()
     bad.error = None
     for _ in range(9):
@@ -238,8 +238,8 @@ def test_changes_of_health_are_logged_with_fields(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO, "idlrt.client"):
         for _ in range(9):
             things.make()
-        [node] = [each for each in things.cluster.nodes if each.instance is bad.instance]
-        things.cluster.answered(node, things.driver.now())
+        [endpoint] = [each for each in things.cluster.endpoints if each.instance is bad.instance]
+        things.cluster.answered(endpoint, things.driver.now())
     down, up = [each for each in caplog.records if each.getMessage().startswith("marking ")]
     assert down.getMessage().startswith("marking tcp://10.0.0.1:9090 of ")
     assert down.getMessage().endswith(r" unhealthy: connection\nrefused")
@@ -310,8 +310,8 @@ def test_many_simultaneous_failures_rebuild_the_pool_only_a_few_times() -> None:
         return [each.among for each in things.heard if isinstance(each, Picked)][-1]
 
     found = []
-    for node in things.cluster.nodes[:30]:
-        things.cluster.failed(node, ConnectFailed("gone"), things.driver.now())
+    for endpoint in things.cluster.endpoints[:30]:
+        things.cluster.failed(endpoint, ConnectFailed("gone"), things.driver.now())
         found.append(among())
     assert found == [99] * 30
     assert len(things.unavailable) == 30

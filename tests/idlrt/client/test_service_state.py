@@ -11,7 +11,7 @@ import pytest
 from virtual_cluster import GET, PUT, VirtualCluster, instances
 
 from idlrt.core import Call, Deadline
-from idlrt.route import Here
+from idlrt.route import CallerInfo
 
 
 def functions_of(work: Callable[[], object]) -> list[CodeType]:
@@ -36,7 +36,7 @@ RULES = '[{"when": "method = put", "to": "tags.disk = ssd"}, {"when": "method = 
 def world(**settings: str) -> VirtualCluster:
     found = [each for number in range(4) for each in instances(4)[number : number + 1]]
     ssd = [type(each)(service=each.service, host=each.host, port=each.port, tags={"disk": "ssd"}) for each in found[:3]]
-    return VirtualCluster(*ssd, found[3], settings=settings, here=Here(id="me", zone="eu"), policy=None)
+    return VirtualCluster(*ssd, found[3], settings=settings, caller=CallerInfo(id="me", zone="eu"), policy=None)
 
 
 @pytest.mark.parametrize(

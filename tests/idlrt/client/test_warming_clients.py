@@ -10,8 +10,8 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer
-from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
-from idlrt.route import Here
+from idlrt.core import Call, ClockAndRandom, Deadline, Instance, ServiceKey, Snapshot
+from idlrt.route import CallerInfo
 from idlrt.spec import Method
 from idlrt.spec.types import STRING
 from idlrt.testing import FakeDriver
@@ -55,12 +55,19 @@ def test_who_warms_up_is_weighed_now_and_then() -> None:
         weighed.append(driver.now())
         return STARTED + driver.now() - 100.0
 
-    make_planner = partial(CallPlanner, (Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
+    make_planner = partial(CallPlanner, (Layer("test", {"warm_up": WARM_UP}),), ClockAndRandom(driver.now, lambda: 0.5))
     new = Instance(service="Simple", host="10.0.0.1", port=1, started_at=STARTED)
     old = Instance(service="Simple", host="10.0.0.2", port=1, started_at=STARTED - 1000)
     subscription = LocalSubscription(Snapshot(key=KEY, instances=(new, old)))
     cluster = Cluster(
-        subscription, FakeTransport, lambda transport: None, never, "Simple", make_planner, Here(id="me"), wall=wall
+        subscription,
+        FakeTransport,
+        lambda transport: None,
+        never,
+        "Simple",
+        make_planner,
+        CallerInfo(id="me"),
+        wall=wall,
     )
     plan = cluster.planner.plan(GET)
     weights: list[int] = []
@@ -69,7 +76,7 @@ def test_who_warms_up_is_weighed_now_and_then() -> None:
         for _ in range(240):
             deadline = Deadline(driver.now() + 1.0, 1.0)
             await cluster.call(Call(GET, (), "", deadline, driver, {}, {}, plan.policy, (), plan))
-            weights.append(next(node.weight for node in cluster.nodes if node.instance is new))
+            weights.append(next(endpoint.weight for endpoint in cluster.endpoints if endpoint.instance is new))
             await driver.sleep(0.05)
 
     driver.run(main())

@@ -12,8 +12,8 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
-from idlrt.core import Call, Chance, Deadline, Decision, Instance, Listener, ServiceKey, Snapshot
-from idlrt.route import Here
+from idlrt.core import Call, ClockAndRandom, Deadline, Decision, Instance, Listener, ServiceKey, Snapshot
+from idlrt.route import CallerInfo
 from idlrt.spec import STRING, VOID, Service, method, optional
 from idlrt.testing import FakeDriver
 
@@ -81,14 +81,14 @@ class VirtualCluster:
         *instances: Instance,
         policy: Mapping[str, Any] | None = None,
         settings: Mapping[str, str] | None = None,
-        here: Here | None = None,
+        caller: CallerInfo | None = None,
         seed: int = 1,
         start: float = 1000.0,
     ) -> None:
         self.driver = FakeDriver(start)
         self.heard: list[Decision] = []
         self.wall = 1_700_000_000.0
-        chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
+        sources = ClockAndRandom(now=self.driver.now, rng=random.Random(seed).random)
         self.subscription = Subscription(instances, settings or {})
         self.transports: dict[str, FakeTransport] = {}
         self.retired: list[FakeTransport] = []
@@ -98,8 +98,8 @@ class VirtualCluster:
             self.retired.append,
             self._first,
             "Things",
-            partial(CallPlanner, [Layer("test", flatten(policy or {}))], chance, [self.heard.append]),
-            here if here is not None else Here(id="test"),
+            partial(CallPlanner, [Layer("test", flatten(policy or {}))], sources, [self.heard.append]),
+            caller if caller is not None else CallerInfo(id="test"),
             wall=lambda: self.wall + self.driver.now() - start,
         )
         self.planner = self.cluster.planner

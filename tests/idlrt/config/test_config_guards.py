@@ -8,7 +8,7 @@ import pytest
 
 from idlrt.config import Layer, effective
 from idlrt.config.guards import Guards
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.guard import GUARDS
 from idlrt.guard.base import no_listener
 
@@ -24,7 +24,7 @@ def of(guards: Guards, values: dict[str, Any], method: str = "") -> list[Any]:
 
 @pytest.fixture
 def guards() -> Guards:
-    return Guards(Chance(), no_listener)
+    return Guards(ClockAndRandom(), no_listener)
 
 
 def test_no_guard_without_a_setting(guards: Guards) -> None:
@@ -45,4 +45,4 @@ def test_equal_settings_share_a_guard(guards: Guards) -> None:
     assert plain is get, "what they count is counted together"
     assert put is not plain
     assert of(guards, {"limiter.rate": 5})[0] is plain, "also after something else has changed"
-    assert of(Guards(Chance(), no_listener), values)[0] is not plain
+    assert of(Guards(ClockAndRandom(), no_listener), values)[0] is not plain

@@ -12,7 +12,7 @@ from idlrt.config import Layer, check, effective, flatten, read_config
 from idlrt.config.describe import describe
 from idlrt.config.guards import Guards
 from idlrt.config.schema import sections
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard.base import no_listener
@@ -53,7 +53,7 @@ def test_any_tables_can_be_flattened_and_checked(tables: dict[str, Any]) -> None
         assert problem.key.startswith(tuple(found)), "it names a key that is there"
 
 
-@given(st.dictionaries(st.sampled_from(["here", "defaults", "services", "server", "x"]), nested | scalars))
+@given(st.dictionaries(st.sampled_from(["caller", "defaults", "services", "server", "x"]), nested | scalars))
 def test_any_file_is_read_or_rejected(tables: dict[str, Any]) -> None:
     try:
         read = read_config(tables)
@@ -76,9 +76,9 @@ def test_valid_settings_can_be_built(far: dict[str, Any], near: dict[str, Any]) 
             if table.name:
                 holds.section(table.name)
         assert holds.policy.timeout > 0
-        Guards(Chance(), no_listener).of(holds)
+        Guards(ClockAndRandom(), no_listener).of(holds)
         for name in {*FAULT_MODES.names()} & {each.name for each in sections()}:
-            FAULT_MODES.make(name, holds.section(name), Chance()).close()
+            FAULT_MODES.make(name, holds.section(name), ClockAndRandom()).close()
 
 
 def _hit(key: str, wrong: set[str]) -> bool:

@@ -13,7 +13,7 @@ from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 
 TEXT = """
-[here]
+[caller]
 zone = "eu-1"
 labels = { team = "a" }
 
@@ -46,8 +46,8 @@ def _no_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_right(read: ConfigFile) -> bool:
-    assert read.here.zone == "eu-1"
-    assert read.here.labels == {"team": "a"}
+    assert read.caller.zone == "eu-1"
+    assert read.caller.labels == {"team": "a"}
     assert read.defaults == {"timeout": 2.0}
     assert read.services["UserService"] == {
         "fault": "hedge",
@@ -114,10 +114,10 @@ WRONG: list[tuple[Any, str]] = [
     ({"sevices": {}}, "config: sevices: unknown table; did you mean 'services'?"),
     ({"x": {}}, "config: x: unknown table (known: here, defaults, services, server)"),
     ({1: {}}, "config: 1: unknown table"),
-    ({"here": 1}, "config: here: expected a table, got 1"),
-    ({"here": {"zon": "a"}}, "config: here.zon: unknown key; did you mean 'zone'?"),
-    ({"here": {"zone": 1}}, "config: here.zone: expected a string, got an integer"),
-    ({"here": {"labels": {"a": 1}}}, "config: here.labels[...]: expected a string, got an integer"),
+    ({"caller": 1}, "config: here: expected a table, got 1"),
+    ({"caller": {"zon": "a"}}, "config: here.zon: unknown key; did you mean 'zone'?"),
+    ({"caller": {"zone": 1}}, "config: here.zone: expected a string, got an integer"),
+    ({"caller": {"labels": {"a": 1}}}, "config: here.labels[...]: expected a string, got an integer"),
     ({"defaults": {"timeot": 1}}, "config: defaults.timeot: unknown key; did you mean 'timeout'?"),
     ({"defaults": []}, "config: defaults: expected a table, got []"),
     ({"defaults": {"hedg": {}}}, "config: defaults.hedg: unknown key; did you mean 'hedge'?"),
@@ -143,7 +143,7 @@ def test_errors_name_their_place(source: Any, why: str) -> None:
 
 
 def test_all_errors_are_listed_in_the_order_of_the_file() -> None:
-    wrong = {"zzz": {}, "aaa": {}, "defaults": {"timeout": 0}, "server": {"retries": 1}, "here": {"zon": ""}}
+    wrong = {"zzz": {}, "aaa": {}, "defaults": {"timeout": 0}, "server": {"retries": 1}, "caller": {"zon": ""}}
     with pytest.raises(ConfigurationError) as caught:
         read_config(wrong)
     lines = str(caught.value).splitlines()

@@ -21,7 +21,7 @@ from idlrt.core import CONFIG_VARIABLE
 from idlrt.core.renamed import KEYS, current_key, first_key
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
-from idlrt.server.guards import guards_of
+from idlrt.server.guards import server_guards
 from idlrt.spec import I64, Service, method, required
 
 SERVICE = "UserService"
@@ -154,9 +154,9 @@ def test_guards_of_servers() -> None:
     with pytest.warns(
         DeprecationWarning, match=r"guards of a server: limiter.wait is deprecated: use limiter.max_wait"
     ):
-        guards_of({"limiter": {"wait": 0.5}}, {}, ())
+        server_guards({"limiter": {"wait": 0.5}}, {}, ())
     with pytest.raises(ConfigurationError, match=r"limiter.wait: also set as limiter.max_wait"):
-        guards_of({"limiter": {"wait": 0.5, "max_wait": 0.5}}, {}, ())
+        server_guards({"limiter": {"wait": 0.5, "max_wait": 0.5}}, {}, ())
 
 
 class Users:

@@ -11,10 +11,10 @@ from hand_written import GET, User, Users, UserServiceClient
 
 import idlrt
 from idlrt import client_stats
-from idlrt.core import NO_CONTEXT, Call, Endpoint, ServerCall
+from idlrt.core import NO_CONTEXT, Call, CallNext, ServerCall
 
-FRONT: Any = {"here": {"app": "front"}}
-MIDDLE: Any = {"here": {"app": "middle"}}
+FRONT: Any = {"caller": {"app": "front"}}
+MIDDLE: Any = {"caller": {"app": "middle"}}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -39,7 +39,7 @@ class Keeping(Users):
         return self.call
 
 
-async def second(call: Call, next: Endpoint) -> Any:
+async def second(call: Call, next: CallNext) -> Any:
     """A filter of a client: its calls are second attempts."""
     call.attempt = 1
     return await next(call)

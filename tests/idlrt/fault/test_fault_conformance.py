@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from idlrt.core import Call, Chance
+from idlrt.core import Call, ClockAndRandom
 from idlrt.errors import ApplicationError, NoInstance, NotSent, RpcError, Unknown
-from idlrt.fault import FAULT_MODES, Reach
+from idlrt.fault import FAULT_MODES, Dispatcher
 from idlrt.fault.failover import NoSettings
 from idlrt.testing import check_fault_mode
 
@@ -29,7 +29,7 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize("name", FAULT_MODES.names())
 def test_fault_mode_conformance(name: str) -> None:
     mode: Any = FAULT_MODES.get(name)
-    check_fault_mode(lambda chance: mode(mode.Settings(), chance))
+    check_fault_mode(lambda sources: mode(mode.Settings(), sources))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_fault_mode_conformance(name: str) -> None:
 )
 def test_conformance_of_other_settings(name: str, settings: dict[str, Any]) -> None:
     mode: Any = FAULT_MODES.get(name)
-    check_fault_mode(lambda chance: mode(mode.Settings(**settings), chance))
+    check_fault_mode(lambda sources: mode(mode.Settings(**settings), sources))
 
 
 class Plain:
@@ -52,50 +52,50 @@ class Plain:
 
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
 
-    def __init__(self, chance: Chance) -> None:
+    def __init__(self, sources: ClockAndRandom) -> None:
         self.is_closed = False
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        return await reach.send(reach.pick(call, ()), call)
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
+        return await dispatcher.send(dispatcher.pick(call, ()), call)
 
     def close(self) -> None:
         self.is_closed = True
 
 
 class RepeatsAll(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except Unknown:
             if call.deadline.at <= call.driver.now() or not call.policy.retries:
                 raise
-            return await reach.send(reach.pick(call, ()), call, 1)
+            return await dispatcher.send(dispatcher.pick(call, ()), call, 1)
 
 
 class RepeatsAnswers(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except ApplicationError:
-            return await reach.send(reach.pick(call, ()), call, 1)
+            return await dispatcher.send(dispatcher.pick(call, ()), call, 1)
 
 
 class TellsNoServer(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except (NotSent, Unknown):
             if not call.method.is_idempotent or not call.policy.retries:
                 raise
-            return await reach.send(reach.pick(call, ()), call)
+            return await dispatcher.send(dispatcher.pick(call, ()), call)
 
 
 class NeverEnds(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         attempt = 0
         while True:
             try:
-                return await reach.send(reach.pick(call, ()), call, attempt)
+                return await dispatcher.send(dispatcher.pick(call, ()), call, attempt)
             except NoInstance:
                 raise
             except NotSent:
@@ -103,47 +103,47 @@ class NeverEnds(Plain):
 
 
 class SleepsOn(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except NotSent:
             await call.driver.sleep(10)
             raise
 
 
 class Insists(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         for attempt in range(3):
             try:
-                return await reach.send(reach.pick(call, ()), call, attempt)
+                return await dispatcher.send(dispatcher.pick(call, ()), call, attempt)
             except NoInstance:
                 raise
             except NotSent:
                 if call.deadline.at <= call.driver.now():
                     raise
-        return await super().call(call, reach)
+        return await super().call(call, dispatcher)
 
 
 class MakesUp(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except (NotSent, Unknown):
             return None
 
 
 class Translates(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except NotSent as error:
             raise RpcError("no") from error
 
 
 class Swallows(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         try:
-            return await super().call(call, reach)
+            return await super().call(call, dispatcher)
         except (NotSent, Unknown):
             raise
         except BaseException:  # noqa: BLE001  # that is what is wrong with it
@@ -151,11 +151,11 @@ class Swallows(Plain):
 
 
 class AsksStrangers(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        from idlrt.testing.scripted_reach import ScriptedInstance
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
+        from idlrt.testing.scripted_dispatcher import ScriptedInstance
 
-        reach.pick(call, ())
-        return await reach.send(ScriptedInstance(9), call)
+        dispatcher.pick(call, ())
+        return await dispatcher.send(ScriptedInstance(9), call)
 
 
 class ClosesOnce(Plain):
@@ -166,23 +166,23 @@ class ClosesOnce(Plain):
 
 
 class WaitsForAsyncio(Plain):
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         import asyncio
 
         await asyncio.sleep(0)
-        return await super().call(call, reach)
+        return await super().call(call, dispatcher)
 
 
 class NotThreadSafe(Plain):
-    def __init__(self, chance: Chance) -> None:
-        super().__init__(chance)
+    def __init__(self, sources: ClockAndRandom) -> None:
+        super().__init__(sources)
         self.under_way: list[Call] = []
 
-    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+    async def call(self, call: Call, dispatcher: Dispatcher[Any]) -> Any:
         self.under_way.append(call)
         if len(self.under_way) > 1:
             return "another's"
-        result = await super().call(call, reach)
+        result = await super().call(call, dispatcher)
         self.under_way.remove(call)
         return result
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import AsyncioDriver, Chance, FallbackUsed, NotRetried, Retrying
+from idlrt.core import AsyncioDriver, ClockAndRandom, FallbackUsed, NotRetried, Retrying
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -24,7 +24,7 @@ from idlrt.errors import (
 )
 from idlrt.fault.failback import Failback, FailbackSettings, Failure, Retry, Use
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, PUT, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 
 
 class Declared(DeclaredError):
@@ -104,7 +104,7 @@ def test_the_call_is_made_again() -> None:
     trial = Trial("failback", ConnectFailed, ConnectFailed, "answer")
     assert trial.call(on_failure=callback) == "answer"
     assert trial.asked == "123"
-    assert [each.attempt for each in trial.reach.sent] == [0, 1, 2]
+    assert [each.attempt for each in trial.dispatcher.sent] == [0, 1, 2]
     assert [each.attempt for each in callback.failures] == [0, 1]
     assert trial.driver.now() == pytest.approx(START + 2 * 1.5 + 3 * 0.001)
     assert trial.pauses == [1.5, 1.5]
@@ -125,7 +125,7 @@ def test_when_all_were_tried_any_is_asked() -> None:
 def test_a_value_is_used_instead() -> None:
     trial = Trial("failback", ConnectFailed)
     assert trial.call(on_failure=Callback(Use("spare"))) == "spare"
-    assert trial.reach.decisions_of(FallbackUsed)[0].by == "failback"
+    assert trial.dispatcher.decisions_of(FallbackUsed)[0].by == "failback"
     assert Trial("failback", ConnectFailed).call(on_failure=Callback(Use(None))) is None
 
 
@@ -135,8 +135,8 @@ def test_what_may_be_done_already_is_not_made_again_by_mistake() -> None:
     assert isinstance(failed, ConnectionLost)
     assert "Retry(even_if_done=True)" in notes(failed)
     assert trial.asked == "1"
-    assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
-    assert not trial.reach.decisions_of(Retrying)
+    assert "not idempotent" in trial.dispatcher.decisions_of(NotRetried)[0].why
+    assert not trial.dispatcher.decisions_of(Retrying)
 
 
 def test_who_says_so_has_it_made_again() -> None:
@@ -200,9 +200,11 @@ def test_an_async_callback() -> None:
         return Retry()
 
     async def main() -> Any:
-        reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed, 0.0)), ScriptedInstance(2, Reply(after=0.0))])
+        dispatcher = ScriptedDispatcher(
+            [ScriptedInstance(1, Reply(ConnectFailed, 0.0)), ScriptedInstance(2, Reply(after=0.0))]
+        )
         call = call_with(AsyncioDriver(), timeout=3600)
         call.options = {"on_failure": decide}
-        return await Failback(FailbackSettings(), Chance()).call(call, reach)
+        return await Failback(FailbackSettings(), ClockAndRandom()).call(call, dispatcher)
 
     assert asyncio.run(main()) == "answer"

@@ -11,7 +11,7 @@ from eventually import eventually_async
 from trial import START, Trial, notes
 from virtual_loop import VirtualDriver, run_virtual
 
-from idlrt.core import Chance, NotRetried, RetryScheduled
+from idlrt.core import ClockAndRandom, NotRetried, RetryScheduled
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -25,7 +25,7 @@ from idlrt.errors import (
 )
 from idlrt.fault.failcache import Failcache, FailcacheSettings, Outcome
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, NOTE, PUT, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 
 
 class Declared(DeclaredError):
@@ -34,7 +34,7 @@ class Declared(DeclaredError):
 
 def late(trial: Trial) -> list[float]:
     """When calls came, after the beginning."""
-    return [each.at - START for each in trial.reach.sent]
+    return [each.at - START for each in trial.dispatcher.sent]
 
 
 def test_a_call_that_is_answered_is_answered() -> None:
@@ -57,15 +57,15 @@ def test_of_another_the_caller_hears_that_it_comes_later() -> None:
     assert isinstance(failed, Deferred)
     assert "Check.get failed and will be retried in about 2 s: not there" in str(failed)
     assert isinstance(failed.__cause__, ConnectFailed)
-    kept = trial.reach.decisions_of(RetryScheduled)
+    kept = trial.dispatcher.decisions_of(RetryScheduled)
     assert kept == [RetryScheduled(subject="Check.get", why="not there", mode="failcache", pause=2.0)]
     trial.mode.close()
     trial.driver.finish()
 
 
-@pytest.mark.parametrize(("dice", "factor"), [(0.0, 0.9), (0.5, 1.0), (0.999999, 1.1)])
-def test_each_time_twice_as_late_give_or_take_a_tenth(dice: float, factor: float) -> None:
-    trial = Trial("failcache", ConnectFailed, dice=dice)
+@pytest.mark.parametrize(("rng", "factor"), [(0.0, 0.9), (0.5, 1.0), (0.999999, 1.1)])
+def test_each_time_twice_as_late_give_or_take_a_tenth(rng: float, factor: float) -> None:
+    trial = Trial("failcache", ConnectFailed, rng=rng)
     trial.call(NOTE)
     trial.driver.finish()
     times = late(trial)
@@ -84,7 +84,7 @@ def test_it_is_told_in_the_end_that_it_was_done() -> None:
     (outcome,) = outcomes
     assert (outcome.result, outcome.error, outcome.attempts) == ("answer", None, 3)
     assert outcome.call.arguments == call.arguments
-    assert [each.attempt for each in trial.reach.sent] == [0, 1, 2]
+    assert [each.attempt for each in trial.dispatcher.sent] == [0, 1, 2]
 
 
 def test_it_is_told_that_it_was_given_up() -> None:
@@ -122,7 +122,7 @@ def test_nothing_is_kept_that_must_not_be_made_again() -> None:
         assert isinstance(failed, error)
         assert "is not idempotent" in notes(failed)
         assert trial.mode.kept == 0
-        assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
+        assert "not idempotent" in trial.dispatcher.decisions_of(NotRetried)[0].why
 
 
 def test_what_was_worked_on_when_it_was_made_again_is_given_up() -> None:
@@ -194,7 +194,7 @@ def test_each_attempt_has_the_time_of_a_call() -> None:
     trial = Trial("failcache", [ConnectFailed, Reply(None, 1.5)])
     trial.call(NOTE, timeout=2.0)
     trial.driver.finish()
-    again = trial.reach.sent[1]
+    again = trial.dispatcher.sent[1]
     assert again.error is None
     assert again.call.deadline.at == pytest.approx(again.at + 2.0)
 
@@ -202,7 +202,7 @@ def test_each_attempt_has_the_time_of_a_call() -> None:
 def test_that_there_is_nobody_passes() -> None:
     trial = Trial("failcache")
     assert trial.call(NOTE) is None
-    trial.reach.nodes += Trial("failcache", "answer").reach.nodes
+    trial.dispatcher.endpoints += Trial("failcache", "answer").dispatcher.endpoints
     trial.driver.finish()
     assert trial.asked == "1"
     trial = Trial("failcache", max_age=1.0)
@@ -213,7 +213,7 @@ def test_many_are_made_when_they_are_due() -> None:
     trial = Trial("failcache", [ConnectFailed, None])
     trial.call(NOTE)
     trial.driver.advance(3.0)
-    trial.reach.nodes[:] = Trial("failcache", [ConnectFailed, None]).reach.nodes
+    trial.dispatcher.endpoints[:] = Trial("failcache", [ConnectFailed, None]).dispatcher.endpoints
     trial.call(NOTE)
     trial.driver.finish()
     assert late(trial) == pytest.approx([0, 3, 5, 8], abs=0.1)
@@ -234,7 +234,7 @@ def test_a_closed_client_tells_of_what_is_left(caplog: pytest.LogCaptureFixture)
     failed = trial.call(NOTE)
     assert "the client is closed" in notes(failed)
     trial.driver.finish()
-    assert len(trial.reach.sent) == 4, "nothing is made any more"
+    assert len(trial.dispatcher.sent) == 4, "nothing is made any more"
 
 
 def test_a_callback_that_fails_is_no_trouble_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -256,16 +256,18 @@ def test_a_caller_may_change_its_metadata_afterwards() -> None:
     trial.run(call)
     call.metadata["user"] = "bob"
     trial.driver.finish()
-    assert trial.reach.sent[1].call.metadata["user"] == "ada"
+    assert trial.dispatcher.sent[1].call.metadata["user"] == "ada"
 
 
 def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
     """A program runs one loop after the other, with one client."""
-    mode = Failcache(FailcacheSettings(), Chance())
-    reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed), Reply(ConnectFailed), Reply(None))], math.inf)
+    mode = Failcache(FailcacheSettings(), ClockAndRandom())
+    dispatcher = ScriptedDispatcher(
+        [ScriptedInstance(1, Reply(ConnectFailed), Reply(ConnectFailed), Reply(None))], math.inf
+    )
 
     def note() -> Any:
-        return mode.call(call_with(VirtualDriver(), NOTE), reach)
+        return mode.call(call_with(VirtualDriver(), NOTE), dispatcher)
 
     async def first() -> None:
         await note()
@@ -277,7 +279,7 @@ def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
     run_virtual(first())
     assert mode.kept == 1
     run_virtual(second())
-    assert len(reach.sent) == 4
+    assert len(dispatcher.sent) == 4
 
 
 def test_a_call_that_is_cut_off_in_the_background_is_kept_on() -> None:

@@ -20,7 +20,7 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, PUT, Reply
+from idlrt.testing.scripted_dispatcher import GET, PUT, Reply
 
 
 class Declared(DeclaredError):
@@ -32,7 +32,7 @@ def test_what_nobody_has_worked_on_is_made_again_elsewhere(error: type[NotSent])
     trial = Trial("failover", error, "answer")
     assert trial.call(PUT) == "answer"
     assert trial.asked == "12"
-    assert [each.attempt for each in trial.reach.sent] == [0, 1]
+    assert [each.attempt for each in trial.dispatcher.sent] == [0, 1]
 
 
 @pytest.mark.parametrize("error", [ConnectionLost, DeadlineExceeded])
@@ -43,7 +43,7 @@ def test_what_may_have_been_worked_on_is_made_again_if_it_is_idempotent(error: t
     assert type(failed) is error
     assert trial.asked == "1"
     assert "Check.put is not idempotent" in notes(failed)
-    assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
+    assert "not idempotent" in trial.dispatcher.decisions_of(NotRetried)[0].why
 
 
 def test_the_caller_knows_better_than_the_idl() -> None:
@@ -66,7 +66,7 @@ def test_there_is_an_end_to_retries() -> None:
     assert trial.asked == "12345"
     assert "all retries used (4 of 4)" in notes(failed)
     assert "4 earlier attempts: tcp://10.0.0.1:9090, tcp://10.0.0.2:9090" in notes(failed)
-    assert trial.reach.spent == 4
+    assert trial.dispatcher.spent == 4
 
 
 def test_without_retries_there_are_none() -> None:
@@ -102,10 +102,10 @@ def test_who_cannot_be_reached_costs_no_retry_no_pause_and_no_budget() -> None:
 def test_even_that_ends() -> None:
     trial = Trial("failover", *[ConnectFailed] * 30, budget=0)
     assert isinstance(trial.call(retries=1), ConnectFailed)
-    assert len(trial.reach.sent) == 10
+    assert len(trial.dispatcher.sent) == 10
     trial = Trial("failover", *[ConnectFailed] * 30)
     assert isinstance(trial.call(retries=3), ConnectFailed)
-    assert len(trial.reach.sent) == 13
+    assert len(trial.dispatcher.sent) == 13
 
 
 def test_when_nobody_is_left_who_was_tried_is_asked_again_as_with_other_failures() -> None:
@@ -113,7 +113,7 @@ def test_when_nobody_is_left_who_was_tried_is_asked_again_as_with_other_failures
     assert trial.call() == "answer"
     assert trial.asked == "1212"
     assert trial.pauses == [0.0, 0.025, 0.0]
-    assert trial.reach.spent == 1
+    assert trial.dispatcher.spent == 1
     trial = Trial("failover", ConnectFailed, ConnectFailed, budget=0)
     assert "retry budget exhausted" in notes(trial.call())
     assert trial.asked == "12"
@@ -140,13 +140,13 @@ def test_pauses_grow() -> None:
     trial = Trial("failover", *[DeadlineExceeded] * 9)
     trial.call(retries=7)
     assert trial.pauses == pytest.approx([0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0])
-    begun = [each.at - START for each in trial.reach.sent]
+    begun = [each.at - START for each in trial.dispatcher.sent]
     assert begun[1:3] == pytest.approx([0.026, 0.077])
 
 
-@pytest.mark.parametrize(("dice", "factor"), [(0.0, 0.8), (0.25, 0.9), (0.999999, 1.2)])
-def test_pauses_differ(dice: float, factor: float) -> None:
-    trial = Trial("failover", *[DeadlineExceeded] * 9, dice=dice)
+@pytest.mark.parametrize(("rng", "factor"), [(0.0, 0.8), (0.25, 0.9), (0.999999, 1.2)])
+def test_pauses_differ(rng: float, factor: float) -> None:
+    trial = Trial("failover", *[DeadlineExceeded] * 9, rng=rng)
     trial.call(retries=2, backoff=Backoff(base_delay=0.1, multiplier=3))
     assert trial.pauses == pytest.approx([0.1 * factor, 0.3 * factor], rel=1e-4)
 
@@ -175,7 +175,7 @@ def test_no_pause_is_longer_than_the_time_that_is_left() -> None:
     trial = Trial("failover", Overloaded("busy").push_back(4.9995), "answer")
     assert "deadline too close for a pause of 5 s" in notes(trial.call(timeout=5.0))
     assert trial.driver.now() < START + 0.1
-    assert trial.reach.spent == 0
+    assert trial.dispatcher.spent == 0
 
 
 # What adds up.
@@ -213,4 +213,6 @@ def test_who_has_gone_meanwhile_is_told_of() -> None:
 def test_what_is_told_of_a_retry() -> None:
     trial = Trial("failover", ConnectionLost("lost"), "answer")
     trial.call()
-    assert trial.reach.decisions_of(Retrying) == [Retrying(subject="Check.get", why="lost", mode="failover", pause=0.0)]
+    assert trial.dispatcher.decisions_of(Retrying) == [
+        Retrying(subject="Check.get", why="lost", mode="failover", pause=0.0)
+    ]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import Chance, Retrying
+from idlrt.core import ClockAndRandom, Retrying
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, NoInstance, Overloaded
 from idlrt.fault.hedge import Hedge, HedgeSettings
 from idlrt.fault.quantiles import Quantiles
 from idlrt.spec import DeclaredError
 from idlrt.testing import FakeDriver
-from idlrt.testing.scripted_reach import GET, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, PUT, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 
 pytestmark = pytest.mark.slow
 
@@ -52,11 +52,11 @@ def test_when_it_takes_long_another_one_is_asked() -> None:
     assert trial.call() == "quick"
     assert trial.asked == "12"
     assert trial.passed == 0.15
-    assert [each.attempt for each in trial.reach.sent] == [0, 1]
-    (told,) = trial.reach.decisions_of(Retrying)
+    assert [each.attempt for each in trial.dispatcher.sent] == [0, 1]
+    (told,) = trial.dispatcher.decisions_of(Retrying)
     assert (told.mode, told.pause) == ("hedge", 0.1)
     assert "no response from 10.0.0.1:9090 yet" in told.why
-    assert trial.reach.spent == 0, "that is no retry"
+    assert trial.dispatcher.spent == 0, "that is no retry"
 
 
 def test_the_first_may_still_be_the_quicker_one() -> None:
@@ -69,7 +69,7 @@ def test_no_more_are_asked_than_that() -> None:
     trial = Saved(*[Reply(str(number), 4.0) for number in range(5)], max_attempts=3)
     assert trial.call() == "0"
     assert trial.asked == "123"
-    assert [round(each.at - trial.start, 3) for each in trial.reach.sent] == [0.0, 0.1, 0.2]
+    assert [round(each.at - trial.start, 3) for each in trial.dispatcher.sent] == [0.0, 0.1, 0.2]
 
 
 def test_an_only_instance_is_not_asked_twice() -> None:
@@ -100,7 +100,7 @@ def test_an_answer_that_is_an_error_ends_the_race(answer: Any) -> None:
     trial = Saved(Reply(answer, 0.15), Reply("answer", 2.0))
     assert isinstance(trial.call(), type(answer) if isinstance(answer, Exception) else answer)
     assert trial.passed == 0.15
-    assert trial.reach.sent[1].is_over, "the other one is told to stop"
+    assert trial.dispatcher.sent[1].is_over, "the other one is told to stop"
 
 
 @pytest.mark.parametrize("answer", [Declared, ApplicationError("no"), ValueError])
@@ -115,7 +115,7 @@ def test_a_failure_starts_the_next_at_once(error: Any) -> None:
     trial = Saved(Reply(error, 0.05), Reply("answer", 0.01))
     assert trial.call() == "answer"
     assert trial.passed == 0.06
-    assert trial.reach.spent == (0 if error is ConnectFailed else 1)
+    assert trial.dispatcher.spent == (0 if error is ConnectFailed else 1)
 
 
 def test_a_failure_is_not_replaced_if_retries_are_not_wanted() -> None:
@@ -131,7 +131,7 @@ def test_when_all_have_failed_it_is_retried() -> None:
     trial = Saved(ConnectionLost, ConnectionLost, DeadlineExceeded, "answer")
     assert trial.call(retries=3) == "answer"
     assert trial.asked == "1234"
-    assert [each.attempt for each in trial.reach.sent] == [0, 1, 2, 3]
+    assert [each.attempt for each in trial.dispatcher.sent] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("retries", [1, 2, 3])
@@ -140,7 +140,7 @@ def test_there_are_no_more_retries_than_elsewhere(retries: int) -> None:
     failed = trial.call(retries=retries)
     assert len(trial.asked) == 1 + retries
     assert f"all retries used ({retries} of {retries})" in notes(failed)
-    assert trial.reach.spent == retries
+    assert trial.dispatcher.spent == retries
 
 
 def test_a_server_that_fails_and_wants_to_be_left_alone_is() -> None:
@@ -160,11 +160,11 @@ def test_who_cannot_spend_does_not_replace() -> None:
 def test_when_nobody_else_is_there_any_more_the_first_still_counts() -> None:
     trial = Saved(Reply("slow", 1.0), Reply("other", 1.0))
     call = trial.make()
-    begun = trial.mode.call(call, trial.reach)
+    begun = trial.mode.call(call, trial.dispatcher)
 
     async def leave() -> None:
         await trial.driver.sleep(0.05)
-        trial.reach.nodes.clear()
+        trial.dispatcher.endpoints.clear()
 
     trial.driver.spawn(leave)
     assert trial.driver.run(begun) == "slow"
@@ -186,19 +186,19 @@ def test_nothing_follows_from_few_calls() -> None:
 
 def test_the_pause_is_what_nearly_all_take() -> None:
     trial = Trial("hedge", *[Reply("answer", 0.001)])
-    dice = random.Random(1)
+    rng = random.Random(1)
     for _ in range(1000):
-        trial.instances(Reply("answer", dice.uniform(0.1, 0.2)))
+        trial.instances(Reply("answer", rng.uniform(0.1, 0.2)))
         trial.driver.advance(0.001)
         trial.call()
     trial.instances(Reply("slow", 2.0), Reply("quick", 0.01))
     assert trial.call() == "quick"
-    first, second = trial.reach.sent
+    first, second = trial.dispatcher.sent
     assert second.at - first.at == pytest.approx(0.195, rel=0.06)
 
 
 def test_the_pause_is_never_shorter_than_that() -> None:
-    mode = Hedge(HedgeSettings(min_delay=0.25), Chance())
+    mode = Hedge(HedgeSettings(min_delay=0.25), ClockAndRandom())
     latencies = Quantiles()
     for _ in range(100):
         latencies.add(0.001, 1.0)
@@ -213,15 +213,15 @@ def test_a_pause_longer_than_the_time_that_is_left_hedges_nothing() -> None:
 @pytest.mark.parametrize(("share", "slow"), [(0.01, 0.3), (0.05, 0.02), (0.05, 0.1), (0.05, 0.9), (0.2, 0.5)])
 def test_there_are_no_more_extra_calls_than_that(share: float, slow: float) -> None:
     """10,000 calls, of which many are slow, one after the other."""
-    dice = random.Random(5)
+    rng = random.Random(5)
     driver = FakeDriver(START)
-    mode = Hedge(HedgeSettings(max_extra_load=share), Chance(now=driver.now, dice=dice.random))
+    mode = Hedge(HedgeSettings(max_extra_load=share), ClockAndRandom(now=driver.now, rng=rng.random))
     sent = 0
     for _ in range(10_000):
-        replies = [Reply("answer", 1.0 if dice.random() < slow else dice.uniform(0.005, 0.02)) for _ in range(3)]
-        reach = ScriptedReach([ScriptedInstance(number, reply) for number, reply in enumerate(replies)])
-        assert driver.run(mode.call(call_with(driver, GET), reach)) == "answer"
-        sent += len(reach.sent)
+        replies = [Reply("answer", 1.0 if rng.random() < slow else rng.uniform(0.005, 0.02)) for _ in range(3)]
+        dispatcher = ScriptedDispatcher([ScriptedInstance(number, reply) for number, reply in enumerate(replies)])
+        assert driver.run(mode.call(call_with(driver, GET), dispatcher)) == "answer"
+        sent += len(dispatcher.sent)
     assert sent <= 10_000 * (1 + share)
     if slow < share:
         assert sent > 10_000 * (1 + slow / 2), "and those that help are made"
@@ -229,11 +229,11 @@ def test_there_are_no_more_extra_calls_than_that(share: float, slow: float) -> N
 
 def test_hedging_makes_the_slowest_quicker() -> None:
     def slowest(name: str) -> float:
-        dice = random.Random(9)
+        rng = random.Random(9)
         trial = Trial(name)
         took: list[float] = []
         for _ in range(3000):
-            trial.instances(*(Reply("answer", 2.0 if dice.random() < 0.02 else dice.uniform(0.01, 0.02)) for _ in "ab"))
+            trial.instances(*(Reply("answer", 2.0 if rng.random() < 0.02 else rng.uniform(0.01, 0.02)) for _ in "ab"))
             start = trial.driver.now()
             trial.call()
             took.append(trial.driver.now() - start)
@@ -255,14 +255,14 @@ def test_what_was_measured_is_forgotten() -> None:
 
 
 def test_threads_share_the_allowance() -> None:
-    mode, driver = Hedge(HedgeSettings(delay=0.0005, max_extra_load=0.1), Chance()), BlockingDriver()
+    mode, driver = Hedge(HedgeSettings(delay=0.0005, max_extra_load=0.1), ClockAndRandom()), BlockingDriver()
     sent: list[Any] = []
 
     def use() -> None:
         for _ in range(50):
-            reach = ScriptedReach([ScriptedInstance(number, Reply("answer", 0.002)) for number in (1, 2)])
-            assert drive(mode.call(call_with(driver, timeout=3600), reach)) == "answer"
-            sent.extend(reach.sent)
+            dispatcher = ScriptedDispatcher([ScriptedInstance(number, Reply("answer", 0.002)) for number in (1, 2)])
+            assert drive(mode.call(call_with(driver, timeout=3600), dispatcher)) == "answer"
+            sent.extend(dispatcher.sent)
 
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:

@@ -26,7 +26,7 @@ from idlrt.errors import (
 from idlrt.fault import FAULT_MODES
 from idlrt.fault.failback import Failure, Retry, Use
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply
+from idlrt.testing.scripted_dispatcher import GET, NOTE, PUT, Reply
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -73,23 +73,23 @@ def test_no_mode_makes_a_call_again_that_must_not_be(
 ) -> None:
     trial = Trial(name, *scripts, budget=budget, **SETTINGS.get(name, {}))
     for _ in range(2):
-        start, before = trial.driver.now(), len(trial.reach.sent)
+        start, before = trial.driver.now(), len(trial.dispatcher.sent)
         trial.call(method, **policy)
         assert trial.driver.now() <= start + policy["timeout"] + 1e-6
         _check_attempts(name, trial, policy, before)
     trial.driver.finish()
     trial.mode.close()
-    assert trial.reach.violations == []
+    assert trial.dispatcher.violations == []
 
 
 def _check_attempts(name: str, trial: Trial, policy: dict[str, Any], before: int) -> None:
-    sent = trial.reach.sent[before:]
+    sent = trial.dispatcher.sent[before:]
     if name in ("broadcast", "available"):
-        assert len({each.node for each in sent}) == len(sent)
+        assert len({each.endpoint for each in sent}) == len(sent)
     elif name in ("failover", "stale", "hedge"):
         free = min(sum(isinstance(each.error, NotSent) and not isinstance(each.error, Overloaded) for each in sent), 10)
         assert len(sent) <= 1 + policy["retries"] + free + (name == "hedge")
-        assert trial.reach.spent <= 2 * policy["retries"]
+        assert trial.dispatcher.spent <= 2 * policy["retries"]
     else:
         assert len(sent) <= {"forking": 2}.get(name, 1)
 
@@ -114,8 +114,8 @@ def test_a_callback_has_it_made_again_only_as_it_says(
     trial = Trial("failback", *scripts, max_attempts=4)
     trial.call(PUT, on_failure=decide, **policy)
     assert trial.driver.now() <= START + policy["timeout"] + 1e-6
-    assert len(trial.reach.sent) <= 4
-    wrong = [each for each in trial.reach.violations if not (is_even_if_done and "not idempotent" in each)]
+    assert len(trial.dispatcher.sent) <= 4
+    wrong = [each for each in trial.dispatcher.violations if not (is_even_if_done and "not idempotent" in each)]
     assert wrong == []
 
 
@@ -130,12 +130,12 @@ def test_kept_calls_end(scripts: Any, policy: dict[str, Any], attempts: int, met
         trial.call(method, on_done=outcomes.append, **policy)
         assert trial.mode.kept <= 3
         kept += trial.mode.kept > before
-    calls = {each.call.arguments for each in trial.reach.sent}
+    calls = {each.call.arguments for each in trial.dispatcher.sent}
     trial.driver.finish()
     assert trial.mode.kept == 0
     assert len(outcomes) == kept, "each is told of, once"
     assert all(outcome.attempts <= 1 + attempts for outcome in outcomes)
     for arguments in calls:
-        assert sum(each.call.arguments == arguments for each in trial.reach.sent) <= 1 + attempts
-    assert all(each.at <= START + count * policy["timeout"] + 100.0 + 1e-6 for each in trial.reach.sent)
-    assert trial.reach.violations == []
+        assert sum(each.call.arguments == arguments for each in trial.dispatcher.sent) <= 1 + attempts
+    assert all(each.at <= START + count * policy["timeout"] + 100.0 + 1e-6 for each in trial.dispatcher.sent)
+    assert trial.dispatcher.violations == []

@@ -18,7 +18,7 @@ from idlrt.errors import (
     Overloaded,
 )
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply
+from idlrt.testing.scripted_dispatcher import GET, NOTE, PUT, Reply
 
 
 class Declared(DeclaredError):
@@ -32,9 +32,9 @@ def test_some_are_asked_at_once_and_the_quickest_counts() -> None:
     trial = Trial("forking", Reply("slow", 2.0), Reply("quick", 0.5), Reply("never asked", 0.0))
     assert trial.call() == "quick"
     assert trial.asked == "12"
-    assert [each.at for each in trial.reach.sent] == [START, START]
+    assert [each.at for each in trial.dispatcher.sent] == [START, START]
     assert trial.driver.now() == START + 0.5
-    assert trial.reach.sent[0].is_over, "who has lost is told to stop"
+    assert trial.dispatcher.sent[0].is_over, "who has lost is told to stop"
 
 
 @pytest.mark.parametrize(("forks", "asked"), [(1, "1"), (2, "12"), (3, "123"), (9, "1234")])
@@ -83,7 +83,9 @@ def test_all_are_asked_once_each() -> None:
 def test_so_many_at_the_same_time() -> None:
     trial = Trial("broadcast", *[Reply(None, 0.1)] * 40, max_concurrency=10)
     trial.call(timeout=60.0)
-    assert [round(each.at - START, 3) for each in trial.reach.sent] == [0.0] * 10 + [0.1] * 10 + [0.2] * 10 + [0.3] * 10
+    assert [round(each.at - START, 3) for each in trial.dispatcher.sent] == [0.0] * 10 + [0.1] * 10 + [0.2] * 10 + [
+        0.3
+    ] * 10
 
 
 def test_one_failure_is_a_failure() -> None:
@@ -157,7 +159,7 @@ def test_a_failure_is_logged_and_left(method: Any, error: Any, caplog: pytest.Lo
     assert trial.call(method) is None
     assert trial.asked == "1"
     assert f"ignoring failure of {method.full_name}" in caplog.text
-    assert trial.reach.decisions_of(FallbackUsed)[0].by == "failsafe"
+    assert trial.dispatcher.decisions_of(FallbackUsed)[0].by == "failsafe"
 
 
 def test_nobody_there_is_left_as_well() -> None:

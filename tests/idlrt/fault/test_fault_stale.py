@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial import Trial
 
-from idlrt.core import Chance, FallbackUsed
+from idlrt.core import ClockAndRandom, FallbackUsed
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, NoInstance
 from idlrt.fault.stale import Stale, StaleSettings
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, NOTE, PUT, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 
 
 class Declared(DeclaredError):
@@ -35,7 +35,7 @@ def test_the_last_answer_is_given_again(caplog: pytest.LogCaptureFixture) -> Non
     trial.driver.advance(7)
     assert trial.call(key="a") == "answer"
     assert "returning stale result of Check.get (7" in caplog.text
-    (replaced,) = trial.reach.decisions_of(FallbackUsed)
+    (replaced,) = trial.dispatcher.decisions_of(FallbackUsed)
     assert replaced.by == "stale"
     assert "7.08 s old" in replaced.why
 
@@ -158,17 +158,17 @@ def _copy(value: Any) -> Any:
 
 
 def test_threads_share_what_is_kept() -> None:
-    mode, driver = Stale(StaleSettings(max_entries=20), Chance()), BlockingDriver()
-    good = ScriptedReach([ScriptedInstance(1, Reply("answer", 0.0))])
-    bad = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed, 0.0))])
+    mode, driver = Stale(StaleSettings(max_entries=20), ClockAndRandom()), BlockingDriver()
+    good = ScriptedDispatcher([ScriptedInstance(1, Reply("answer", 0.0))])
+    bad = ScriptedDispatcher([ScriptedInstance(1, Reply(ConnectFailed, 0.0))])
     wrong: list[Any] = []
 
     def use(own: int) -> None:
         for number in range(100):
             key = f"{own} {number % 3}"
             found = [
-                drive(mode.call(call_with(driver, GET, key=key, timeout=3600, retries=0), reach))
-                for reach in (good, bad)
+                drive(mode.call(call_with(driver, GET, key=key, timeout=3600, retries=0), dispatcher))
+                for dispatcher in (good, bad)
             ]
             if found != ["answer"] * 2:
                 wrong.append(found)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from idlrt.core import Call, Chance, Retrying
+from idlrt.core import Call, ClockAndRandom, Retrying
 from idlrt.fault import FAULT_MODES
 from idlrt.spec import Method
 from idlrt.testing import FakeDriver
-from idlrt.testing.scripted_reach import GET, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.scripted_dispatcher import GET, Reply, ScriptedDispatcher, ScriptedInstance, call_with
 
 START = 100.0
 
@@ -24,21 +24,21 @@ class Trial:
         settings: of the mode.
     """
 
-    def __init__(self, name: str, *scripts: Any, budget: float = math.inf, dice: float = 0.5, **settings: Any) -> None:
+    def __init__(self, name: str, *scripts: Any, budget: float = math.inf, rng: float = 0.5, **settings: Any) -> None:
         self.driver = FakeDriver(START)
         mode: Any = FAULT_MODES.get(name)
-        chance = Chance(now=self.driver.now, dice=lambda: dice)
-        self.mode: Any = mode(mode.Settings(**settings), chance)
+        sources = ClockAndRandom(now=self.driver.now, rng=lambda: rng)
+        self.mode: Any = mode(mode.Settings(**settings), sources)
         self.budget = budget
         self.instances(*scripts)
 
     def instances(self, *scripts: Any) -> None:
         """From now on there are these."""
-        nodes = [
+        endpoints = [
             ScriptedInstance(number, *(each if isinstance(each, Reply) else Reply(each) for each in script))
             for number, script in enumerate((s if isinstance(s, list) else [s] for s in scripts), 1)
         ]
-        self.reach = ScriptedReach(nodes, self.budget)
+        self.dispatcher = ScriptedDispatcher(endpoints, self.budget)
 
     def make(
         self,
@@ -64,19 +64,19 @@ class Trial:
     def run(self, call: Call) -> Any:
         """The same of a call that was made before."""
         try:
-            return self.driver.run(self.mode.call(call, self.reach))
+            return self.driver.run(self.mode.call(call, self.dispatcher))
         except BaseException as error:  # noqa: BLE001  # is looked at
             return error
 
     @property
     def asked(self) -> str:
         """Who was asked, by number, in order."""
-        return "".join(str(self.reach.nodes.index(each.node) + 1) for each in self.reach.sent)
+        return "".join(str(self.dispatcher.endpoints.index(each.endpoint) + 1) for each in self.dispatcher.sent)
 
     @property
     def pauses(self) -> list[float]:
         """Before each retry."""
-        return [each.pause for each in self.reach.decisions_of(Retrying)]
+        return [each.pause for each in self.dispatcher.decisions_of(Retrying)]
 
 
 def notes(error: Any) -> str:

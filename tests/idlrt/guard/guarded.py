@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import Chance, Decision
+from idlrt.core import ClockAndRandom, Decision
 from idlrt.guard import GUARDS
 from idlrt.testing import FakeDriver
 from idlrt.testing.guards import call_for, server_call_for
@@ -27,8 +27,8 @@ class Guarded:
         self.told: list[Decision] = []
         self.reached = 0
         guard: Any = GUARDS.get(name)
-        self.chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
-        self.guard: Any = guard(msgspec.convert(settings, guard.Settings), self.chance, self.told.append)
+        self.sources = ClockAndRandom(now=self.driver.now, rng=random.Random(seed).random)
+        self.guard: Any = guard(msgspec.convert(settings, guard.Settings), self.sources, self.told.append)
 
     def now(self) -> float:
         return self.driver.now()

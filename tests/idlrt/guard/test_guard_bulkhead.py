@@ -11,7 +11,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Rejected, drive
+from idlrt.core import AsyncioDriver, BlockingDriver, ClockAndRandom, Rejected, drive
 from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import Bulkhead
@@ -198,7 +198,9 @@ class Counting:
 
 
 def guard(calls: int, waiting: int) -> Bulkhead:
-    return Bulkhead(BulkheadSettings(max_concurrent_calls=calls, max_queued_calls=waiting, max_wait=3600), Chance())
+    return Bulkhead(
+        BulkheadSettings(max_concurrent_calls=calls, max_queued_calls=waiting, max_wait=3600), ClockAndRandom()
+    )
 
 
 def in_threads(bulkhead: Bulkhead, counting: Counting, threads: int, each: int) -> list[threading.Thread]:

@@ -11,7 +11,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Chance, Rejected
+from idlrt.core import ClockAndRandom, Rejected
 from idlrt.errors import ApplicationError, DeadlineExceeded, Overloaded
 from idlrt.guard.concurrency import Aimd, ConcurrencySettings, Gradient
 from idlrt.spec import DeclaredError
@@ -24,7 +24,7 @@ class Serving:
     many calls as the limit lets through."""
 
     def __init__(self, **settings: Any) -> None:
-        self.limit = Gradient(ConcurrencySettings(**settings), Chance(dice=random.Random(1).random))
+        self.limit = Gradient(ConcurrencySettings(**settings), ClockAndRandom(rng=random.Random(1).random))
         self.now = 0.0
 
     def work(self, rounds: int, workers: int, seconds: float) -> list[int]:
@@ -82,7 +82,7 @@ def test_it_measures_again_and_restores_the_limit() -> None:
 
 def test_calls_that_began_before_a_measurement_are_ignored() -> None:
     limit = Gradient(
-        ConcurrencySettings(min_rtt_samples=2, min_rtt_interval=1, min_samples=1), Chance(dice=lambda: 0.0)
+        ConcurrencySettings(min_rtt_samples=2, min_rtt_interval=1, min_samples=1), ClockAndRandom(rng=lambda: 0.0)
     )
     limit.on_response(0.0, 0.1, 1)
     limit.on_response(0.0, 0.1, 1)
@@ -108,21 +108,21 @@ def test_it_measures_again_when_stuck_at_the_minimum() -> None:
 
 
 def test_a_round_of_successes_adds_one() -> None:
-    limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=20), ClockAndRandom())
     for _ in range(21):
         limit.on_response(0.0, 0.1, 20)
     assert limit.limit == 21
 
 
 def test_an_unused_limit_is_not_raised() -> None:
-    limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=20), ClockAndRandom())
     for _ in range(1000):
         limit.on_response(0.0, 0.1, 9)
     assert limit.limit == 20
 
 
 def test_a_round_with_failures_lowers_the_limit_once() -> None:
-    limit = Aimd(ConcurrencySettings(initial_limit=100), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=100), ClockAndRandom())
     for _ in range(50):
         limit.on_drop(1.0, 2.0)
     assert limit.limit == 90
@@ -140,7 +140,7 @@ def test_the_limit_stays_within_its_bounds(kind: Any, lowest: int, more: int, st
     settings = ConcurrencySettings(
         min_limit=lowest, max_limit=lowest + more, min_rtt_samples=3, min_samples=2, min_rtt_interval=5
     )
-    limit = kind(settings, Chance(dice=lambda: 0.5))
+    limit = kind(settings, ClockAndRandom(rng=lambda: 0.5))
     now = 0.0
     for is_good, took, in_flight in steps:
         now += took / 10

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from idlrt.config.describe import describe
-from idlrt.core import Call, Chance, Listener, Rejected
+from idlrt.core import Call, ClockAndRandom, Listener, Rejected
 from idlrt.errors import NotSent, Overloaded
 from idlrt.guard import GUARDS, Guard
 from idlrt.guard.base import Next, PerMethod
@@ -38,14 +38,14 @@ def settings_of(name: str) -> Any:
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_conformance(name: str) -> None:
     guard: Any = GUARDS.get(name)
-    check_guard(lambda chance, listener: guard(guard.Settings(), chance, listener))
+    check_guard(lambda sources, listener: guard(guard.Settings(), sources, listener))
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_conformance_with_strict_settings(name: str) -> None:
     guard: Any = GUARDS.get(name)
     settings = msgspec.convert(STRICT[name], guard.Settings)
-    check_guard(lambda chance, listener: guard(settings, chance, listener))
+    check_guard(lambda sources, listener: guard(settings, sources, listener))
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
@@ -72,7 +72,7 @@ class Wrong:
 
     Settings: ClassVar[type[msgspec.Struct]] = msgspec.Struct
 
-    def __init__(self, chance: Chance, listener: Listener) -> None:
+    def __init__(self, sources: ClockAndRandom, listener: Listener) -> None:
         self.listener = listener
         self.count = 0
 
@@ -164,7 +164,7 @@ def test_listeners_of_a_call_receive_rejections() -> None:
     of_guard: list[Any] = []
     of_call: list[Any] = []
     guard_class: Any = GUARDS.get("limiter")
-    chance = Chance(now=driver.now)
+    sources = ClockAndRandom(now=driver.now)
 
     async def answer(call: Call) -> str:
         return "answer"
@@ -175,10 +175,10 @@ def test_listeners_of_a_call_receive_rejections() -> None:
             driver.run(guard(call_for(driver, 5.0, of_call.append), answer))
 
     settings = guard_class.Settings(rate=1, burst=1)
-    refuse(guard_class(settings, chance, of_guard.append))
+    refuse(guard_class(settings, sources, of_guard.append))
     assert of_call == of_guard
     assert [(each.subject, each.guard) for each in of_guard] == [("Check.get", "limiter")]
-    refuse(guard_class(settings, chance))
+    refuse(guard_class(settings, sources))
     assert len(of_call) == 2
     assert len(of_guard) == 1
 

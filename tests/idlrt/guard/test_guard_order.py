@@ -163,7 +163,7 @@ from hand_written import Users, UserServiceClient, user_service
 from idlrt import Server
 from idlrt.config.guards import Guards
 from idlrt.config import Layer, effective
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
 from idlrt.guard import GUARDS
 from idlrt.guard.base import no_listener
@@ -171,7 +171,7 @@ from idlrt.guard.base import no_listener
 names = ["a_silent", "bulkhead", "limiter", "middle", "first", "fallback", "shedder"]
 values = {f"{name}.enabled": True for name in names}
 by_class = {GUARDS.get(name): name for name in names}
-stand = [by_class[type(each)] for each in Guards(Chance(), no_listener).of(effective([Layer("", values)], ""))]
+stand = [by_class[type(each)] for each in Guards(ClockAndRandom(), no_listener).of(effective([Layer("", values)], ""))]
 server = Server(user_service(Users()), guards={name: {} for name in ("a_silent", "middle", "limiter", "first")})
 server.start()
 with UserServiceClient.connect(f"tcp://127.0.0.1:{server.port}", timeout=60) as client:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from guarded import Guarded
 
-from idlrt.core import Chance, Rejected
+from idlrt.core import ClockAndRandom, Rejected
 from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import LoadShedder
@@ -160,8 +160,8 @@ def test_the_average_is_smoothed() -> None:
 
 def shedding(cpu: list[float]) -> Guarded:
     guarded = Guarded("shedder")
-    chance = Chance(now=guarded.now)
-    guarded.guard = LoadShedder(ShedderSettings(), chance, guarded.told.append, cpu=lambda: cpu[0])
+    sources = ClockAndRandom(now=guarded.now)
+    guarded.guard = LoadShedder(ShedderSettings(), sources, guarded.told.append, cpu=lambda: cpu[0])
     return guarded
 
 

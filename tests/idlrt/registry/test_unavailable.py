@@ -46,4 +46,4 @@ def test_old_names_warn() -> None:
         with pytest.warns(DeprecationWarning, match="use last_error"):
             assert subscription.trouble is None
     with pytest.warns(DeprecationWarning, match="use ServiceData"):
-        assert idlrt.registry.Found is idlrt.registry.ServiceData
+        assert getattr(idlrt.registry, "Found") is idlrt.registry.ServiceData  # noqa: B009

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Chance
-from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.core import ClockAndRandom
+from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
 
@@ -26,19 +26,19 @@ POOL = Pool(NODES)
 COUNT = 4000
 
 
-def chain(here: Here | None = None, seed: int = 1, **rule: Any) -> Chain:
+def chain(caller: CallerInfo | None = None, seed: int = 1, **rule: Any) -> Chain:
     given = {"router": "canary", "to": "version = 2.*", "percent": 5, "key": "argument.key", **rule}
-    return make_chain([given], here or Here(), Chance(dice=random.Random(seed).random))
+    return make_chain([given], caller or CallerInfo(), ClockAndRandom(rng=random.Random(seed).random))
 
 
 def who_is_in(**rule: Any) -> set[str]:
     router = chain(**rule)
-    return {f"u{user}" for user in range(COUNT) if router.route(call_of(f"u{user}"), POOL).nodes == (NEW, NEWER)}
+    return {f"u{user}" for user in range(COUNT) if router.route(call_of(f"u{user}"), POOL).endpoints == (NEW, NEWER)}
 
 
 def test_the_others_go_to_those_that_are_no_canaries() -> None:
     router = chain(percent=50)
-    assert {router.route(call_of(str(user)), POOL).nodes for user in range(100)} == {(OLD,), (NEW, NEWER)}
+    assert {router.route(call_of(str(user)), POOL).endpoints for user in range(100)} == {(OLD,), (NEW, NEWER)}
 
 
 def test_who_is_in_stays_in_when_the_percent_grows() -> None:
@@ -51,7 +51,7 @@ def test_who_is_in_stays_in_when_the_percent_grows() -> None:
 
 
 def test_dice_and_callers_do_not_matter_to_who_has_a_key() -> None:
-    assert who_is_in(seed=1) == who_is_in(seed=2, here=Here(id="other", zone=""))
+    assert who_is_in(seed=1) == who_is_in(seed=2, caller=CallerInfo(id="other", zone=""))
 
 
 def test_rules_are_independent() -> None:
@@ -81,36 +81,36 @@ def test_who_is_in_is_the_same_in_every_version() -> None:
 def test_without_a_key_chance_decides_each_time() -> None:
     for key in ("", "metadata.user"):
         router = chain(percent=20, key=key)
-        share = sum(router.route(call_of("x"), POOL).nodes == (NEW, NEWER) for _ in range(COUNT)) / COUNT
+        share = sum(router.route(call_of("x"), POOL).endpoints == (NEW, NEWER) for _ in range(COUNT)) / COUNT
         assert share == pytest.approx(0.2, abs=0.02)
 
 
 def test_callers_as_keys() -> None:
-    shares = [len(who_is_in(key="caller.id", percent=30, here=Here(id=f"c{number}"))) for number in range(40)]
+    shares = [len(who_is_in(key="caller.id", percent=30, caller=CallerInfo(id=f"c{number}"))) for number in range(40)]
     assert set(shares) == {0, COUNT} or len(shares) == 0
     assert 3 < shares.count(COUNT) < 25
 
 
 def test_calls_that_when_does_not_fit_stay_away_from_canaries() -> None:
-    assert chain(percent=100, when="method = other").route(call_of("x"), POOL).nodes == (OLD,)
+    assert chain(percent=100, when="method = other").route(call_of("x"), POOL).endpoints == (OLD,)
 
 
 def test_nobody_on_one_side() -> None:
     canaries, others = Pool([NEW, NEWER]), Pool([OLD])
-    assert chain(percent=100).route(call_of("x"), others).nodes == (OLD,)
-    assert chain(percent=0).route(call_of("x"), canaries).nodes == (NEW, NEWER)
+    assert chain(percent=100).route(call_of("x"), others).endpoints == (OLD,)
+    assert chain(percent=0).route(call_of("x"), canaries).endpoints == (NEW, NEWER)
     for percent, pool, side in ((100, others, "canaries"), (0, canaries, "others")):
         router = chain(percent=percent, force=True)
-        assert router.route(call_of("x"), pool).nodes == ()
+        assert router.route(call_of("x"), pool).endpoints == ()
         reason = no_instance_reason("S", explain(router, call_of("x"), pool))
         assert reason.startswith(f"no instance of S among the {side}: argument.key 'x' is ")
 
 
 def test_a_side_that_is_out() -> None:
-    old, new = FakeEndpoint(1, version="1"), FakeEndpoint(2, version="2.0", is_out=True)
-    assert chain(percent=100).route(call_of("x"), Pool([old, new])).nodes == (old,)
-    assert chain(percent=100, force=True).route(call_of("x"), Pool([old, new])).nodes == (new,)
-    old.is_out = True
+    old, new = FakeEndpoint(1, version="1"), FakeEndpoint(2, version="2.0", is_unhealthy=True)
+    assert chain(percent=100).route(call_of("x"), Pool([old, new])).endpoints == (old,)
+    assert chain(percent=100, force=True).route(call_of("x"), Pool([old, new])).endpoints == (new,)
+    old.is_unhealthy = True
     pool = Pool([old, new])
     assert chain(percent=100).route(call_of("x"), pool) is pool
 
@@ -118,5 +118,5 @@ def test_a_side_that_is_out() -> None:
 @given(st.text(), st.floats(0, 100), st.floats(0, 100))
 def test_any_key_is_in_or_out_for_good(key: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    is_in = [chain(percent=percent).route(call_of(key or "-"), POOL).nodes != (OLD,) for percent in (low, high)]
+    is_in = [chain(percent=percent).route(call_of(key or "-"), POOL).endpoints != (OLD,) for percent in (low, high)]
     assert is_in[0] <= is_in[1]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlrt.core import Call, Chance, Deadline
+from idlrt.core import Call, ClockAndRandom, Deadline
 from idlrt.errors import ConfigurationError
-from idlrt.route import Chain, Here, Pool, Rule, Step, explain, make_chain, no_instance_reason
+from idlrt.route import CallerInfo, Chain, Pool, Rule, Step, explain, make_chain, no_instance_reason
 from idlrt.testing import FakeDriver
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
@@ -20,8 +20,8 @@ ANYBODY = Pool([FakeEndpoint(1), FakeEndpoint(2)])
 ANY: dict[str, Any] = {"to": ""}
 
 
-def chain(*rules: object, here: Here | None = None, seed: int = 1) -> Chain:
-    return make_chain(rules, here or Here(), Chance(dice=random.Random(seed).random))
+def chain(*rules: object, caller: CallerInfo | None = None, seed: int = 1) -> Chain:
+    return make_chain(rules, caller or CallerInfo(), ClockAndRandom(rng=random.Random(seed).random))
 
 
 def routers(*rules: object) -> list[str]:
@@ -102,7 +102,7 @@ def test_unknown_keys_are_guessed() -> None:
 
 def test_the_place_of_the_rules_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"^services\.a\.routes\[0\]\.when: "):
-        make_chain([{"when": "x", "to": ""}], Here(), Chance(), where="services.a.routes")
+        make_chain([{"when": "x", "to": ""}], CallerInfo(), ClockAndRandom(), where="services.a.routes")
 
 
 def test_without_instances_there_is_a_step_too() -> None:
@@ -144,13 +144,13 @@ def test_dice_are_thrown_alike_whoever_wants_to_know() -> None:
     for number in range(50):
         call = call_of()
         call.tag = "gray" if number % 2 else ""
-        assert quiet.route(call, pool).nodes == told.route(call, pool, []).nodes
+        assert quiet.route(call, pool).endpoints == told.route(call, pool, []).endpoints
 
 
 # Whatever the rules.
 
 CALLERS = st.sampled_from(
-    [Here(id="c1"), Here(id="c1", zone="a", host="10.0.0.1"), Here(id="c2", zone="b", app="shop")]
+    [CallerInfo(id="c1"), CallerInfo(id="c1", zone="a", host="10.0.0.1"), CallerInfo(id="c2", zone="b", app="shop")]
 )
 WHEN = st.sampled_from(["", "method = get", "method = other", "argument.key = a*", "tag = gray", "caller.zone = a"])
 TO = st.sampled_from(["", "zone = a", "zone = $caller.zone", "version = 2", "version = 9", "tags.tag != gray"])
@@ -182,7 +182,7 @@ CALLS = st.builds(
 )
 PLACES = st.fixed_dictionaries(
     {
-        "is_out": st.booleans(),
+        "is_unhealthy": st.booleans(),
         "zone": st.sampled_from(["a", "b", "c", ""]),
         "version": st.sampled_from(["1", "2"]),
         "tags": st.sampled_from([{}, {}, {"tag": "gray"}]),
@@ -195,29 +195,31 @@ ALL = (st.lists(RULES, max_size=5), CALLERS, st.lists(CALLS, min_size=1, max_siz
 @settings(max_examples=400)
 @given(*ALL, st.integers(0, 99))
 def test_each_call_is_explained_and_goes_where_it_was_said(
-    rules: list[Any], here: Here, calls: list[Call], places: list[Any], seed: int
+    rules: list[Any], caller: CallerInfo, calls: list[Call], places: list[Any], seed: int
 ) -> None:
     pool = Pool([FakeEndpoint(number, **fields) for number, fields in enumerate(places)])
-    quiet, told = chain(*rules, here=here, seed=seed), chain(*rules, here=here, seed=seed)
+    quiet, told = chain(*rules, caller=caller, seed=seed), chain(*rules, caller=caller, seed=seed)
     for call in calls * 2:
         steps: list[Step] = []
         found = told.route(call, pool, steps)
-        assert quiet.route(call, pool).nodes == found.nodes
-        assert set(found.nodes) <= set(pool.nodes)
+        assert quiet.route(call, pool).endpoints == found.endpoints
+        assert set(found.endpoints) <= set(pool.endpoints)
         assert steps
         assert steps[0].before == len(pool)
         assert [step.after for step in steps[:-1]] == [step.before for step in steps[1:]]
         assert steps[-1].after == len(found)
         assert all(step.after <= step.before for step in steps)
         assert all(step.why for step in steps)
-        if not found.nodes:
+        if not found.endpoints:
             reason = no_instance_reason("demo.Users", steps)
             assert reason.startswith("no instance of demo.Users ")
             assert ": excluded by router " not in reason, "built-in routers have their own messages"
 
 
 @given(*ALL)
-def test_who_forces_nothing_loses_nobody(rules: list[Any], here: Here, calls: list[Call], places: list[Any]) -> None:
+def test_who_forces_nothing_loses_nobody(
+    rules: list[Any], caller: CallerInfo, calls: list[Call], places: list[Any]
+) -> None:
     # Tags, zones that are `only` and the group at home are strict without `force`.
     mild = [
         {**rule, "force": False, **({"mode": "prefer"} if rule["router"] == "zone" else {})}
@@ -225,6 +227,6 @@ def test_who_forces_nothing_loses_nobody(rules: list[Any], here: Here, calls: li
         if rule["router"] not in ("tag", "group")
     ]
     pool = Pool([FakeEndpoint(number, **fields) for number, fields in enumerate(places)])
-    quiet = chain(*mild, {"router": "tag", "enabled": False}, here=here)
+    quiet = chain(*mild, {"router": "tag", "enabled": False}, caller=caller)
     for call in calls:
-        assert bool(quiet.route(call, pool).nodes) is bool(pool.nodes)
+        assert bool(quiet.route(call, pool).endpoints) is bool(pool.endpoints)

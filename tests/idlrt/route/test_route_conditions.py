@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from idlrt.core import Call, Deadline, Instance
 from idlrt.errors import ConfigurationError
-from idlrt.route import Here, call_condition, instance_condition
+from idlrt.route import CallerInfo, call_condition, instance_condition
 from idlrt.route.conditions import parse_condition
 from idlrt.route.keys import SIDES, Side
 from idlrt.spec import (
@@ -64,7 +64,7 @@ SAVE = method(_Users.save, required(1, "user", struct(User)), optional(2, "limit
 PING = method(_Users.ping, result=VOID)
 service("UserService", SAVE, PING)
 
-HERE = Here(
+HERE = CallerInfo(
     id="c-7",
     app="shop",
     version="3.1",
@@ -80,13 +80,13 @@ def save(*arguments: Any, **metadata: str) -> Call:
     return Call(SAVE, arguments or (ADA, 10), "check", Deadline(5.0, 5.0), FakeDriver(), metadata)
 
 
-def fits(text: str, call: Call | None = None, here: Here = HERE) -> bool:
-    return call_condition(text, here).matches(call or save())
+def fits(text: str, call: Call | None = None, caller: CallerInfo = HERE) -> bool:
+    return call_condition(text, caller).matches(call or save())
 
 
-def instance_fits(text: str, here: Here = HERE, **fields: Any) -> bool:
+def instance_fits(text: str, caller: CallerInfo = HERE, **fields: Any) -> bool:
     given = {"service": "S", "host": "10.0.0.7", "port": 9090, **fields}
-    return instance_condition(text, here).matches(Instance(**given))
+    return instance_condition(text, caller).matches(Instance(**given))
 
 
 @pytest.mark.parametrize("text", ["", "*", "  ", " * "])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import Call, Chance
-from idlrt.route import ROUTERS, Here, Pool, Router, RouterBase, Rule, Step
+from idlrt.core import Call, ClockAndRandom
+from idlrt.route import ROUTERS, CallerInfo, Pool, Router, RouterBase, Rule, Step
 from idlrt.route.rules import make_router, read_rule
 from idlrt.testing import check_router
 
@@ -44,7 +44,7 @@ RULES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_conformance(rule: dict[str, Any]) -> None:
-    check_router(lambda here, chance: make_router(read_rule(rule, "rule"), here, chance, "rule"))
+    check_router(lambda caller, sources: make_router(read_rule(rule, "rule"), caller, sources, "rule"))
 
 
 def test_there_is_a_rule_here_for_every_router() -> None:
@@ -63,17 +63,17 @@ class Wrong(RouterBase):
     def route(self, call: Call, pool: Pool[Any], steps: list[Step] | None) -> Pool[Any]:
         found = pool
         if self.how == "idle":
-            found = Pool(pool.nodes[1:])
+            found = Pool(pool.endpoints[1:])
         if self.how == "counts":
-            found = Pool(pool.nodes[:1])
+            found = Pool(pool.endpoints[:1])
         if self.how == "idle dice":
-            self._chance.dice()
+            self._sources.rng()
         if self.how == "looked at":
-            found = pool if steps is None else Pool(pool.nodes[:1])
+            found = pool if steps is None else Pool(pool.endpoints[:1])
         if self.how == "strangers":
-            found = Pool([*pool.nodes, object()])
+            found = Pool([*pool.endpoints, object()])
         if self.how == "twice":
-            found = Pool(pool.nodes * 2)
+            found = Pool(pool.endpoints * 2)
         if self.how == "metadata":
             call.metadata["user"]
         if self.how == "writes":
@@ -81,7 +81,7 @@ class Wrong(RouterBase):
         if self.how == "nobody":
             found = pool.empty
         if steps is not None and self.how != "silent":
-            self._tell(steps, "it is so", pool, pool if self.how == "counts" else found)
+            self._add_step(steps, "it is so", pool, pool if self.how == "counts" else found)
         return found
 
 
@@ -100,8 +100,8 @@ class Wrong(RouterBase):
     ],
 )
 def test_what_is_wrong_is_found(how: str, said: str) -> None:
-    def make(here: Here, chance: Chance) -> Router:
-        router = Wrong(Rule(), here, chance)
+    def make(caller: CallerInfo, sources: ClockAndRandom) -> Router:
+        router = Wrong(Rule(), caller, sources)
         router.how = how
         return router
 
@@ -110,8 +110,8 @@ def test_what_is_wrong_is_found(how: str, said: str) -> None:
 
 
 def test_odd_calls_are_found() -> None:
-    def make(here: Here, chance: Chance) -> Router:
-        router = Wrong(Rule(), here, chance)
+    def make(caller: CallerInfo, sources: ClockAndRandom) -> Router:
+        router = Wrong(Rule(), caller, sources)
         router.how = "metadata"
         return router
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
-from idlrt.route import Here, Pool, make_chain
+from idlrt.route import CallerInfo, Pool, make_chain
 from idlrt.route.dubbo import from_dubbo_condition
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
@@ -36,13 +36,15 @@ from idlrt.testing.routers import FakeEndpoint
 def test_what_can_be_said(text: str, when: str, to: str) -> None:
     rule = from_dubbo_condition(text)
     assert rule == {"router": "condition", "when": when, "to": to, "force": False}
-    make_chain([rule], Here(), Chance())
+    make_chain([rule], CallerInfo(), ClockAndRandom())
 
 
 @pytest.mark.parametrize("text", ["method = get =>", "method = get => false", "=>"])
 def test_nothing_behind_the_arrow_forbids(text: str) -> None:
     pool = Pool([FakeEndpoint(1)])
-    assert make_chain([from_dubbo_condition(text)], Here(), Chance()).route(call_of(), pool).nodes == ()
+    assert (
+        make_chain([from_dubbo_condition(text)], CallerInfo(), ClockAndRandom()).route(call_of(), pool).endpoints == ()
+    )
 
 
 def test_force_and_priority() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import Chance
-from idlrt.route import Chain, Here, Pool, explain, make_chain
+from idlrt.core import ClockAndRandom
+from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
 
@@ -21,12 +21,12 @@ POOL = Pool(NODES)
 
 def chain(*rules: dict[str, Any], home: str = "default") -> Chain:
     given = [{"router": "group", **rule} for rule in rules]
-    return make_chain(given, Here(), Chance(dice=random.Random(1).random), home=home)
+    return make_chain(given, CallerInfo(), ClockAndRandom(rng=random.Random(1).random), home=home)
 
 
 def shares(router: Chain, pool: Pool[FakeEndpoint] = POOL) -> dict[Any, float]:
-    found = Counter(router.route(call_of(), pool).nodes for _ in range(4000))
-    return {nodes: count / 4000 for nodes, count in found.items()}
+    found = Counter(router.route(call_of(), pool).endpoints for _ in range(4000))
+    return {endpoints: count / 4000 for endpoints, count in found.items()}
 
 
 def test_groups_by_weight() -> None:
@@ -44,16 +44,16 @@ def test_home_can_be_in_the_mix() -> None:
 
 
 def test_groups_without_anybody_get_nothing() -> None:
-    out = FakeEndpoint(5, group="red", is_out=True)
+    out = FakeEndpoint(5, group="red", is_unhealthy=True)
     router = chain({"mix": {"red": 50, "none": 40, "blue": 10}})
     assert shares(router, Pool([*NODES, out])) == {(BLUE,): 1.0}
     assert shares(router, Pool([HOME, out])) == {(out,): 1.0}
 
 
 def test_nobody_in_any_group() -> None:
-    assert chain({"mix": ["red"]}).route(call_of(), POOL).nodes == (HOME,)
-    assert chain({"mix": ["red"], "force": True}).route(call_of(), POOL).nodes == ()
-    assert chain({"mix": ["red"]}).route(call_of(), Pool(NODES[1:])).nodes == ()
+    assert chain({"mix": ["red"]}).route(call_of(), POOL).endpoints == (HOME,)
+    assert chain({"mix": ["red"], "force": True}).route(call_of(), POOL).endpoints == ()
+    assert chain({"mix": ["red"]}).route(call_of(), Pool(NODES[1:])).endpoints == ()
 
 
 def test_the_first_rule_that_fits_decides() -> None:
@@ -63,19 +63,19 @@ def test_the_first_rule_that_fits_decides() -> None:
         {"mix": ["green"], "priority": -1},
         {"mix": ["default"], "when": "argument.key = a*"},
     )
-    assert router.route(call_of("ada"), POOL).nodes == POOL.nodes
-    assert router.route(call_of("bob"), POOL).nodes == (GREEN, GREENER)
+    assert router.route(call_of("ada"), POOL).endpoints == POOL.endpoints
+    assert router.route(call_of("bob"), POOL).endpoints == (GREEN, GREENER)
     assert router.groups == ("green", "blue", "default")
 
 
 def test_calls_that_fit_no_rule_go_home() -> None:
     rule = {"mix": ["green"], "when": "method = other"}
-    assert chain(rule).route(call_of(), POOL).nodes == (HOME,)
-    assert chain(rule, home="blue").route(call_of(), POOL).nodes == (BLUE,)
+    assert chain(rule).route(call_of(), POOL).endpoints == (HOME,)
+    assert chain(rule, home="blue").route(call_of(), POOL).endpoints == (BLUE,)
 
 
 def test_rules_for_groups_come_first() -> None:
     rules = [{"to": "host = *", "priority": 99}, {"router": "group", "mix": ["green"]}]
-    found = make_chain(rules, Here(), Chance())
+    found = make_chain(rules, CallerInfo(), ClockAndRandom())
     assert [step.router for step in explain(found, call_of(), POOL)] == ["group", "group", "tag", "condition", "zone"]
-    assert found.route(call_of(), POOL).nodes == (GREEN, GREENER)
+    assert found.route(call_of(), POOL).endpoints == (GREEN, GREENER)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from idlrt.core import Chance
-from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.core import ClockAndRandom
+from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
 
-HERE = Here(host="web-1", addresses=("10.9.9.9", "fe80::1"))
+HERE = CallerInfo(host="web-1", addresses=("10.9.9.9", "fe80::1"))
 FAR = FakeEndpoint(1)
 
 
 def chain(*, force: bool = False) -> Chain:
-    return make_chain([{"router": "local", "force": force}], HERE, Chance())
+    return make_chain([{"router": "local", "force": force}], HERE, ClockAndRandom())
 
 
 @pytest.mark.parametrize("host", ["web-1", "10.9.9.9", "fe80::1", "127.0.0.1", "127.8.9.1", "::1", "localhost"])
 def test_this_machine(host: str) -> None:
     near = FakeEndpoint(2, host=host)
-    assert chain().route(call_of(), Pool([FAR, near])).nodes == (near,)
+    assert chain().route(call_of(), Pool([FAR, near])).endpoints == (near,)
 
 
 @pytest.mark.parametrize("host", ["web-2", "10.9.9.8", "128.0.0.1"])
@@ -33,8 +33,8 @@ def test_other_machines(host: str) -> None:
 
 
 def test_an_instance_here_that_is_out() -> None:
-    near = FakeEndpoint(2, host="web-1", is_out=True)
+    near = FakeEndpoint(2, host="web-1", is_unhealthy=True)
     pool = Pool([FAR, near])
     assert chain().route(call_of(), pool) is pool
-    assert chain(force=True).route(call_of(), pool).nodes == (near,)
+    assert chain(force=True).route(call_of(), pool).endpoints == (near,)
     assert explain(chain(force=True), call_of(), pool)[1].why == "on the caller's host"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Chance
+from idlrt.core import ClockAndRandom
 from idlrt.errors import ConfigurationError
-from idlrt.route import Here, Pool, make_chain
+from idlrt.route import CallerInfo, Pool, make_chain
 from idlrt.route.motan import fits_pattern, from_motan_command
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
@@ -103,8 +103,8 @@ def test_routes_leave_only_those_that_fit() -> None:
     found = rules({"routeRules": ["10.75.* to 10.73.1.*", "!10.75.* to !10.73.1.*", "10.77.0.1 to !*"]})
 
     def hosts(own: str) -> list[str]:
-        chain = make_chain(found, Here(addresses=(own,), host="web"), Chance())
-        return [node.instance.host for node in chain.route(call_of(), pool).nodes]
+        chain = make_chain(found, CallerInfo(addresses=(own,), host="web"), ClockAndRandom())
+        return [endpoint.instance.host for endpoint in chain.route(call_of(), pool).endpoints]
 
     assert hosts("10.75.0.1") == ["10.73.1.1"]
     assert hosts("10.76.0.1") == ["10.73.2.1"]
@@ -113,8 +113,8 @@ def test_routes_leave_only_those_that_fit() -> None:
 
 def test_from_anywhere() -> None:
     pool = Pool([FakeEndpoint(1, host="10.73.1.1"), FakeEndpoint(2, host="10.73.2.1")])
-    chain = make_chain(rules({"routeRules": ["* to 10.73.2.1"]}), Here(), Chance())
-    assert chain.route(call_of(), pool).nodes == pool.nodes[1:]
+    chain = make_chain(rules({"routeRules": ["* to 10.73.2.1"]}), CallerInfo(), ClockAndRandom())
+    assert chain.route(call_of(), pool).endpoints == pool.endpoints[1:]
 
 
 @pytest.mark.parametrize(

@@ -10,31 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Chance
-from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.core import ClockAndRandom
+from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import FakeEndpoint
 
 
 def chain(zone: str = "a", seed: int = 1, **rule: Any) -> Chain:
-    return make_chain([{"router": "zone", **rule}], Here(zone=zone), Chance(dice=random.Random(seed).random))
+    return make_chain(
+        [{"router": "zone", **rule}], CallerInfo(zone=zone), ClockAndRandom(rng=random.Random(seed).random)
+    )
 
 
 def places(*zones: tuple[str, int, int], weight: int = 100) -> list[FakeEndpoint]:
     """For each zone, instances that are well and such that are out."""
     return [
-        FakeEndpoint(100 * at + number, zone=zone, is_out=number >= well, weight=weight)
+        FakeEndpoint(100 * at + number, zone=zone, is_unhealthy=number >= well, weight=weight)
         for at, (zone, well, out) in enumerate(zones)
         for number in range(well + out)
     ]
 
 
-def shares(nodes: list[FakeEndpoint], count: int = 4000, **rule: Any) -> dict[str, float]:
+def shares(endpoints: list[FakeEndpoint], count: int = 4000, **rule: Any) -> dict[str, float]:
     """Of the calls, by the zones that they may go to."""
-    router, pool, call = chain(**rule), Pool(nodes), call_of()
+    router, pool, call = chain(**rule), Pool(endpoints), call_of()
     found: Counter[str] = Counter()
     for _ in range(count):
-        zones = {node.instance.zone for node in router.route(call, pool).nodes}
+        zones = {endpoint.instance.zone for endpoint in router.route(call, pool).endpoints}
         found["+".join(sorted(zones))] += 1
     return {zones: number / count for zones, number in found.items()}
 
@@ -52,18 +54,18 @@ def test_what_home_cannot_carry_leaves() -> None:
 
 
 def test_weights_are_what_counts() -> None:
-    heavy, light = FakeEndpoint(1, zone="a", weight=300), FakeEndpoint(2, zone="a", weight=100, is_out=True)
+    heavy, light = FakeEndpoint(1, zone="a", weight=300), FakeEndpoint(2, zone="a", weight=100, is_unhealthy=True)
     assert shares([heavy, light, FakeEndpoint(3, zone="b")]) == {"a": 1.0}
-    heavy.is_out, light.is_out = True, False
+    heavy.is_unhealthy, light.is_unhealthy = True, False
     assert shares([heavy, light, FakeEndpoint(3, zone="b")]) == pytest.approx({"a": 0.35, "b": 0.65}, abs=0.03)
     assert shares(places(("a", 2, 2), ("b", 4, 0), weight=0)) == pytest.approx({"a": 0.7, "b": 0.3}, abs=0.03)
 
 
 def test_nearer_zones_come_first_and_the_others_are_one() -> None:
-    nodes = places(("a", 1, 3), ("b", 1, 3), ("c", 2, 0), ("", 2, 0))
-    found = shares(nodes, order=["b"])
+    endpoints = places(("a", 1, 3), ("b", 1, 3), ("c", 2, 0), ("", 2, 0))
+    found = shares(endpoints, order=["b"])
     assert found == pytest.approx({"a": 0.35, "b": 0.35, "+c": 0.3}, abs=0.03)
-    assert shares(nodes) == pytest.approx({"a": 0.35, "+b+c": 0.65}, abs=0.03)
+    assert shares(endpoints) == pytest.approx({"a": 0.35, "+b+c": 0.65}, abs=0.03)
 
 
 def test_if_all_together_cannot_carry_the_calls_each_carries_more() -> None:
@@ -80,20 +82,20 @@ def test_the_share_is_said() -> None:
 
 
 def test_if_all_are_out_zones_do_not_matter() -> None:
-    nodes = places(("a", 0, 2), ("b", 0, 2))
-    pool = Pool(nodes)
+    endpoints = places(("a", 0, 2), ("b", 0, 2))
+    pool = Pool(endpoints)
     assert chain().route(call_of(), pool) is pool
-    assert {node.instance.zone for node in chain(mode="only").route(call_of(), pool).nodes} == {"a"}
+    assert {endpoint.instance.zone for endpoint in chain(mode="only").route(call_of(), pool).endpoints} == {"a"}
 
 
 def test_nobody_at_home() -> None:
-    nodes = places(("b", 2, 0), ("c", 1, 1))
-    pool = Pool(nodes)
+    endpoints = places(("b", 2, 0), ("c", 1, 1))
+    pool = Pool(endpoints)
     assert chain().route(call_of(), pool) is pool
-    assert shares(nodes, order=["c"]) == pytest.approx({"c": 0.7, "b": 0.3}, abs=0.03)
+    assert shares(endpoints, order=["c"]) == pytest.approx({"c": 0.7, "b": 0.3}, abs=0.03)
     reason = no_instance_reason("demo.UserService", explain(chain(zone="eu-1", mode="only"), call_of(), pool))
     assert reason == ('no instance of demo.UserService in zone eu-1; 4 in other zones, set mode = "prefer" to use them')
-    assert chain(force=True, name="at home").route(call_of(), pool).nodes == ()
+    assert chain(force=True, name="at home").route(call_of(), pool).endpoints == ()
 
 
 def test_only_at_home() -> None:
@@ -116,11 +118,11 @@ def test_zones_that_do_not_matter(zone: str, mode: str) -> None:
 )
 def test_no_call_is_lost_and_none_goes_where_nobody_is_well(given: list[Any], order: list[str]) -> None:
     pool = Pool(
-        [FakeEndpoint(at, zone=zone, is_out=out, weight=weight) for at, (zone, out, weight) in enumerate(given)]
+        [FakeEndpoint(at, zone=zone, is_unhealthy=out, weight=weight) for at, (zone, out, weight) in enumerate(given)]
     )
     router = chain(order=order)
     for _ in range(5):
         found = router.route(call_of(), pool)
-        assert found.nodes
-        assert found.is_out is pool.is_out
-        assert len({node.instance.zone for node in found.nodes} & {"a", *order}) <= 1 or found is pool
+        assert found.endpoints
+        assert found.is_unhealthy is pool.is_unhealthy
+        assert len({endpoint.instance.zone for endpoint in found.endpoints} & {"a", *order}) <= 1 or found is pool

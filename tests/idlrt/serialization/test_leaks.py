@@ -60,12 +60,12 @@ def exercise(codec, value, data, damaged):
 
 
 def damage(data):
-    dice = random.Random(5)
+    rng = random.Random(5)
     cut = [data[:size] for size in range(len(data))]
     flipped = []
     for _ in range(40):
         changed = bytearray(data or b"\0")
-        changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
         flipped.append(bytes(changed))
     return cut + flipped
 

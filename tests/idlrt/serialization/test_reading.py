@@ -51,10 +51,10 @@ def test_fields_may_come_in_any_order(how):
     fields = pieces(how.bytes)
     expected = read(how, t.Scalars, *fields)
     assert (expected.data, expected.color) == (b"eight", t.Color.RED)
-    dice = random.Random(1)
+    rng = random.Random(1)
     for _ in range(50):
         shuffled = fields.copy()
-        dice.shuffle(shuffled)
+        rng.shuffle(shuffled)
         assert read(how, t.Scalars, *shuffled) == expected
     assert read(how, t.Scalars, *reversed(fields)) == expected
 

@@ -13,7 +13,7 @@ from eventually import TIMEOUT, eventually
 from hand_written import GET, JOIN, PING, POKE, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 import idlrt
-from idlrt.core import Call, Endpoint
+from idlrt.core import Call, CallNext
 from idlrt.errors import ApplicationCode, ApplicationError, DeadlineExceeded, NotSent, Overloaded
 from idlrt.testing import connected
 
@@ -141,7 +141,7 @@ class Inner:
     def __init__(self, users: Users | None = None, timeout: float = 300.0) -> None:
         self.timeouts: list[float] = []
 
-        async def note(call: Call, next: Endpoint) -> Any:
+        async def note(call: Call, next: CallNext) -> Any:
             self.timeouts.append(call.deadline.timeout)
             return await next(call)
 

@@ -29,7 +29,7 @@ from idlrt.protocol.thrift.dialects import client_dialect, dialect
 from idlrt.protocol.thrift.framing import Dialect
 from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.server import AsyncServer, Server
-from idlrt.server.method_table import ServerEndpoint
+from idlrt.server.method_table import ServerCallNext
 
 # More than a moment.
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_answers_of_calls_that_were_under_way_before_say_so() -> None:
 
 
 def test_what_filters_say_beside_an_answer_stays() -> None:
-    async def tell(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def tell(call: ServerCall, next: ServerCallNext) -> Any:
         call.answer_metadata["method"] = call.method.name
         return await next(call)
 

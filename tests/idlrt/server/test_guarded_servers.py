@@ -12,7 +12,7 @@ from by_hand import KINDS, Noting, serving
 from eventually import TIMEOUT
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
-from idlrt.core import Chance, Decision, Rejected
+from idlrt.core import ClockAndRandom, Decision, Rejected
 from idlrt.errors import CircuitOpen, ConnectFailed, Overloaded
 from idlrt.guard import GUARDS
 from idlrt.server import AsyncServer
@@ -23,7 +23,7 @@ ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 def guard(name: str, told: list[Decision] | None = None, **settings: Any) -> Any:
     found: Any = GUARDS.get(name)
     listener = (told if told is not None else []).append
-    return found(msgspec.convert(settings, found.Settings), Chance(), listener)
+    return found(msgspec.convert(settings, found.Settings), ClockAndRandom(), listener)
 
 
 @ALL_KINDS

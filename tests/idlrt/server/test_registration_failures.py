@@ -139,7 +139,7 @@ asyncio.run(main())
 
 
 def test_a_signal_while_an_asyncio_server_starts_stops_it_in_good_order(silent: str) -> None:
-    """Here: while it waits for its registry."""
+    """CallerInfo: while it waits for its registry."""
     program = PROGRAM.format(tests=str(Path(__file__).parents[2] / "harness"), url=silent)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

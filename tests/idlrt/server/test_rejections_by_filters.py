@@ -28,13 +28,13 @@ import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError, CircuitOpen, DeadlineExceeded, NoInstance, Overloaded
 from idlrt.server import AsyncServer
-from idlrt.server.method_table import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerCallNext, ServerFilter
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 
 
 def refusing(error: Exception) -> ServerFilter:
-    async def refuse(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def refuse(call: ServerCall, next: ServerCallNext) -> Any:
         raise error
 
     return refuse
@@ -71,7 +71,7 @@ def test_the_client_hears_that_nobody_worked_on_it_and_when_to_come_again(
 
 @ALL_KINDS
 def test_beside_the_refusal_goes_what_filters_say(kind: str) -> None:
-    async def tell(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def tell(call: ServerCall, next: ServerCallNext) -> Any:
         call.answer_metadata["tenant"] = "7"
         return await next(call)
 
@@ -115,7 +115,7 @@ def test_what_a_handler_was_refused_is_its_failure(
         def get(self, id: int) -> User:
             raise error
 
-    async def pass_by(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pass_by(call: ServerCall, next: ServerCallNext) -> Any:
         return await next(call)
 
     filters = [pass_by] if is_filtered else []
@@ -132,7 +132,7 @@ def test_what_a_handler_was_refused_is_its_failure(
 
 @ALL_KINDS
 def test_a_filter_that_refuses_after_the_work_was_done_is_a_failure(kind: str) -> None:
-    async def too_late(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def too_late(call: ServerCall, next: ServerCallNext) -> Any:
         await next(call)
         raise Overloaded("after all")
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_read_means_never(text: str) -> None:
 
 @ALL_KINDS
 def test_a_refused_oneway_call_is_dropped_without_a_failure(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def refuse(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def refuse(call: ServerCall, next: ServerCallNext) -> Any:
         if call.method is POKE:
             raise Overloaded("no")
         return await next(call)
@@ -223,7 +223,7 @@ def test_over_asyncio(workers: int, is_async: bool) -> None:
     users = Noting()
     handler: Any = Awaited(users) if is_async else users
 
-    async def refuse_odd(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def refuse_odd(call: ServerCall, next: ServerCallNext) -> Any:
         if call.arguments[0] % 2:
             raise Overloaded("odd").push_back(0.5)
         return await next(call)
@@ -244,7 +244,7 @@ def test_over_asyncio_a_handlers_own_trouble_is_its_failure() -> None:
         async def get(self, id: int) -> User | None:
             raise Overloaded("of another").push_back(0.5)
 
-    async def pass_by(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pass_by(call: ServerCall, next: ServerCallNext) -> Any:
         return await next(call)
 
     async def main() -> None:

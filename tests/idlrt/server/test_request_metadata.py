@@ -10,7 +10,7 @@ import pytest
 from hand_written import PROTOCOLS, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 import idlrt
-from idlrt.core import Call, Endpoint
+from idlrt.core import Call, CallNext
 from idlrt.errors import ConfigurationError, LocalProtocolError
 from idlrt.serialization import Limits
 from idlrt.server import Server
@@ -93,7 +93,7 @@ def test_in_memory(framing: str) -> None:
 def test_a_filter_sees_and_changes_it() -> None:
     seen: list[dict[str, str]] = []
 
-    async def trace(call: Call, next: Endpoint) -> Any:
+    async def trace(call: Call, next: CallNext) -> Any:
         seen.append(dict(call.metadata))
         call.metadata["span"] = str(len(seen))
         return await next(call)
@@ -107,7 +107,7 @@ def test_a_filter_sees_and_changes_it() -> None:
 
 
 def test_metadata_that_cannot_be_sent_fails_at_the_caller() -> None:
-    async def spoil(call: Call, next: Endpoint) -> Any:
+    async def spoil(call: Call, next: CallNext) -> Any:
         call.metadata["size"] = 3  # type: ignore[assignment]
         return await next(call)
 

@@ -11,14 +11,14 @@ from hand_written import GET, JOIN, PING, User, Users
 import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.method_table import ServerEndpoint
+from idlrt.server.method_table import ServerCallNext
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 
 
 @ALL_KINDS
 def test_what_filters_and_handlers_say_beside_an_answer_reaches_a_client_with_headers(kind: str) -> None:
-    async def tell(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def tell(call: ServerCall, next: ServerCallNext) -> Any:
         call.answer_metadata["method"] = call.method.name
         if call.arguments == (7,):
             raise ApplicationError("not that one", ApplicationCode.PERMISSION_DENIED)
@@ -45,7 +45,7 @@ def test_what_filters_and_handlers_say_beside_an_answer_reaches_a_client_with_he
 
 @ALL_KINDS
 def test_with_plain_framing_it_is_left_out(kind: str) -> None:
-    async def tell(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def tell(call: ServerCall, next: ServerCallNext) -> Any:
         call.answer_metadata["method"] = call.method.name
         return await next(call)
 
@@ -59,7 +59,7 @@ def test_with_plain_framing_it_is_left_out(kind: str) -> None:
 @ALL_KINDS
 @pytest.mark.parametrize("value", [3, None, "\ud800"], ids=repr)
 def test_what_cannot_be_sent_beside_an_answer_costs_one_call(kind: str, value: Any) -> None:
-    async def spoil(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def spoil(call: ServerCall, next: ServerCallNext) -> Any:
         if call.method is GET:
             call.answer_metadata["size"] = value
         return await next(call)

@@ -15,7 +15,7 @@ from hand_written import GET, JOIN, PING, POKE, AsyncUsers, NotFound, User, User
 import idlrt
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.method_table import ServerEndpoint, ServerFilter
+from idlrt.server.method_table import ServerCallNext, ServerFilter
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 
@@ -33,7 +33,7 @@ class Entered(Noting):
 
 
 def step(name: str, steps: list[str]) -> ServerFilter:
-    async def pass_by(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pass_by(call: ServerCall, next: ServerCallNext) -> Any:
         steps.append(f"{name} in")
         try:
             return await next(call)
@@ -62,7 +62,7 @@ def test_the_first_filter_is_the_outermost(kind: str) -> None:
 def test_a_filter_sees_who_calls_what_with_what(kind: str) -> None:
     seen: list[ServerCall] = []
 
-    async def look(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def look(call: ServerCall, next: ServerCallNext) -> Any:
         assert idlrt.current_call() is call
         seen.append(call)
         return await next(call)
@@ -81,7 +81,7 @@ def test_a_filter_sees_who_calls_what_with_what(kind: str) -> None:
 
 @ALL_KINDS
 def test_a_filter_may_change_arguments_and_results(kind: str) -> None:
-    async def shift(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def shift(call: ServerCall, next: ServerCallNext) -> Any:
         (id,) = call.arguments
         call.arguments = (id + 1,)
         user = await next(call)
@@ -94,7 +94,7 @@ def test_a_filter_may_change_arguments_and_results(kind: str) -> None:
 
 @ALL_KINDS
 def test_a_filter_may_answer_without_the_handler(kind: str) -> None:
-    async def remember(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def remember(call: ServerCall, next: ServerCallNext) -> Any:
         return User(id=7, name="remembered") if call.arguments == (7,) else await next(call)
 
     users = Noting()
@@ -107,7 +107,7 @@ def test_a_filter_may_answer_without_the_handler(kind: str) -> None:
 
 @ALL_KINDS
 def test_a_filter_may_refuse_a_call(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def guard(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def guard(call: ServerCall, next: ServerCallNext) -> Any:
         if call.metadata.get("token") != "let me in":
             raise ApplicationError("no token", ApplicationCode.PERMISSION_DENIED)
         return await next(call)
@@ -131,7 +131,7 @@ def test_a_filter_may_refuse_a_call(kind: str, caplog: pytest.LogCaptureFixture)
 def test_a_filter_sees_what_became_of_a_call(kind: str) -> None:
     seen: list[Any] = []
 
-    async def measure(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def measure(call: ServerCall, next: ServerCallNext) -> Any:
         try:
             result = await next(call)
         except BaseException as error:
@@ -154,7 +154,7 @@ def test_a_filter_sees_what_became_of_a_call(kind: str) -> None:
 
 @ALL_KINDS
 def test_a_filter_may_turn_a_failure_into_an_answer_and_into_another(kind: str) -> None:
-    async def soften(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def soften(call: ServerCall, next: ServerCallNext) -> Any:
         try:
             return await next(call)
         except ValueError:
@@ -171,7 +171,7 @@ def test_a_filter_may_turn_a_failure_into_an_answer_and_into_another(kind: str) 
 @ALL_KINDS
 @pytest.mark.parametrize("error", [KeyError("a secret"), StopIteration(), asyncio.CancelledError()], ids=repr)
 def test_a_filter_that_fails_costs_one_call(kind: str, error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def fail(call: ServerCall, next: ServerCallNext) -> Any:
         if call.method is GET:
             raise error
         return await next(call)
@@ -190,7 +190,7 @@ def test_a_filter_that_fails_costs_one_call(kind: str, error: BaseException, cap
 
 @ALL_KINDS
 def test_oneway_calls_pass_the_filters_too(kind: str) -> None:
-    async def only_even(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def only_even(call: ServerCall, next: ServerCallNext) -> Any:
         if call.method is POKE and call.arguments[0] % 2:
             raise ApplicationError("odd", ApplicationCode.PERMISSION_DENIED)
         return await next(call)
@@ -223,7 +223,7 @@ def test_one_filter_serves_clients_and_servers() -> None:
 
 
 def test_a_filter_of_an_async_handler_may_await_what_it_likes() -> None:
-    async def pause(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pause(call: ServerCall, next: ServerCallNext) -> Any:
         await asyncio.sleep(0.001)
         return await next(call)
 
@@ -243,7 +243,7 @@ def test_a_filter_that_needs_an_event_loop_without_awaiting_costs_one_call_and_t
 ) -> None:
     """A filter whose `await` cannot be seen, because it is not written in it."""
 
-    async def hidden(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def hidden(call: ServerCall, next: ServerCallNext) -> Any:
         step = in_a_helper(call)
         try:
             step.send(None)
@@ -267,7 +267,7 @@ def test_a_filter_that_needs_an_event_loop_without_awaiting_costs_one_call_and_t
 def test_a_filter_sleeps_with_the_driver_of_the_call(kind: str) -> None:
     slept: list[float] = []
 
-    async def pause(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pause(call: ServerCall, next: ServerCallNext) -> Any:
         before = call.driver.now()
         await call.driver.sleep(0.01)
         slept.append(call.driver.now() - before)
@@ -282,7 +282,7 @@ def test_a_filter_sleeps_with_the_driver_of_the_call(kind: str) -> None:
 def test_a_filter_that_sleeps_holds_up_no_other_async_handler() -> None:
     is_answered = False
 
-    async def pause(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def pause(call: ServerCall, next: ServerCallNext) -> Any:
         nonlocal is_answered
         while call.arguments == (1,) and not is_answered:
             await call.driver.sleep(0.01)
@@ -298,7 +298,7 @@ def test_a_filter_that_sleeps_holds_up_no_other_async_handler() -> None:
 
 @pytest.mark.parametrize("handler", [Users, AsyncUsers])
 def test_a_filter_that_is_not_async_costs_one_call(handler: type[Users]) -> None:
-    def wrong(call: ServerCall, next: ServerEndpoint) -> Any:
+    def wrong(call: ServerCall, next: ServerCallNext) -> Any:
         return 42 if call.arguments == (1,) else next(call)
 
     with serving(handler(), filters=[wrong]) as server, Raw(server, ANY_ORDER) as raw:
@@ -327,14 +327,14 @@ def test_a_plain_function_behind_a_filter_may_return_a_coroutine() -> None:
 def test_filters_run_where_their_handlers_run() -> None:
     threads: dict[str, tuple[int, int]] = {}
 
-    class Here(AsyncUsers):
+    class CallerInfo(AsyncUsers):
         def join(self, words: list[str], by: str) -> str:
             return str(threading.get_ident())
 
         async def get(self, id: int) -> User:
             return User(id=threading.get_ident())
 
-    async def note(call: ServerCall, next: ServerEndpoint) -> Any:
+    async def note(call: ServerCall, next: ServerCallNext) -> Any:
         result = await next(call)
         found = result.id if isinstance(result, User) else int(result)
         threads[call.method.name] = found, threading.get_ident()
@@ -342,7 +342,7 @@ def test_filters_run_where_their_handlers_run() -> None:
 
     for workers in (0, 2):
         threads.clear()
-        with serving(Here(), workers=workers, filters=[note]) as server, Raw(server) as raw:
+        with serving(CallerInfo(), workers=workers, filters=[note]) as server, Raw(server) as raw:
             raw.call(GET, 1)
             raw.call(JOIN, [], "")
             raw.read(2)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hand_written import Users, user_service
 
-from idlrt.core import Call, Endpoint
+from idlrt.core import Call, CallNext
 from idlrt.errors import ConfigurationError
 from idlrt.server import AsyncServer, ProcessServer, Server
 from idlrt.server.registration import InstanceOptions
@@ -33,7 +33,7 @@ def refused(**options: Any) -> str:
     return str(caught.value)
 
 
-async def fine(call: Call, next: Endpoint) -> Any:
+async def fine(call: Call, next: CallNext) -> Any:
     return await next(call)
 
 

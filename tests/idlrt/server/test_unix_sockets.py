@@ -94,7 +94,7 @@ def test_a_client_whose_own_socket_has_a_name_is_a_client_of_this_machine_too(ad
     with serving(Telling(), address=address), socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(TIMEOUT)
         raw.bind(f"\0idlrt-{uuid.uuid4().hex}")
-        raw.connect(Address.parse(address).place)
+        raw.connect(Address.parse(address).socket_path)
         raw.sendall(requests((GET, (1,))))
         assert b"unix" in raw.recv(1000)
 

@@ -31,7 +31,7 @@ from idlrt.errors import (
     Overloaded,
     RpcError,
 )
-from idlrt.server import ServerEndpoint, ServerFilter, ServerOptions
+from idlrt.server import ServerCallNext, ServerFilter, ServerOptions
 from idlrt.testing import connected
 
 
@@ -120,14 +120,14 @@ def test_handlers_see_the_context_of_the_caller() -> None:
         assert client.join([]) == "set by the test"
 
 
-async def admit(call: ServerCall, next: ServerEndpoint) -> Any:
+async def admit(call: ServerCall, next: ServerCallNext) -> Any:
     """A server filter that never suspends."""
     if call.metadata.get("user") != "ada":
         raise ApplicationError("only ada may call", ApplicationCode.PERMISSION_DENIED)
     return await next(call)
 
 
-async def suspend(call: ServerCall, next: ServerEndpoint) -> Any:
+async def suspend(call: ServerCall, next: ServerCallNext) -> Any:
     """A server filter that needs an event loop."""
     await asyncio.sleep(0)
     seen.append("before")

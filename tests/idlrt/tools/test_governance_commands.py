@@ -60,7 +60,7 @@ def idl(tmp_path: Path) -> str:
 def client(tmp_path: Path) -> str:
     file = tmp_path / "client.toml"
     file.write_text(
-        '[here]\nzone = "eu-1"\n[defaults]\ntimeout = 2.0\n'
+        '[caller]\nzone = "eu-1"\n[defaults]\ntimeout = 2.0\n'
         '[services.Users]\nmethods.get.fault = "hedge"\nhedge.delay = 0.02\n'
     )
     return str(file)

@@ -14,23 +14,23 @@ from typing import Any
 
 from idlrt.core.call import Call
 
-__all__ = ["Endpoint", "Filter", "stack"]
+__all__ = ["CallNext", "Filter", "stack"]
 
-Endpoint = Callable[[Call], Coroutine[Any, Any, Any]]
+CallNext = Callable[[Call], Coroutine[Any, Any, Any]]
 """The next step of the call stack: makes a call, and returns its result or raises an exception."""
 
-Filter = Callable[[Call, Endpoint], Coroutine[Any, Any, Any]]
+Filter = Callable[[Call, CallNext], Coroutine[Any, Any, Any]]
 """Interceptor of calls: `async (call, next) -> result`."""
 
 
-def stack(filters: Sequence[Filter], endpoint: Endpoint) -> Endpoint:
-    """Return `endpoint` wrapped in `filters`; the first one sees a call first and its result last."""
+def stack(filters: Sequence[Filter], call_next: CallNext) -> CallNext:
+    """Return `call_next` wrapped in `filters`; the first one sees a call first and its result last."""
     for each in reversed(filters):
-        endpoint = _behind(each, endpoint)
-    return endpoint
+        call_next = _behind(each, call_next)
+    return call_next
 
 
-def _behind(filter: Filter, next: Endpoint) -> Endpoint:
+def _behind(filter: Filter, next: CallNext) -> CallNext:
     def call_filter(call: Call) -> Coroutine[Any, Any, Any]:
         return filter(call, next)
 

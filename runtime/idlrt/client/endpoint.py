@@ -11,13 +11,13 @@ from idlrt.core import Instance
 from idlrt.guard.breaker import Breaker
 from idlrt.guard.outlier import Record
 
-__all__ = ["Node", "S"]
+__all__ = ["Endpoint", "S"]
 
 
 S = TypeVar("S", bound=ClientTransport)
 
 
-class Node(Generic[S]):
+class Endpoint(Generic[S]):
     """One instance of a service as a client sees it.
 
     Attributes:
@@ -28,7 +28,7 @@ class Node(Generic[S]):
         record: outcomes of its calls, for outlier ejection.
         load: latency and calls in flight, for balancers.
         weight: effective weight, which grows during warm-up.
-        is_out: whether it is unhealthy (unreachable, ejected, or breaker open) and receives no calls.
+        is_unhealthy: whether it is unhealthy (unreachable, ejected, or breaker open) and receives no calls.
         is_used: whether this client has called it.
         target: URL for error messages, `tcp://host:port`.
     """
@@ -37,7 +37,7 @@ class Node(Generic[S]):
         "breaker",
         "health",
         "instance",
-        "is_out",
+        "is_unhealthy",
         "is_used",
         "load",
         "record",
@@ -54,6 +54,6 @@ class Node(Generic[S]):
         self.record = Record()
         self.load = Load(transport.connections)
         self.weight = instance.weight
-        self.is_out = False
+        self.is_unhealthy = False
         self.is_used = False
         self.target = f"tcp://{instance.address}"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["Chance"]
+__all__ = ["ClockAndRandom"]
 
 
-class Chance(msgspec.Struct, frozen=True):
+class ClockAndRandom(msgspec.Struct, frozen=True):
     """A clock and a source of random numbers.
 
     Attributes:
@@ -20,8 +20,8 @@ class Chance(msgspec.Struct, frozen=True):
     """
 
     now: Callable[[], float] = time.monotonic
-    dice: Callable[[], float] = random.random
+    rng: Callable[[], float] = random.random
 
     def below(self, count: int) -> int:
         """Return a random integer, at least 0 and below `count`."""
-        return int(self.dice() * count)
+        return int(self.rng() * count)

@@ -2,7 +2,7 @@
 without servers and, with `FakeDriver`, without waiting.
 
     driver = FakeDriver()
-    reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectionLost("lost"))), ScriptedInstance(2)])
+    reach = ScriptedDispatcher([ScriptedInstance(1, Reply(ConnectionLost("lost"))), ScriptedInstance(2)])
     driver.run(mode.call(call_with(driver), reach))
     assert [each.node for each in reach.sent] == reach.nodes
 """
@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.core import Call, CallPolicy, Chance, Deadline, Decision, Driver, Instance, notify
+from idlrt.core import Call, CallPolicy, ClockAndRandom, Deadline, Decision, Driver, Instance, notify
 from idlrt.errors import DeadlineExceeded, NoInstance, NotSent
 from idlrt.fault import may_repeat
 from idlrt.spec import STRING, VOID, Method, Service, method, required
 
-__all__ = ["GET", "NOTE", "PUT", "Reply", "ScriptedInstance", "ScriptedReach", "Sent", "call_with"]
+__all__ = ["GET", "NOTE", "PUT", "Reply", "ScriptedDispatcher", "ScriptedInstance", "Sent", "call_with"]
 
 
 class _Protocol:
@@ -52,7 +52,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class ScriptedInstance:
-    """A `Reachable` with scripted replies.
+    """A `Endpoint` with scripted replies.
 
     Args:
         number: number of the instance, the last byte of its address.
@@ -85,7 +85,7 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
         error: error of the reply, if there was one.
     """
 
-    node: ScriptedInstance
+    endpoint: ScriptedInstance
     call: Call
     attempt: int
     at: float
@@ -99,8 +99,8 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
         return self.is_over and isinstance(self.error, NotSent)
 
 
-class ScriptedReach:
-    """A `Reach` of scripted instances. Threads may share it.
+class ScriptedDispatcher:
+    """A `Dispatcher` of scripted instances. Threads may share it.
 
     Args:
         nodes: the instances, in the order in which they are picked.
@@ -115,10 +115,10 @@ class ScriptedReach:
     """
 
     def __init__(
-        self, nodes: Sequence[ScriptedInstance], budget: float = math.inf, chance: Chance | None = None
+        self, endpoints: Sequence[ScriptedInstance], budget: float = math.inf, sources: ClockAndRandom | None = None
     ) -> None:
-        self.chance = chance if chance is not None else Chance()
-        self.nodes = list(nodes)
+        self.sources = sources if sources is not None else ClockAndRandom()
+        self.endpoints = list(endpoints)
         self.sent: list[Sent] = []
         self.decisions: list[Decision] = []
         self.spent = 0
@@ -127,41 +127,41 @@ class ScriptedReach:
 
     def pick(self, call: Call, tried: Collection[ScriptedInstance]) -> ScriptedInstance | None:
         """Return the first instance that was not tried; `None` if all were."""
-        if not self.nodes:
+        if not self.endpoints:
             raise NoInstance("no instance of Check")
-        return next((node for node in self.nodes if node not in tried), None)
+        return next((endpoint for endpoint in self.endpoints if endpoint not in tried), None)
 
     def all_endpoints(self, call: Call) -> Sequence[ScriptedInstance]:
         """Return all instances."""
-        if not self.nodes:
+        if not self.endpoints:
             raise NoInstance("no instance of Check")
-        return tuple(self.nodes)
+        return tuple(self.endpoints)
 
-    async def send(self, node: ScriptedInstance, call: Call, attempt: int = 0) -> Any:
+    async def send(self, endpoint: ScriptedInstance, call: Call, attempt: int = 0) -> Any:
         """Record an attempt and return the scripted result, or raise the scripted error."""
         driver = call.driver
         now = driver.now()
         before = [each for each in self.sent if each.call.arguments == call.arguments]
         is_concurrent = any(not each.is_over for each in before)
-        sent = Sent(node=node, call=call, attempt=attempt, at=now, is_concurrent=is_concurrent)
-        self.violations += _violations(sent, before, self.nodes)
+        sent = Sent(endpoint=endpoint, call=call, attempt=attempt, at=now, is_concurrent=is_concurrent)
+        self.violations += _violations(sent, before, self.endpoints)
         self.sent.append(sent)
         try:
-            return await self._answer(node, call, now)
+            return await self._answer(endpoint, call, now)
         except BaseException as error:
             sent.error = error
             raise
         finally:
             sent.is_over = True
 
-    async def _answer(self, node: ScriptedInstance, call: Call, now: float) -> Any:
+    async def _answer(self, endpoint: ScriptedInstance, call: Call, now: float) -> Any:
         left = call.deadline.at - now
         if call.policy.attempt_timeout is not None:
             left = min(left, call.policy.attempt_timeout)
-        reply = node.reply()
+        reply = endpoint.reply()
         if reply.after > left:
             await call.driver.sleep(left)
-            raise DeadlineExceeded(f"no response from {node.instance.address}")
+            raise DeadlineExceeded(f"no response from {endpoint.instance.address}")
         if reply.after > 0:
             await call.driver.sleep(reply.after)
         outcome = reply.outcome() if callable(reply.outcome) else reply.outcome
@@ -190,15 +190,15 @@ class ScriptedReach:
         return [each for each in self.decisions if isinstance(each, kind)]
 
 
-def _violations(sent: Sent, before: Sequence[Sent], nodes: Collection[ScriptedInstance]) -> Iterator[str]:
+def _violations(sent: Sent, before: Sequence[Sent], endpoints: Collection[ScriptedInstance]) -> Iterator[str]:
     """Yield the rules that an attempt violates."""
-    what = f"{sent.call.method.full_name} to {sent.node.instance.address}"
-    worked = [each.node.instance.address for each in before if not each.is_unsent]
+    what = f"{sent.call.method.full_name} to {sent.endpoint.instance.address}"
+    worked = [each.endpoint.instance.address for each in before if not each.is_unsent]
     if worked and not may_repeat(sent.call):
         yield f"{what} was retried, but the method is not idempotent and {worked[0]} may have executed it"
     if sent.at >= sent.call.deadline.at:
         yield f"{what} was sent after its deadline"
-    if sent.node not in nodes:
+    if sent.endpoint not in endpoints:
         yield f"{what}: not an instance that pick or everyone returned"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hand_written import GET
 
-from idlrt.core import BlockingDriver, Call, Deadline, Endpoint, drive, stack
+from idlrt.core import BlockingDriver, Call, CallNext, Deadline, drive, stack
 
 
 def call() -> Call:
@@ -18,7 +18,7 @@ async def leaf(call: Call) -> Any:
 
 
 def noting(name: str) -> Any:
-    async def filter(call: Call, next: Endpoint) -> Any:
+    async def filter(call: Call, next: CallNext) -> Any:
         return [name, *await next(call), name]
 
     return filter
@@ -35,7 +35,7 @@ def test_no_filter_is_the_endpoint_itself() -> None:
 
 
 def test_a_filter_may_change_the_call_and_make_it_twice() -> None:
-    async def twice(call: Call, next: Endpoint) -> Any:
+    async def twice(call: Call, next: CallNext) -> Any:
         first = await next(call)
         call.arguments = (2,)
         return first + await next(call)
@@ -44,7 +44,7 @@ def test_a_filter_may_change_the_call_and_make_it_twice() -> None:
 
 
 def test_a_filter_may_answer_by_itself() -> None:
-    async def refuse(call: Call, next: Endpoint) -> Any:
+    async def refuse(call: Call, next: CallNext) -> Any:
         return "no"
 
     assert drive(stack([refuse], leaf)(call())) == "no"
