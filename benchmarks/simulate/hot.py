@@ -2,8 +2,8 @@
 
 The most frequent key is a fifth of all calls, which overloads the one instance that owns it. `balance_factor` limits
 the calls in flight at an instance to a multiple of the average, rounded up; calls beyond that go to others, the same
-for a key (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its keys
-move, a share of 1/N (Karger et al. 1997); with Maglev a few others as well.
+for a key (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its
+keys move, a share of 1/N (Karger et al. 1997); with Maglev a few others as well.
 """
 
 from __future__ import annotations

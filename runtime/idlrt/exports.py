@@ -15,14 +15,20 @@ from typing import Any, Final
 __all__ = ["RENAMED", "deprecated_names", "lazy_exports"]
 
 RENAMED: Final[dict[str, dict[str, str]]] = {
+    "idlrt.balance": {"Candidate": "Endpoint", "Chance": "ClockAndRandom"},
     "idlrt.core": {
+        "Chance": "ClockAndRandom",
+        "Endpoint": "CallNext",
         "GaveUp": "NotRetried",
         "Kept": "RetryScheduled",
         "Refused": "Rejected",
         "Replaced": "FallbackUsed",
         "tell": "notify",
     },
-    "idlrt.route": {"Following": "RouterBase"},
+    "idlrt.fault": {"Reach": "Dispatcher", "Reachable": "Endpoint"},
+    "idlrt.route": {"Following": "RouterBase", "Here": "CallerInfo", "Routable": "Endpoint"},
+    "idlrt.server": {"ServerEndpoint": "ServerCallNext"},
+    "idlrt.testing": {"ScriptedReach": "ScriptedDispatcher"},
 }
 """Public names that were renamed: module → old name → new name. The old ones work for one version, with a warning."""
 

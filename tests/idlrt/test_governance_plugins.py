@@ -52,7 +52,7 @@ class Heaviest:
     Settings = NoSettings
     covers_all = False
 
-    def __init__(self, candidates: Sequence[Endpoint], chance: ClockAndRandom, settings: Any = None) -> None:
+    def __init__(self, candidates: Sequence[Endpoint], sources: ClockAndRandom, settings: Any = None) -> None:
         self._candidates = sorted(candidates, key=lambda each: each.weight, reverse=True)
 
     def pick(self, call: Call, tried: Collection[Any]) -> Any:
@@ -115,7 +115,7 @@ class StubbornSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class Stubborn:
     Settings = StubbornSettings
 
-    def __init__(self, settings: StubbornSettings, chance: ClockAndRandom) -> None:
+    def __init__(self, settings: StubbornSettings, sources: ClockAndRandom) -> None:
         self._settings = settings
 
     async def call(self, call: Call, reach: Dispatcher[Any]) -> Any:
@@ -155,14 +155,16 @@ class SpacingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Spacing:
     Settings = SpacingSettings
 
-    def __init__(self, settings: SpacingSettings, chance: ClockAndRandom, listener: Listener = lambda decision: None) -> None:
+    def __init__(
+        self, settings: SpacingSettings, sources: ClockAndRandom, listener: Listener = lambda decision: None
+    ) -> None:
         self._every = settings.every
-        self._chance = chance
+        self._sources = sources
         self._listener = listener
         self._last = -math.inf
 
     async def __call__(self, call: Any, next: Next) -> Any:
-        now = self._chance.now()
+        now = self._sources.now()
         if now - self._last < self._every:
             why = f"less than {self._every:g} s after the one before"
             refused = Rejected(subject=call.method.full_name, why=why, guard="spacing")
@@ -194,12 +196,12 @@ from idlrt.testing import check_balancer, check_fault_mode, check_guard, check_r
 
 check_balancer(BALANCERS.get("heaviest"))
 router = ROUTERS.get("colour")
-check_router(lambda here, chance: router(router.Rule(colour="red"), here, chance))
+check_router(lambda here, sources: router(router.Rule(colour="red"), here, sources))
 mode = FAULT_MODES.get("stubborn")
-check_fault_mode(lambda chance: mode(mode.Settings(), chance))
+check_fault_mode(lambda sources: mode(mode.Settings(), sources))
 guard = GUARDS.get("spacing")
-check_guard(lambda chance, listener: guard(guard.Settings(every=0.02), chance, listener))
-check_guard(lambda chance, listener: guard(guard.Settings(), chance, listener))
+check_guard(lambda sources, listener: guard(guard.Settings(every=0.02), sources, listener))
+check_guard(lambda sources, listener: guard(guard.Settings(), sources, listener))
 print("all is well")
 """
 

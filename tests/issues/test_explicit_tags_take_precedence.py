@@ -11,12 +11,15 @@ from idlrt.core import Call, ClockAndRandom, Deadline
 from idlrt.route import CallerInfo, Chain, Pool, explain, make_chain
 from idlrt.testing import FakeDriver
 from idlrt.testing.balancers import call_of
-from idlrt.testing.routers import Place
+from idlrt.testing.routers import FakeEndpoint
 
-STABLE, CANARY = Place(1, version="1.0"), Place(2, version="2.0")
-GRAY, GRAY_CANARY = Place(3, version="1.0", tags={"tag": "gray"}), Place(4, version="2.0", tags={"tag": "gray"})
+STABLE, CANARY = FakeEndpoint(1, version="1.0"), FakeEndpoint(2, version="2.0")
+GRAY, GRAY_CANARY = (
+    FakeEndpoint(3, version="1.0", tags={"tag": "gray"}),
+    FakeEndpoint(4, version="2.0", tags={"tag": "gray"}),
+)
 TWENTY_PERCENT = {"router": "canary", "to": "version = 2.*", "percent": 20}
-OTHER_GROUP = Place(5, group="green", version="1.0")
+OTHER_GROUP = FakeEndpoint(5, group="green", version="1.0")
 
 
 def chain(*rules: dict[str, Any]) -> Chain:
@@ -27,8 +30,10 @@ def call(tag: str = "") -> Call:
     return Call(call_of().method, ("x",), "S", Deadline(5.0, 5.0), FakeDriver(), tag=tag)
 
 
-def counts(router: Chain, pool: Pool[Place], tag: str = "", calls: int = 1000) -> dict[tuple[Place, ...], int]:
-    found: dict[tuple[Place, ...], int] = {}
+def counts(
+    router: Chain, pool: Pool[FakeEndpoint], tag: str = "", calls: int = 1000
+) -> dict[tuple[FakeEndpoint, ...], int]:
+    found: dict[tuple[FakeEndpoint, ...], int] = {}
     for _ in range(calls):
         endpoints = router.route(call(tag), pool).endpoints
         found[endpoints] = found.get(endpoints, 0) + 1
@@ -86,7 +91,7 @@ def test_a_tag_that_a_rule_lists_counts_for_groups_too() -> None:
 
 def test_a_group_whose_tagged_instances_are_unhealthy_does_not_attract_calls() -> None:
     router = chain({"router": "group", "mix": {"default": 10, "green": 90}})
-    unhealthy = Place(3, tags={"tag": "gray"}, is_unhealthy=True)
+    unhealthy = FakeEndpoint(3, tags={"tag": "gray"}, is_unhealthy=True)
     assert counts(router, Pool([STABLE, unhealthy, OTHER_GROUP]), "gray")[OTHER_GROUP,] > 800
 
 

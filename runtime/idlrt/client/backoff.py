@@ -36,7 +36,7 @@ class Backoff:
 
     Args:
         now: clock, in seconds.
-        dice: random numbers between 0 and 1, for the jitter.
+        rng: random numbers between 0 and 1, for the jitter.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, rng: Callable[[], float] = random.random) -> None:

@@ -45,7 +45,7 @@ class Plan:
         mode: fault mode.
         balancer: name and settings of the balancer.
         options_layer: options of the caller, the most specific layer.
-        endpoint: entry of the call stack: guards, then the base.
+        call_next: entry of the call stack: guards, then the base.
         call_next_when_ready: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
         blocking: like `call_next`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
@@ -100,7 +100,7 @@ class CallPlanner:
 
     Args:
         layers: configuration layers of the client, the most general first: files, then `connect`.
-        chance: clock and random numbers of fault modes, guards and balancers.
+        sources: clock and random numbers of fault modes, guards and balancers.
         listeners: functions that receive all decisions.
         base: returns the rest of the call stack below the guards, for a plan.
         await_snapshot: waits for the first snapshot, whose settings apply to guards; `None` without a registry.

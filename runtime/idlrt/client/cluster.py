@@ -75,7 +75,7 @@ class Cluster(EventEmitter, Generic[S]):
         first: waits for the first snapshot of a subscription, on behalf of a call, at most until its deadline.
         name: of the target, for messages.
         make_planner: creates the call planner, whose plans end in this cluster.
-        here: the caller, for routing rules.
+        caller: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: wall-clock time, in seconds since 1970, as instances announce when they started.
         is_watched: whether unhealthy endpoints are pinged; if not, calls probe them.

@@ -63,12 +63,12 @@ class Picker(Generic[N]):
 
     Args:
         pool: the endpoints.
-        chance: clock and random numbers of balancers.
+        sources: clock and random numbers of balancers.
         panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
         shared_balancers: cache of balancers that do not depend on health, kept when the pool is replaced.
 
     Attributes:
-        nodes: all endpoints of the pool.
+        endpoints: all endpoints of the pool.
         ready: endpoints that receive calls: the healthy ones, or all in a panic.
         unhealthy: the other endpoints.
         balancers: balancers that were built, by the keys of their settings.

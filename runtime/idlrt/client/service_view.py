@@ -41,7 +41,7 @@ class ServiceView(Generic[S]):
         retire: closes the transport to a removed instance.
         name: of the target, for messages.
         planner: of the client; receives the settings of the registry.
-        here: the caller, for routing rules.
+        caller: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: wall-clock time, in seconds since 1970.
         is_watched: whether unhealthy endpoints are pinged.

@@ -16,7 +16,7 @@ class Guards:
     """Factory and cache of guards. Methods whose settings of a guard are equal share the guard and its statistics.
 
     Args:
-        chance: clock and random numbers of the guards.
+        sources: clock and random numbers of the guards.
         listener: receives their decisions.
     """
 

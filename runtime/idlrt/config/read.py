@@ -1,6 +1,6 @@
 """Configuration files, TOML or JSON.
 
-    [here]                      # this program, for rules: caller.zone, caller.app
+    [caller]                    # this program, for rules: caller.zone, caller.app
     zone = "eu-1"
 
     [defaults]                  # of all services that it calls
@@ -35,13 +35,15 @@ from idlrt.config.checks import Problem, check, invalid, located
 from idlrt.config.effective import Layer
 from idlrt.config.schema import RESERVED_PREFIX, flatten, locate, section, suggestion
 from idlrt.core import CONFIG_VARIABLE
-from idlrt.core.renamed import renamed_in, warn_renamed
+from idlrt.core.renamed import renamed_in, warn_deprecated, warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.route import CallerInfo
 
 __all__ = ["ClientConfig", "ConfigFile", "ServerConfig", "read_config"]
 
 _TABLES: Final = ("caller", "defaults", "services", "server")
+# The name of the table `caller` in version 0.1.
+_OLD_CALLER: Final = "here"
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: name of the file, for messages; empty if there is none.
-        here: attributes of the program, for routing rules.
+        caller: attributes of the program, for routing rules.
+        has_old_caller: whether the table has its old name, `here`.
         defaults: settings of all services, by dotted keys.
         services: settings of single services, likewise.
         server: guards of the server, likewise.
@@ -57,6 +60,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = ""
     caller: CallerInfo = CallerInfo()
+    has_old_caller: bool = False
     defaults: Mapping[str, Any] = {}
     services: Mapping[str, Mapping[str, Any]] = {}
     server: Mapping[str, Any] = {}
@@ -77,7 +81,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def deprecations(self) -> list[Problem]:
         """Return a finding for each key with an old name; these are not errors."""
-        return [
+        found = [Problem(_OLD_CALLER, "deprecated: use caller")] if self.has_old_caller else []
+        return found + [
             Problem(prefix + old, f"deprecated: use {new}")
             for prefix, table in self._tables()
             for old, new in renamed_in(table).items()
@@ -85,6 +90,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def warn(self) -> None:
         """Issue a `DeprecationWarning` for each key with an old name."""
+        if self.has_old_caller:
+            warn_deprecated(f"{self.name}: [{_OLD_CALLER}] is deprecated: use [caller]")
         for prefix, table in self._tables():
             warn_renamed(table, f"{self.name}: {prefix}")
 
@@ -145,6 +152,11 @@ def _loaded(source: object) -> tuple[Mapping[str, Any], str]:
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     problems: list[Problem] = []
+    has_old_caller = _OLD_CALLER in nested
+    if has_old_caller:
+        if "caller" in nested:
+            problems.append(Problem(_OLD_CALLER, "the same table as caller: keep caller only"))
+        nested = {"caller" if key == _OLD_CALLER else key: value for key, value in nested.items()}
     problems.extend(
         Problem(str(key), f"unknown table{suggestion(str(key), _TABLES)}") for key in nested if key not in _TABLES
     )
@@ -174,7 +186,14 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
             problems.append(Problem(f"server.{key}", "only guards apply to servers"))
     if problems:
         raise invalid(problems, name)
-    return ConfigFile(name=name, caller=caller, defaults=defaults, services=services, server=server)
+    return ConfigFile(
+        name=name,
+        caller=caller,
+        has_old_caller=has_old_caller,
+        defaults=defaults,
+        services=services,
+        server=server,
+    )
 
 
 def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from idlrt.core.renamed import warn_deprecated
+
 __all__ = ["ClockAndRandom"]
 
 
@@ -16,11 +18,17 @@ class ClockAndRandom(msgspec.Struct, frozen=True):
 
     Attributes:
         now: returns seconds on a monotonic clock.
-        dice: returns random numbers, at least 0 and below 1.
+        rng: returns random numbers, at least 0 and below 1.
     """
 
     now: Callable[[], float] = time.monotonic
     rng: Callable[[], float] = random.random
+
+    @property
+    def dice(self) -> Callable[[], float]:
+        """Old name of `rng`, deprecated."""
+        warn_deprecated("dice of ClockAndRandom is deprecated: use rng")
+        return self.rng
 
     def below(self, count: int) -> int:
         """Return a random integer, at least 0 and below `count`."""

@@ -54,7 +54,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
         Args:
             retry: number of the retry, starting at 0.
-            dice: a random number, at least 0 and below 1.
+            rng: a random number, at least 0 and below 1.
         """
         pause = self.base_delay
         for _ in range(min(retry, 64)):

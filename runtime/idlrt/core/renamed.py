@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Final
 
-__all__ = ["KEYS", "current_key", "first_key", "renamed_in", "warn_renamed"]
+__all__ = ["KEYS", "current_key", "first_key", "renamed_in", "warn_deprecated", "warn_renamed"]
 
 _BREAKER: Final = {
     "errors": "failure_ratio",
@@ -116,7 +116,12 @@ def warn_renamed(keys: Iterable[str], where: str) -> None:
         where: place of the keys, as in `client.toml: defaults.`.
     """
     for old, new in renamed_in(keys).items():
-        warnings.warn(f"{where}{old} is deprecated: use {new}", DeprecationWarning, stacklevel=_level())
+        warn_deprecated(f"{where}{old} is deprecated: use {new}")
+
+
+def warn_deprecated(message: str) -> None:
+    """Issue a `DeprecationWarning` in the first frame outside of this package."""
+    warnings.warn(message, DeprecationWarning, stacklevel=_level())
 
 
 def _level() -> int:

@@ -1,8 +1,8 @@
 """Interface of fault modes: strategies for failed and slow calls.
 
-A fault mode decides which instances receive a call, how many, and when. It acts through `Dispatcher`, the interface that the
-cluster implements: pick an instance, send the call to it, take a retry from the retry budget. It sleeps and races
-through the call's driver, so one coroutine serves blocking and asyncio clients, and tests run it in virtual time.
+A fault mode decides which instances receive a call, how many, and when. It acts through `Dispatcher`, the interface
+that the cluster implements: pick an instance, send the call to it, take a retry from the retry budget. It sleeps and
+races through the call's driver, so one coroutine serves blocking and asyncio clients, and tests run it in virtual time.
 
 Idempotency is always respected: a call that an instance may have executed is repeated only if `may_repeat` allows it.
 """

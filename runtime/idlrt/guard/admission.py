@@ -82,7 +82,7 @@ class Admission:
         Args:
             now: time on the guard's clock.
             probability: greater than 0.
-            dice: random number from 0 to below 1.
+            rng: random number from 0 to below 1.
         """
         if rng >= probability or now - self._last_pass >= self._forced:
             self._last_pass = now

@@ -44,7 +44,7 @@ class Guard(Protocol):
 
     Args:
         settings: instance of `Settings`.
-        chance: clock and random numbers.
+        sources: clock and random numbers.
         listener: receives the guard's decisions.
     """
 

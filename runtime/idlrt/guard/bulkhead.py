@@ -167,7 +167,7 @@ class Bulkhead:
     """Guard `bulkhead`: limits on concurrent calls by service or method.
 
     Attributes:
-        places: permits by service or method.
+        permits: permits by service or method.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings

@@ -165,7 +165,7 @@ class LoadShedder:
 
     Args:
         settings: instance of `ShedderSettings`.
-        chance: clock.
+        sources: clock.
         listener: receives decisions.
         cpu: returns the CPU usage in thousandths of one processor. Default: that of the process.
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from idlrt.core import Call, ClockAndRandom, Instance
+from idlrt.core.renamed import warn_deprecated
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
 
@@ -52,7 +53,7 @@ class Pool(Generic[N]):
     """Endpoints that calls may go to. Immutable except for its cache; threads may share it.
 
     Attributes:
-        nodes: all endpoints, including unhealthy ones.
+        endpoints: all endpoints, including unhealthy ones.
         tag: tag of the call if it selected these endpoints, else empty. Narrowed pools inherit it.
         cache: values that routers and balancers cache, by their own keys. If two threads compute one, either may win.
         recipes: functions that compute entries of `cache` for any pool; used to prepare a pool that replaces this one.
@@ -68,6 +69,12 @@ class Pool(Generic[N]):
 
     def __len__(self) -> int:
         return len(self.endpoints)
+
+    @property
+    def nodes(self) -> tuple[N, ...]:
+        """Old name of `endpoints`, deprecated."""
+        warn_deprecated("nodes of Pool is deprecated: use endpoints")
+        return self.endpoints
 
     def narrowed(self, key: Hashable, keep: Callable[[N], bool]) -> Pool[N]:
         """Return the pool of endpoints for which `keep` is true; this pool itself if that is all of them.

@@ -117,7 +117,7 @@ def make_chain(
 
     Args:
         rules: rules as decoded from TOML or JSON.
-        here: the caller.
+        caller: the caller.
         where: location of the rules, for messages.
         home: default group of calls.
 

@@ -75,7 +75,7 @@ class Condition(Generic[T]):
         text: source text.
         matches: returns whether a call or an instance matches.
         constant: result if it is always the same; `None` otherwise.
-        suits: returns whether calls of a method can match.
+        applies_to: returns whether calls of a method can match.
     """
 
     __slots__ = ("applies_to", "constant", "matches", "text")

@@ -66,7 +66,7 @@ class GroupRouter(RouterBase):
         """Restrict calls with a tag to groups that have it.
 
         Args:
-            tagging: tag routers of the chain, which know the tags of instances.
+            tag_routers: tag routers of the chain, which know the tags of instances.
         """
         self._tag_routers = tag_routers
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from idlrt.printable import plural
 from idlrt.serialization._binary_layout import type_id
 from idlrt.serialization._unknown import write_kept
 from idlrt.serialization._walk_primitives import Output
@@ -69,7 +70,7 @@ class WalkWriter:
 
         def write(out: Output, values: Sequence[Any]) -> None:
             if len(values) != width:
-                raise ValueError(f"there are {len(values)} values for {width} fields")
+                raise ValueError(f"expected {plural(width, 'value')}, one per field, got {len(values)}")
             out.depth -= 1
             write_fields(out, [values[index] for index in order], None, False)
 

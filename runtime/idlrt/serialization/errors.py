@@ -125,7 +125,7 @@ def over_decoded(offset: int, received: int, limits: Any) -> DecodeError:
     if limits.max_decoded <= EXPANSION_FLOOR + limits.max_expansion * received:
         return DecodeError(f"decoded values at offset {offset} exceed the limit max_decoded={limits.max_decoded}")
     bytes_received = plural(received, "received byte")
-    most = f"{EXPANSION_FLOOR} bytes plus max_expansion={limits.max_expansion} times {bytes_received}"
+    most = f"{plural(EXPANSION_FLOOR, 'byte')} plus max_expansion={limits.max_expansion} * {bytes_received}"
     return DecodeError(f"decoded values at offset {offset} exceed {most}")
 
 

@@ -5,6 +5,11 @@ for plugins (registries, balancers, routers, fault modes, guards and protocols).
 `testing`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from idlrt.exports import deprecated_names
 from idlrt.testing.balancers import check_balancer
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.fault_modes import check_fault_mode
@@ -28,3 +33,6 @@ __all__ = [
     "check_router",
     "connected",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = deprecated_names(__name__)

@@ -62,7 +62,8 @@ def check_fault_mode(make: Make) -> None:
     """Check a fault mode.
 
     Args:
-        make: creates the fault mode from a `ClockAndRandom`. It is called several times and must return a new one each time.
+        make: creates the fault mode from a `ClockAndRandom`. It is called several times and must return a new one each
+            time.
 
     Raises:
         AssertionError: the fault mode violates a rule; the message names the rule.

@@ -29,6 +29,7 @@ from idlrt.core import (
 from idlrt.core.driver import BlockingDriver
 from idlrt.errors import ApplicationError, ConnectionLost, NotSent, Overloaded
 from idlrt.guard import Guard
+from idlrt.printable import plural
 from idlrt.spec import STRING, DeclaredError, Service, method, required
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.threads import run_concurrently
@@ -69,8 +70,8 @@ def check_guard(make: Make) -> None:
     """Check a guard.
 
     Args:
-        make: creates the guard from a `ClockAndRandom` and a listener for decisions. It is called several times and must
-            return a new guard each time, which admits the first call unless it admits none.
+        make: creates the guard from a `ClockAndRandom` and a listener for decisions. It is called several times and
+            must return a new guard each time, which admits the first call unless it admits none.
 
     Raises:
         AssertionError: the guard violates a rule; the message names the rule.
@@ -118,9 +119,8 @@ def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
         guard = make(_sources(driver), lambda decision: None)
         found = _outcome(driver.run, guard(call, next_filter))
         if next_filter.reached:
-            assert next_filter.reached == [call], (
-                f"an admitted call must be passed on once, got {len(next_filter.reached)} calls"
-            )
+            count = plural(len(next_filter.reached), "call")
+            assert next_filter.reached == [call], f"an admitted call must be passed on once, got {count}"
             assert found is answer, f"the outcome {answer!r} of an admitted call was changed to {found!r}"
 
 

@@ -76,7 +76,7 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
     """An attempt that an instance received.
 
     Attributes:
-        node: the instance.
+        endpoint: the instance.
         call: the call.
         attempt: attempt number that the server receives.
         at: arrival time, in seconds on the clock of the call's driver.
@@ -103,9 +103,9 @@ class ScriptedDispatcher:
     """A `Dispatcher` of scripted instances. Threads may share it.
 
     Args:
-        nodes: the instances, in the order in which they are picked.
+        endpoints: the instances, in the order in which they are picked.
         budget: number of retries that the retry budget allows.
-        chance: clock and random numbers.
+        sources: clock and random numbers.
 
     Attributes:
         sent: the attempts, in order. Calls with the same arguments are attempts of the same call.

@@ -140,7 +140,7 @@ def explain(
 
     Args:
         routes: routing rules.
-        here: the caller.
+        caller: the caller.
         instances: instances of the service, in all groups that the rules refer to.
         home: group of the service.
         calls: number of calls to simulate, because some rules are randomized.

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-import idlrt
+import idlrt.codegen
 from idlc.driver import Request, compile_files
 
 NUMBERS = itertools.count(1)

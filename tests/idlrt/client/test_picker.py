@@ -17,10 +17,10 @@ from idlrt.balance import BALANCERS, ClockAndRandom
 from idlrt.client.picker import BalancerChoice, Picker
 from idlrt.errors import ConfigurationError
 from idlrt.route import Pool
-from idlrt.testing.balancers import Target, call_of
+from idlrt.testing.balancers import FakeEndpoint, call_of
 
 
-class Endpoint(Target):
+class Endpoint(FakeEndpoint):
     def __init__(self, number: int, weight: int = 100, *, is_unhealthy: bool = False) -> None:
         super().__init__(number, weight)
         self.is_unhealthy = is_unhealthy

@@ -17,10 +17,11 @@ from idlrt.config import Layer, check, effective, read_config
 from idlrt.config.describe import describe
 from idlrt.config.schema import fields, locate, section
 from idlrt.config.store import Version, change, history, rollback, to_text
-from idlrt.core import CONFIG_VARIABLE
+from idlrt.core import CONFIG_VARIABLE, ClockAndRandom
 from idlrt.core.renamed import KEYS, current_key, first_key
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
+from idlrt.route import Pool
 from idlrt.server.guards import server_guards
 from idlrt.spec import I64, Service, method, required
 
@@ -282,3 +283,24 @@ def test_the_history_can_be_read_without_formats(registry: Registry) -> None:
 
 def test_names_of_the_first_version_are_a_bijection() -> None:
     assert {first_key(current_key(key)) for key in FIRST} == FIRST
+
+
+def test_the_old_table_of_the_caller_is_read_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"config: \[here\] is deprecated: use \[caller\]"):
+        found = read_config({"here": {"zone": "eu-1"}})
+    assert found.caller.zone == "eu-1"
+    assert [str(each) for each in found.deprecations()] == ["here: deprecated: use caller"]
+
+
+def test_both_names_of_the_table_of_the_caller_are_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="here: the same table as caller: keep caller only"):
+        read_config({"here": {"zone": "eu-1"}, "caller": {"zone": "eu-1"}})
+
+
+def test_old_attributes_of_plugins_work_with_a_warning() -> None:
+    pool: Pool[Any] = Pool([1, 2])
+    sources = ClockAndRandom(rng=lambda: 0.5)
+    with pytest.warns(DeprecationWarning, match="dice of ClockAndRandom is deprecated: use rng"):
+        assert sources.dice() == 0.5
+    with pytest.warns(DeprecationWarning, match="nodes of Pool is deprecated: use endpoints"):
+        assert pool.nodes == pool.endpoints

@@ -1,10 +1,10 @@
 """Framings: where one message ends and the next begins, and the metadata beside it.
 
 A framing has three parts. The `FrameBuffer` splits received bytes into *frames*, one complete message each. The
-`FrameDecoder` takes the message out of a frame: plain frames contain only the message; others also metadata, compression and
-the id of the serialization, so the decoder returns the dialect of the response too. `pack` encodes a frame. The buffer
-does not look into frames, and the decoder gets complete frames only, so a new framing with a length prefix can use
-`LengthFrameBuffer`.
+`FrameDecoder` takes the message out of a frame: plain frames contain only the message; others also metadata,
+compression and the id of the serialization, so the decoder returns the dialect of the response too. `pack` encodes a
+frame. The buffer does not look into frames, and the decoder gets complete frames only, so a new framing with a length
+prefix can use `LengthFrameBuffer`.
 
 A length is checked against `Limits.max_frame` when it is announced, before memory is allocated for it. The decompressed
 message is checked against `Limits.max_message`; without compression the smaller of the two limits applies from the

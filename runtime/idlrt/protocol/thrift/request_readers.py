@@ -1,9 +1,9 @@
 """Request readers: split the bytes of a client into frames, decode frames and message headers, look up the methods.
 
 Three implementations give the same results. `PlainRequestReader` goes step by step and supports every dialect.
-`HeaderRequestReader` takes a shortcut for requests whose THeader equals that of the previous one. With native codecs, C code
-reads plain frames (`Dialect.is_fused`), and frames with an unchanged THeader, in one step, and decodes the arguments
-too.
+`HeaderRequestReader` takes a shortcut for requests whose THeader equals that of the previous one. With native codecs, C
+code reads plain frames (`Dialect.is_fused`), and frames with an unchanged THeader, in one step, and decodes the
+arguments too.
 """
 
 from __future__ import annotations
