@@ -70,5 +70,7 @@ def environment(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters.update(filters or {})
+    # The stubs of jinja know its own filters only.
+    added: Any = filters or {}
+    found.filters.update(added)
     return found

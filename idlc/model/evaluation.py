@@ -388,7 +388,7 @@ class Evaluator:
             limits = "the maximum of a double is about 1.8e308"
         else:
             bits = int(wire.name[1:]) - 1
-            limits = f"{wire.name} values must be between {-(2**bits)} and {2**bits - 1}"
+            limits = f"values of {wire.name} must be between {-(2**bits)} and {2**bits - 1}"
         message = f"`{path}` must be {with_article(str(type))}, but {value!s} is out of range"
         self._report.error("constant.range", message, span, help=limits)
 

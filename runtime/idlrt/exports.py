@@ -10,9 +10,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from types import FrameType
 from typing import Any, Final
 
-__all__ = ["RENAMED", "deprecated_names", "lazy_exports"]
+__all__ = ["RENAMED", "deprecated_names", "lazy_exports", "warn_deprecated"]
 
 RENAMED: Final[dict[str, dict[str, str]]] = {
     "idlrt.balance": {"Candidate": "Endpoint", "Chance": "ClockAndRandom"},
@@ -68,9 +69,20 @@ def deprecated_names(module: str, renamed: Mapping[str, str] | None = None) -> C
         new = (RENAMED.get(module, {}) if renamed is None else renamed).get(name)
         if new is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        # 3 when `lazy_exports` delegates to this function.
-        level = 3 if sys._getframe(1).f_code.co_filename == __file__ else 2
-        warnings.warn(f"{module}.{name} was renamed to {new}", DeprecationWarning, stacklevel=level)
+        warn_deprecated(f"{module}.{name} was renamed to {new}")
         return getattr(sys.modules[module], new)
 
     return __getattr__
+
+
+def warn_deprecated(message: str) -> None:
+    """Issue a `DeprecationWarning` in the first frame outside of this package: its author can change the code."""
+    package = __name__.partition(".")[0]
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    level = 2
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name != package and not name.startswith(f"{package}."):
+            break
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DeprecationWarning, stacklevel=level if frame is not None else 2)

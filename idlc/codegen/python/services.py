@@ -25,7 +25,7 @@ class ParameterView(FieldView, frozen=True):
 
     Attributes:
         declared_default: the expression of the default in the IDL; `None` if it has none.
-        is_default_mutable: each call needs a `declared_default` of its own.
+        is_default_mutable: each call needs a separate `declared_default`.
     """
 
     declared_default: str | None

@@ -32,7 +32,7 @@ class _NotUnderstood(ValueError):
 
 
 def wrap(text: str, *, one_each: bool = False) -> str:
-    """Return statements with the line breaks of `black`, as far as they are too long for one line.
+    """Return statements with the line breaks of `black` if they are too long for one line.
 
     Args:
         one_each: between brackets that end and begin lines, several items always take one line each.

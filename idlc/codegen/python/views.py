@@ -48,7 +48,7 @@ class Context(msgspec.Struct, eq=False):
 
     layout: Layout
     imports: Imports
-    defined: set[int] = msgspec.field(default_factory=set)
+    defined: set[int] = msgspec.field(default_factory=set[int])
     nullable_arguments: bool = False
 
 
@@ -97,7 +97,7 @@ class FieldView(msgspec.Struct, frozen=True):
         spec: its type as an expression of a table of fields.
         presence: the function of `rpc` that describes it in the table.
         default: the expression of its default, which may be `"None"`; `None` if it has none.
-        is_default_mutable: each instance needs a default of its own.
+        is_default_mutable: each instance needs a separate default.
     """
 
     id: int

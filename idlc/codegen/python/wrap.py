@@ -1,7 +1,7 @@
 """Line breaks as `black` makes them, so that what templates emit needs no formatting afterwards.
 
 An expression is text, or a `Group`: something between brackets that can be broken. What does not fit on a
-line is tried with the content of its last bracket on a line of its own, and then one item a line with a
+line is tried with the content of its last bracket on a separate line, and then one item a line with a
 comma behind each. Literals (lists, dicts, sets, tuples) with several items go to one a line at once; calls
 and signatures try the one line first.
 

@@ -57,7 +57,8 @@ class Backoff:
         left = self._again_at - self._now()
         if left > 0:
             what = f"not connecting to {call.target} for {call.method.full_name}"
-            why = f"the last {self._failures} attempts failed ({self._last})"
+            last = "the last attempt" if self._failures == 1 else f"the last {self._failures} attempts"
+            why = f"{last} failed ({self._last})"
             raise ConnectFailed(f"{what}: {why}; next attempt in {left:.2g} s")
 
     def failed(self, error: ConnectFailed) -> None:

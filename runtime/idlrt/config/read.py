@@ -35,8 +35,9 @@ from idlrt.config.checks import Problem, check, invalid, located
 from idlrt.config.effective import Layer
 from idlrt.config.schema import RESERVED_PREFIX, flatten, locate, section, suggestion
 from idlrt.core import CONFIG_VARIABLE
-from idlrt.core.renamed import renamed_in, warn_deprecated, warn_renamed
+from idlrt.core.renamed import renamed_in, warn_renamed
 from idlrt.errors import ConfigurationError
+from idlrt.exports import warn_deprecated
 from idlrt.route import CallerInfo
 
 __all__ = ["ClientConfig", "ConfigFile", "ServerConfig", "read_config"]

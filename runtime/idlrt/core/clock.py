@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from idlrt.core.renamed import warn_deprecated
+from idlrt.exports import warn_deprecated
 
 __all__ = ["ClockAndRandom"]
 

@@ -44,7 +44,7 @@ _Kind = tuple[object, ...]
 def cleaned(text: str, longest: int = LONGEST) -> str:
     """Return `text` on one line, with unprintable characters escaped, truncated to `longest` characters."""
     if len(text) > longest:
-        text = f"{text[:longest]}... ({len(text)} characters)"
+        text = f"{text[:longest]}... ({plural(len(text), 'character')})"
     return printable(text)
 
 

@@ -98,7 +98,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 
 class Evidence(enum.Enum):
-    """What the end of an attempt reveals about the server."""
+    """Evidence about the server from the end of an attempt."""
 
     ANSWERED = enum.auto()
     """The server responded with a result, an exception that the IDL declares, or a rejection of the call."""

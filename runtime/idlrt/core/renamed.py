@@ -10,13 +10,12 @@ Clients of version 0.1 know the old names only, and ignore settings of a registr
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable, Mapping
-from types import FrameType
 from typing import Final
 
-__all__ = ["KEYS", "current_key", "first_key", "renamed_in", "warn_deprecated", "warn_renamed"]
+from idlrt.exports import warn_deprecated
+
+__all__ = ["KEYS", "current_key", "first_key", "renamed_in", "warn_renamed"]
 
 _BREAKER: Final = {
     "errors": "failure_ratio",
@@ -117,21 +116,3 @@ def warn_renamed(keys: Iterable[str], where: str) -> None:
     """
     for old, new in renamed_in(keys).items():
         warn_deprecated(f"{where}{old} is deprecated: use {new}")
-
-
-def warn_deprecated(message: str) -> None:
-    """Issue a `DeprecationWarning` in the first frame outside of this package."""
-    warnings.warn(message, DeprecationWarning, stacklevel=_level())
-
-
-def _level() -> int:
-    """Return the `stacklevel` of the first frame outside of this package: its author can change the key."""
-    package = __name__.partition(".")[0]
-    frame: FrameType | None = sys._getframe(1)
-    level = 1
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name != package and not name.startswith(f"{package}."):
-            return level
-        frame, level = frame.f_back, level + 1
-    return 1

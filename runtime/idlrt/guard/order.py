@@ -85,7 +85,7 @@ def _classes(wanted: Iterable[str], find: Find) -> dict[str, Any]:
                         find(other)
                     except UnknownPlugin as error:
                         raise ConfigurationError(
-                            f"cannot order guards: {name}.{which} names {other!r}: {error}"
+                            f"cannot order guards: unknown guard {other!r} in {name}.{which}: {error}"
                         ) from None
                     waiting.append(other)
     return found

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from idlrt.core import Call, ClockAndRandom, Instance
-from idlrt.core.renamed import warn_deprecated
+from idlrt.exports import warn_deprecated
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Call, ClockAndRandom
+from idlrt.printable import plural
 from idlrt.route.base import CallerInfo, N, Pool, Rule, Step
 from idlrt.route.router_base import RouterBase
 
@@ -52,7 +53,7 @@ class SubsetRouter(RouterBase):
         found: Pool[N] = pool if len(pool) <= self.rule.size else pool.cache.get(self) or self._prepare(pool)
         if steps is not None:
             size: int = self.rule.size
-            why = f"no more than {size} instances" if found is pool else f"subset of {size} for this client"
+            why = f"at most {plural(size, 'instance')}" if found is pool else f"subset of {size} for this client"
             self._add_step(steps, why, pool, found)
         return found
 

@@ -22,6 +22,7 @@ from idlrt.core import Deadline, Outcome, ServerCall
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol import (
     ConnectionBroken,
     DataToSend,
@@ -306,7 +307,7 @@ class Session:
             if load.in_flight >= load.max_in_flight:
                 return responder.overloaded(event, call, f"max_in_flight={load.max_in_flight} is reached")
             if load.decoded and load.decoded + decoded > load.max_decoded:
-                what = f"arguments of calls in flight take {load.decoded} bytes"
+                what = f"arguments of calls in flight take {plural(load.decoded, 'byte')}"
                 why = f"{what}; {decoded} more would exceed max_decoded_queued={load.max_decoded}"
                 return responder.overloaded(event, call, why)
             if not is_awaited:

@@ -181,7 +181,7 @@ class ClientConnection:
         line = request_line(name, params, id_text, meta)
         size = len(line) - 1
         if size > self._limits.max_message:
-            what = f"it has {size} bytes, the limit is max_message={self._limits.max_message}"
+            what = f"it has {plural(size, 'byte')}, the limit is max_message={self._limits.max_message}"
             raise LocalProtocolError(f"cannot send the call of {method.full_name}: {what}")
         self._last_id = id
         if not is_oneway:

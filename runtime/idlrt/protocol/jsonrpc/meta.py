@@ -29,6 +29,7 @@ import msgspec
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
 from idlrt.protocol.jsonrpc.values import encode
 
@@ -202,7 +203,7 @@ def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: floa
 def _encode(meta: dict[str, Any], kind: str) -> bytes:
     text = encode(meta, f"write the metadata of a {kind} as JSON")
     if len(text) > _MAX_SIZE:
-        what = f"it has {len(text)} bytes as JSON, the limit is {_MAX_SIZE} bytes"
+        what = f"it has {plural(len(text), 'byte')} as JSON, the limit is {_MAX_SIZE} bytes"
         raise LocalProtocolError(f"cannot send the metadata of a {kind}: {what}")
     return text
 

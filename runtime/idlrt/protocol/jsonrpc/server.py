@@ -9,6 +9,7 @@ import msgspec
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import (
     NO_CONTEXT,
@@ -266,7 +267,7 @@ class ServerConnection:
     def _checked(self, text: bytes, method: Method[..., Any]) -> bytes:
         """Return `text`, or raise `LocalProtocolError` if it exceeds the limit."""
         if len(text) > self._limits.max_message:
-            what = f"it has {len(text)} bytes, the limit is max_message={self._limits.max_message}"
+            what = f"it has {plural(len(text), 'byte')}, the limit is max_message={self._limits.max_message}"
             raise LocalProtocolError(f"cannot send the response of {method.full_name}: {what}")
         return text
 

@@ -12,6 +12,7 @@ import struct
 from typing import Protocol
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.thrift.envelope import Envelope, MessageScanner
 from idlrt.serialization.base import Limits
 
@@ -84,7 +85,7 @@ class LengthFrameBuffer:
             (length,) = _unpack_length(buffer, start)
             if length > self._max:
                 most = f"{self._limit}={self._max}"
-                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is {most}")
+                raise RemoteProtocolError(f"cannot read a frame of {plural(length, 'byte')}: the limit is {most}")
             needed = self._needed = 4 + length
             if available < needed:
                 return None

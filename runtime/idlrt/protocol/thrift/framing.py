@@ -24,6 +24,7 @@ import msgspec
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, LocalProtocolError, RemoteProtocolError
 from idlrt.plugins import Plugins
+from idlrt.printable import plural
 from idlrt.protocol.base import Capabilities
 from idlrt.protocol.thrift.envelope import Envelope
 from idlrt.protocol.thrift.frame_buffers import FrameBuffer, LengthFrameBuffer, MessageFrameBuffer
@@ -165,7 +166,7 @@ def check_message(size: int, limits: Limits) -> None:
     """
     if size > limits.max_message:
         most = limits.max_message
-        raise LocalProtocolError(f"cannot send a message of {size} bytes: the limit is max_message={most}")
+        raise LocalProtocolError(f"cannot send a message of {plural(size, 'byte')}: the limit is max_message={most}")
 
 
 def check_frame(size: int, limits: Limits) -> None:
@@ -175,7 +176,9 @@ def check_frame(size: int, limits: Limits) -> None:
         LocalProtocolError: it exceeds `max_frame`.
     """
     if size > limits.max_frame:
-        raise LocalProtocolError(f"cannot send a frame of {size} bytes: the limit is max_frame={limits.max_frame}")
+        raise LocalProtocolError(
+            f"cannot send a frame of {plural(size, 'byte')}: the limit is max_frame={limits.max_frame}"
+        )
 
 
 class _Plain:

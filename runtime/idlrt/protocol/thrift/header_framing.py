@@ -164,7 +164,9 @@ class HeaderFramed:
             return self._bare[protocol]
         header = self._start(protocol) + _PAIRS_FOLLOW + pack_pairs(metadata, self.limits, self._text_errors)
         if len(header) > MAX_HEADER:
-            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the limit is {MAX_HEADER} bytes")
+            raise LocalProtocolError(
+                f"cannot send a header of {plural(len(header), 'byte')}: the limit is {MAX_HEADER} bytes"
+            )
         return _padded(header)
 
     def _transform(self, message: bytes) -> bytes:
