@@ -27,6 +27,7 @@ RENAMED: Final[dict[str, dict[str, str]]] = {
         "tell": "notify",
     },
     "idlrt.fault": {"Reach": "Dispatcher", "Reachable": "Endpoint"},
+    "idlrt.registry": {"Found": "ServiceData"},
     "idlrt.route": {"Following": "RouterBase", "Here": "CallerInfo", "Routable": "Endpoint"},
     "idlrt.server": {"ServerEndpoint": "ServerCallNext"},
     "idlrt.testing": {"ScriptedReach": "ScriptedDispatcher"},

@@ -136,7 +136,7 @@ class Loaded(Guarded):
     """What a client knows of an instance."""
 
     def use(self) -> None:
-        lease = self.guard.began()
+        lease = self.guard.begin()
         try:
             drive(answer(None))
         finally:

@@ -79,8 +79,8 @@ class ColourRouter(RouterBase):
     name = "colour"
 
     def _of_colour(self, pool: Pool[Any]) -> Pool[Any]:
-        found = pool.narrowed(self, lambda node: node.instance.tags.get("colour", "") == self.rule.colour)
-        return found if found.nodes else pool
+        found = pool.narrowed(self, lambda endpoint: endpoint.instance.tags.get("colour", "") == self.rule.colour)
+        return found if found.endpoints else pool
 
     def is_idle(self, pool: Pool[Any]) -> bool:
         return len(self._of_colour(pool)) == len(pool)
@@ -90,7 +90,7 @@ class ColourRouter(RouterBase):
         if len(found) == len(pool):
             found = pool
         if steps is not None:
-            self._tell(steps, f"colour {self.rule.colour}", pool, found)
+            self._add_step(steps, f"colour {self.rule.colour}", pool, found)
         return found
 ''',
     "stranger/stubborn.py": '''

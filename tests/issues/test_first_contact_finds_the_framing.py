@@ -283,4 +283,4 @@ def test_on_the_command_line(servers: Serve, tmp_path: Any) -> None:
     assert '"id": 7' in done.stdout
     assert server.served == [7]
     done = run_idlrt(["ping", url, "--count", "1", "--framing", "auto", "--timeout", "60"])
-    assert "1 answered" in done.stdout
+    assert "1 reply" in done.stdout

@@ -49,7 +49,7 @@ def test_descriptions(make: Callable[[], object], said: str) -> None:
     [
         ("tls", True, "tls must be idlrt.Tls, got True"),
         ("limits", 5, "limits must be idlrt.Limits, got 5"),
-        ("framing", True, "framing of a client must be a name, not True"),
+        ("framing", True, "framing must be a string, got True"),
         ("protocol", 5, "protocol must be a string, got 5"),
         ("max_connections", True, "max_connections must be at least 1, got True"),
         ("filters", 5, "filters must be a list, got 5"),

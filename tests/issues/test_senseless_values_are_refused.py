@@ -99,6 +99,6 @@ def test_the_least_and_the_largest_duration_work(seconds: float) -> None:
 
 @pytest.mark.parametrize("rule", [{}, {"when": "method = get"}, {"force": True}, {"router": "condition", "name": "x"}])
 def test_a_condition_rule_without_a_destination_is_refused(rule: dict[str, object]) -> None:
-    with pytest.raises(ConfigurationError, match=r"^routes\[0\]\.to: is missing"):
+    with pytest.raises(ConfigurationError, match=r"^routes\[0\]\.to: missing key"):
         make_chain([rule], CallerInfo(), ClockAndRandom())
     assert [problem.key for problem in check({"routes": [rule]})] == ["routes[0].to"]

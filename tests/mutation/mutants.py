@@ -69,7 +69,7 @@ MUTANTS = (
     Mutant(
         name="relay: copies lose what is kept in a value",
         path="runtime/idlrt/spec/unknown.py",
-        before="            return (make, arguments) if kept is None else (rebuilt, (make, arguments, kept))\n",
+        before="            return (make, arguments) if encoded is None else (rebuild, (make, arguments, encoded))\n",
         after="            return make, arguments\n",
         tests=("tests/issues/test_unknown_members_survive_a_relay.py",),
     ),
@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         name="server: expired calls begin all the same",
         path="runtime/idlrt/server/method_table.py",
-        before="    if call.remaining() <= 0:\n        raise NotStarted\n    return route.run(call)\n",
-        after="    return route.run(call)\n",
+        before="    if call.remaining() <= 0:\n        raise NotStarted\n    return entry.run(call)\n",
+        after="    return entry.run(call)\n",
         tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
     ),
     Mutant(
@@ -181,8 +181,8 @@ MUTANTS = (
     Mutant(
         name="processes: a dead process is not started again",
         path="runtime/idlrt/server/processes.py",
-        before="            if not seat.pid and now >= seat.start_at:\n",
-        after="            if not seat.pid and not seat.started_at:\n",
+        before="            if not slot.pid and now >= slot.start_at:\n",
+        after="            if not slot.pid and not slot.started_at:\n",
         tests=("tests/idlrt/server/test_processes.py",),
     ),
     Mutant(

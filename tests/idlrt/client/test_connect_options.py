@@ -78,7 +78,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(kind: Any) -> None:
         ({"limits": 5}, "limits must be idlrt.Limits, got 5"),
         ({"tls": True}, "tls must be idlrt.Tls, got True; Tls() trusts the system's authorities"),
         ({"text_errors": "ignore"}, "text_errors must be 'strict', 'replace' or 'surrogateescape', not 'ignore'"),
-        ({"framing": 5}, "framing of a client must be a name, not 5"),
+        ({"framing": 5}, "framing must be a string, got 5"),
         ({"policy": 5}, "policy must be a mapping of keys to values, got 5"),
     ],
 )

@@ -112,12 +112,12 @@ def test_layers_of_a_service_are_defaults_then_its_names() -> None:
 
 WRONG: list[tuple[Any, str]] = [
     ({"sevices": {}}, "config: sevices: unknown table; did you mean 'services'?"),
-    ({"x": {}}, "config: x: unknown table (known: here, defaults, services, server)"),
+    ({"x": {}}, "config: x: unknown table (known: caller, defaults, services, server)"),
     ({1: {}}, "config: 1: unknown table"),
-    ({"caller": 1}, "config: here: expected a table, got 1"),
+    ({"caller": 1}, "config: caller: expected a table, got 1"),
     ({"caller": {"zon": "a"}}, "config: here.zon: unknown key; did you mean 'zone'?"),
-    ({"caller": {"zone": 1}}, "config: here.zone: expected a string, got an integer"),
-    ({"caller": {"labels": {"a": 1}}}, "config: here.labels[...]: expected a string, got an integer"),
+    ({"caller": {"zone": 1}}, "config: caller.zone: expected a string, got an integer"),
+    ({"caller": {"labels": {"a": 1}}}, "config: caller.labels[...]: expected a string, got an integer"),
     ({"defaults": {"timeot": 1}}, "config: defaults.timeot: unknown key; did you mean 'timeout'?"),
     ({"defaults": []}, "config: defaults: expected a table, got []"),
     ({"defaults": {"hedg": {}}}, "config: defaults.hedg: unknown key; did you mean 'hedge'?"),

@@ -177,9 +177,9 @@ def test_valid_values_and_texts(flat: dict[str, Any]) -> None:
 def test_one_error_does_not_hide_another() -> None:
     found = check({"timeot": 1, "retries": -1, "timeout": 2, "hedge.delay": "x"})
     assert [each.key for each in found] == ["timeot", "retries", "hedge.delay"]
-    assert str(invalid(found[:1], "caller")) == f"here: {found[0]}"
+    assert str(invalid(found[:1], "caller")) == f"caller: {found[0]}"
     lines = str(invalid(found, "caller")).splitlines()
-    assert lines[0] == "here: 3 problems:"
+    assert lines[0] == "caller: 3 problems:"
     assert lines[1:] == [f"  {each}" for each in found]
 
 

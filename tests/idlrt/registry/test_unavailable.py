@@ -45,5 +45,5 @@ def test_old_names_warn() -> None:
             assert registry.trouble is None
         with pytest.warns(DeprecationWarning, match="use last_error"):
             assert subscription.trouble is None
-    with pytest.warns(DeprecationWarning, match="use ServiceData"):
+    with pytest.warns(DeprecationWarning, match="renamed to ServiceData"):
         assert getattr(idlrt.registry, "Found") is idlrt.registry.ServiceData  # noqa: B009

@@ -99,7 +99,7 @@ def test_nobody_on_one_side() -> None:
     canaries, others = Pool([NEW, NEWER]), Pool([OLD])
     assert chain(percent=100).route(call_of("x"), others).endpoints == (OLD,)
     assert chain(percent=0).route(call_of("x"), canaries).endpoints == (NEW, NEWER)
-    for percent, pool, side in ((100, others, "canaries"), (0, canaries, "others")):
+    for percent, pool, side in ((100, others, "canaries"), (0, canaries, "non-canaries")):
         router = chain(percent=percent, force=True)
         assert router.route(call_of("x"), pool).endpoints == ()
         reason = no_instance_reason("S", explain(router, call_of("x"), pool))

@@ -393,7 +393,7 @@ def test_tls(tmp_path: Path) -> None:
 def test_a_service_is_followed_until_a_signal(own: tuple[str, Registry], number: int) -> None:
     url, owner = own
     with running("watch", url, "Users") as watch:
-        assert watch.until("instances").endswith("  1 instances")
+        assert watch.until("instance").endswith("  1 instance")
         assert "+ 10.0.0.7:9090  10.0.0.7:9090  up  100  eu-1  1.2  thrift=binary,compact  team=a" in watch.until("+")
         bob = owner.register(BOB)
         watch.until("+ 10.0.0.8:9090")
@@ -469,7 +469,7 @@ def check(url: str) -> None:
         both = found("set", url, "Users", ADA.id, "--weight", "7", "--setting", "retries=1")
         assert (both["instance"]["weight"], both["settings"]) == (7, {"retries": "1"})
         done = idlrt("disable", url, "Users", "nobody", code=2)
-        assert "there are: 10.0.0.7:9090" in done.stderr
+        assert "known instances: 10.0.0.7:9090" in done.stderr
         assert len(json.loads(idlrt("export", url).stdout)) == 2
         watch.end(signal.SIGTERM)
 
