@@ -87,7 +87,7 @@ def test_calls_are_answered(running: Running, connect: Make) -> None:
     with pytest.raises(ApplicationError, match="failed with ValueError") as broken:
         client.call("get", 0)
     assert broken.value.code is ApplicationCode.INTERNAL_ERROR
-    with pytest.raises(ApplicationError, match="missing.result"):
+    with pytest.raises(ApplicationError, match=r"missing.result"):
         client.call("get", 404)
     assert client.call("get", 1).id == 1
 
