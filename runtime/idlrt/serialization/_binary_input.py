@@ -32,7 +32,7 @@ _END = (0, 0)
 
 
 class BinaryInput(Input):
-    """See `idlrt.serialization._walk_primitives.Input`."""
+    """Read primitives, an `Input` of `_walk_primitives`."""
 
     PROTOCOL = "binary"
     MINIMUM = MINIMUM_SIZES

@@ -20,7 +20,7 @@ _BOOL = int(TypeId.BOOL)
 
 
 class BinaryOutput(Output):
-    """See `idlrt.serialization._walk_primitives.Output`."""
+    """Write primitives, an `Output` of `_walk_primitives`."""
 
     PROTOCOL = "binary"
     CLOSES_FIELDS = False

@@ -30,7 +30,7 @@ _BOOL, _STRING = TypeId.BOOL, TypeId.STRING
 
 
 class CompactInput(Input):
-    """See `idlrt.serialization._walk_primitives.Input`."""
+    """Read primitives, an `Input` of `_walk_primitives`."""
 
     PROTOCOL = "compact"
     MINIMUM = layout.MINIMUM_SIZES

@@ -21,7 +21,7 @@ _FALSE: Final = 2
 
 
 class CompactOutput(Output):
-    """See `idlrt.serialization._walk_primitives.Output`."""
+    """Write primitives, an `Output` of `_walk_primitives`."""
 
     PROTOCOL = "compact"
     CLOSES_FIELDS = False

@@ -34,7 +34,7 @@ _MOST_OF_WHOLE = 20
 
 
 class JsonInput(Input):
-    """See `idlrt.serialization._walk_primitives.Input`."""
+    """Read primitives, an `Input` of `_walk_primitives`."""
 
     PROTOCOL = "json"
     MINIMUM = layout.MINIMUM_SIZES

@@ -52,7 +52,7 @@ def quoted(text: str, errors: WriteErrors = "strict") -> bytes:
 
 
 class JsonOutput(Output):
-    """See `idlrt.serialization._walk_primitives.Output`."""
+    """Write primitives, an `Output` of `_walk_primitives`."""
 
     PROTOCOL = "json"
     CLOSES_FIELDS = True

@@ -65,12 +65,12 @@ class Reading:
         self._limits = limits
 
     def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[Any, int]:
-        """See `RecordCodec.decode`."""
+        """Return a value for each field in table order, and the offset after them."""
         value, end, _ = self._decode(data, start, received, None)
         return value, end
 
     def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[Any, int, int]:
-        """See `RecordCodec.decode_measured`."""
+        """Decode as `decode`; also return an upper bound of the memory of the values, in bytes."""
         # A bound can be a hundred times what a large message takes; then it is counted.
         return self._decode(data, start, received, max(_ROUGH, 2 * (len(data) - start)))
 

@@ -65,7 +65,7 @@ class TableSerialization(ABC):
     def record(
         self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
     ) -> RecordCodec:
-        """See `Serialization.record`."""
+        """Return a codec of fields without a class."""
         if self.backend == "native":
             made: RecordCodec = native.RecordCodec(fields, defaults, label, self.name, self.limits)
             return made

@@ -115,7 +115,7 @@ class _Codec(Generic[T]):
         return self._write_many
 
     def encode(self, value: T) -> bytes:
-        """See `StructCodec.encode`."""
+        """Return the bytes of `value`."""
         parts: list[bytes] = []
         try:
             self.write(value, parts, self._max_depth)
@@ -124,11 +124,11 @@ class _Codec(Generic[T]):
             raise LocalProtocolError(explain_struct(value, error, self._max_depth, self._text_errors)) from error
 
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
-        """See `StructCodec.decode`."""
+        """Return the value at `start`, and the offset after it."""
         return self._reading.decode(data, start)
 
     def decode_whole(self, data: bytes, /) -> T:
-        """See `StructCodec.decode_whole`."""
+        """Return the value of which `data` consists."""
         value, end = self.decode(data)
         if end != len(data):
             raise trailing_bytes(self._cls.__name__, end, len(data))
@@ -164,7 +164,7 @@ class _RecordCodec:
         )
 
     def encode(self, values: Sequence[Any]) -> bytes:
-        """See `RecordCodec.encode`."""
+        """Return the bytes of `values`, in table order; `None` is omitted."""
         parts: list[bytes] = []
         try:
             self._write(values, parts, self._max_depth)
@@ -175,11 +175,11 @@ class _RecordCodec:
             ) from error
 
     def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
-        """See `RecordCodec.decode`."""
+        """Return a value for each field in table order, and the offset after them."""
         return self._reading.decode(data, start, received)
 
     def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
-        """See `RecordCodec.decode_measured`."""
+        """Decode as `decode`; also return an upper bound of the memory of the values, in bytes."""
         return self._reading.decode_measured(data, start, received)
 
 

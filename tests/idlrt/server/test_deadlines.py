@@ -331,9 +331,7 @@ CODES = [(ApplicationCode.LOADSHEDDING, Overloaded), (ApplicationCode.TIMEOUT, D
 @pytest.mark.parametrize(("code", "kind"), CODES, ids=["loadshedding", "timeout"])
 def test_a_blocking_client_raises_what_says_whether_to_try_again(code: int, kind: type[Exception]) -> None:
     with serving(Refusing()) as server, UserServiceClient.connect(server.address) as client:
-        with pytest.raises(
-            kind, match=rf"{server.address} (rejected|did not start) UserService.get: bec"
-        ) as caught:
+        with pytest.raises(kind, match=rf"{server.address} (rejected|did not start) UserService.get: bec") as caught:
             client.get(code)
         assert isinstance(caught.value, NotSent) == (kind is Overloaded)
         assert isinstance(caught.value.__cause__, ApplicationError)

@@ -123,7 +123,7 @@ cdef class StructCodec(_Codec):
         self.bind(protocol, limits)
 
     def encode(self, value, /):
-        """See `StructCodec.encode`."""
+        """Return the bytes of `value`."""
         cdef PyObject* data = written(self, <PyObject*>value)
         if data == NULL:
             try:
@@ -137,14 +137,14 @@ cdef class StructCodec(_Codec):
         return encoded
 
     def decode(self, data, Py_ssize_t start=0):
-        """See `StructCodec.decode`."""
+        """Return the value at `start`, and the offset after it."""
         cdef Reading reading
         reading.received = 0
         value = read(self, data, start, &reading)
         return value, reading.after
 
     def decode_whole(self, data, /):
-        """See `StructCodec.decode_whole`."""
+        """Return the value of which `data` consists."""
         cdef Reading reading
         reading.received = 0
         value = read(self, data, 0, &reading)
@@ -179,7 +179,7 @@ cdef class RecordCodec(_Codec):
         return explain.explain_record(self.fields, record, error, self.bounds.max_depth, self.plan.label, text_errors)
 
     def encode(self, values, /):
-        """See `RecordCodec.encode`."""
+        """Return the bytes of `values`, in table order; `None` is omitted."""
         cdef PyObject* data = NULL
         cdef tuple record = values if type(values) is tuple else tuple(values)
         if len(record) != len(self.fields):
@@ -195,14 +195,14 @@ cdef class RecordCodec(_Codec):
         return encoded
 
     def decode(self, data, Py_ssize_t start=0, Py_ssize_t received=0):
-        """See `RecordCodec.decode`."""
+        """Return a value for each field in table order, and the offset after them."""
         cdef Reading reading
         reading.received = received
         value = read(self, data, start, &reading)
         return value, reading.after
 
     def decode_measured(self, data, Py_ssize_t start=0, Py_ssize_t received=0):
-        """See `RecordCodec.decode_measured`."""
+        """Decode as `decode`; also return an upper bound of the memory of the values, in bytes."""
         cdef Reading reading
         reading.received = received
         value = read(self, data, start, &reading)
