@@ -58,7 +58,8 @@ class Backoff:
         if left > 0:
             what = f"not connecting to {call.target} for {call.method.full_name}"
             last = "the last attempt" if self._failures == 1 else f"the last {self._failures} attempts"
-            why = f"{last} failed ({self._last})"
+            # Without what was attempted, which was the same.
+            why = f"{last} failed ({str(self._last).partition(': ')[2] or self._last})"
             raise ConnectFailed(f"{what}: {why}; next attempt in {left:.2g} s")
 
     def failed(self, error: ConnectFailed) -> None:

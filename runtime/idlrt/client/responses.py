@@ -38,7 +38,9 @@ def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:
         raise bad_response(call, error) from error
     except ApplicationError as error:
         if error.code == ApplicationCode.LOADSHEDDING:
-            what = f"{call.target} rejected {call.method.full_name}: {error.message}"
+            # Guards of servers name the call, too.
+            why = error.message.removeprefix(f"rejected {call.method.full_name}: ")
+            what = f"{call.target} rejected {call.method.full_name}: {why}"
             raise Overloaded(what).push_back(error.retry_after) from error
         if error.code == ApplicationCode.TIMEOUT:
             what = f"{call.target} did not start {call.method.full_name}: {error.message}"
