@@ -41,20 +41,20 @@ $(NATIVE): $(NATIVE_SOURCES) hatch_build.py | $(READY)
 	@echo "==> building the native codec" && $(BIN)/python hatch_build.py
 	@touch $(NATIVE)
 
-demo: $(READY) $(NATIVE) ## watch an IDL file become stubs, a server, and calls to it
+demo: $(READY) $(NATIVE) ## compile an IDL, serve it, call it, and kill one of two instances
 	@$(BIN)/python samples/shop/demo.py
 
-test: $(READY) $(NATIVE) ## run the tests, under 6 minutes on two cores; real servers only where they are installed
+test: $(READY) $(NATIVE) ## run the tests, about 10 minutes on two cores; real servers only where they are installed
 	@$(PYTEST) -m 'not long'
 
 test-all: $(READY) $(NATIVE) ## run all tests, also long ones, and install real servers where possible (REAL_SERVERS=no: do not)
 	@sh tests/real_servers.sh $(BIN)/python
 	@$(PYTEST)
 
-test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments, under a minute
+test-fast: $(READY) $(NATIVE) ## run the fast tests, about a minute
 	@$(PYTEST) -m 'not slow and not long'
 
-bench: $(READY) $(NATIVE) ## measure, side by side with peers (PARTS="codec servers"); install those where possible (REAL_SERVERS=no: do not)
+bench: $(READY) $(NATIVE) ## run the benchmarks, side by side with peers (PARTS="codec servers"); install those where possible (REAL_SERVERS=no: do not)
 	@$(BIN)/python -m pip install --quiet --group bench
 	@sh benchmarks/install_peers.sh
 	@$(BIN)/python -m benchmarks $(PARTS)
@@ -63,7 +63,7 @@ bench-compare: $(READY) $(NATIVE) ## compare the speed with that of a commit: RE
 	@test -n "$(REF)" || { echo "REF is missing: make bench-compare REF=main" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.compare $(REF) $(PARTS) --pairs $(or $(PAIRS),20) $(if $(JSON),--json $(JSON)) $(if $(FAIL_ABOVE),--fail-above $(FAIL_ABOVE))
 
-simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to
+simulate: $(READY) $(NATIVE) ## simulate 1,000 instances at 100,000 calls per second, and check balancers and fault modes at scale
 	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)
 
 check: $(READY) $(NATIVE) ## run ruff, mypy (strict for the package), pyright strict, and the tests of architecture and wording
@@ -77,24 +77,24 @@ format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 FUZZ_TARGETS := decode_binary decode_compact decode_json server_framed server_unframed server_header server_jsonrpc client detection
-fuzz: $(READY) $(NATIVE) ## fuzz whatever reads from the network, SECONDS=600 for each target (needs clang; TARGETS="...")
+fuzz: $(READY) $(NATIVE) ## fuzz everything that reads from the network, SECONDS=600 for each target (needs clang; TARGETS="...")
 	@$(BIN)/python -m pip install --quiet --group fuzz
 	@preload=$$(PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/build_native.py fuzzer) || exit 1; \
 	for target in $${TARGETS:-$(FUZZ_TARGETS)}; do echo "==> $$target"; \
 		PYTHONPATH=build/fuzzer ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$preload" $(BIN)/python tests/fuzz/$$target.py \
 			-max_total_time=$${SECONDS:-600} -rss_limit_mb=2048 -timeout=20 -max_len=1500 || exit 1; done
 
-sanitize: $(READY) ## run the tests of the codecs with a build that notices wrong addresses and undefined behaviour
+sanitize: $(READY) ## run the tests of the codecs with address and undefined-behaviour sanitizers
 	@preload=$$($(BIN)/python tests/fuzz/build_native.py sanitizer) || exit 1; \
 	PYTHONPATH=build/sanitizer ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc LD_PRELOAD="$$preload" \
 		$(BIN)/python -m pytest tests/idlrt/serialization tests/idlrt/protocol -m 'not slow and not long' -p no:cacheprovider
 
-soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 while everything goes wrong that can, and see that no call is lost
+soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 under all kinds of faults, and check that no call is lost
 	@$(BIN)/python tests/faults/soak.py $${SECONDS:-600}
 
-mutants: $(READY) $(NATIVE) ## put bugs in on purpose, and see that a test fails on each (NAMES="pool server")
+mutants: $(READY) $(NATIVE) ## insert deliberate bugs one by one, and check that a test fails on each (NAMES="pool server")
 	@$(BIN)/python tests/mutation $(NAMES)
 
-clean: ## remove .venv and everything that was made
+clean: ## remove .venv and everything that was built
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/serialization/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -107,7 +107,7 @@ class Owner:
 
 
 class Observer:
-    """Follows all services, and sees whether the instances that nobody touches are always there."""
+    """Follows all services, and checks that instances that the test does not change are always there."""
 
     def __init__(self, registry: Registry, count: int, steady: Owner) -> None:
         self.lost: list[str] = []
@@ -169,7 +169,7 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
     """Let instances of `count` services come and go.
 
     Args:
-        url: of the registry, for sessions of so many seconds.
+        url: URL of the registry, with the timeout of its sessions.
         registry_pid: the process of the registry; 0 if its memory is its own affair.
     """
     rng = random.Random(5)
@@ -206,7 +206,7 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
                 else:
                     some.put(service, number, rng.randrange(1, 1000))
             some.flush()
-            # What nobody touches is written anew as well, so that its memory is looked at under load.
+            # Unchanged instances are written again as well, so that their memory is measured under load.
             touched = rng.randrange(count)
             steady.put(touched, 0, 1000 + turn)
             steady.flush()
@@ -228,7 +228,7 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
             steady.put(service, 0, 100_000 + service)
         took = observer.until([steady, *mortal], "a change of each service is heard of")
         print(f"a change of each of {count} services is known after {took:.2f} s: no watch was lost")
-        assert observer.lost == [], "somebody was not there for a while who was there all the time"
+        assert observer.lost == [], "an instance was missing although it was registered all the time"
         for name, all_sizes in sizes.items():
             third = max(len(all_sizes) // 3, 1)
             means = [round(statistics.mean(all_sizes[at : at + third])) for at in (0, third, len(all_sizes) - third)]

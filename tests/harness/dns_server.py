@@ -135,7 +135,7 @@ def dns_server() -> Iterator[DnsServer]:
         try:
             tcp = _TcpServer(server, server.port)
             break
-        except OSError:  # somebody else has that one
+        except OSError:  # the port is in use
             udp.server_close()
             if attempt == 19:
                 raise

@@ -113,7 +113,7 @@ class Etcd:
         self._process = None
 
     def pause(self) -> None:
-        """Let it stand still: its connections stay, and nobody answers."""
+        """Pause the server: its connections stay open, without responses."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

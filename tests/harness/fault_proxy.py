@@ -1,6 +1,6 @@
 """A TCP proxy between client and server that does to connections what networks do.
 
-It runs on an event loop in a thread of its own. What it does is set at any time and holds for all connections:
+It runs on an event loop in a separate thread. Its behaviour can be changed at any time, for all connections:
 latency, bytes one at a time, silence (a black hole: nothing passes, nothing is closed), connections cut.
 """
 
@@ -145,7 +145,7 @@ class FaultProxy:
             if self.latency:
                 await asyncio.sleep(self.latency)
             await self._is_heard.wait()
-            # Looked at once: somebody may set them while this goes on.
+            # Read once: a test may change them meanwhile.
             chunk, cut_after = self.chunk, self.cut_after
             for start in range(0, len(data), chunk):
                 piece = data[start : start + chunk]

@@ -151,7 +151,7 @@ class Users:
         self.poked.append(id)
         self.was_poked.set()
         if id < 0:
-            raise ValueError("nobody hears this")
+            raise ValueError("never sent to the client")
 
     def blob(self, size: int) -> bytes:
         return b"x" * size

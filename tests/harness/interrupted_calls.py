@@ -1,4 +1,4 @@
-"""A client in a process of its own whose main thread is interrupted at random moments, again and again.
+"""A client in a separate process whose main thread is interrupted repeatedly, at random moments.
 
 `python interrupted_calls.py TARGET INTERRUPTS COMPETING OPTIONS ROOM` makes calls, beside COMPETING threads, until
 a SIGALRM handler has raised INTERRUPTS exceptions. Then it calls `wait` from ROOM threads, all at once, which is what

@@ -161,7 +161,7 @@ def _uvloop(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterat
 def _asyncio(
     handlers: Handlers, address: str, options: dict[str, Any], loop: Any = None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """An `AsyncServer` whose event loop has a thread of its own."""
+    """An `AsyncServer` whose event loop runs in a separate thread."""
     loop = loop or asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
 """Versions of this project that run side by side as processes: the checkout, and a commit of its history.
 
 The commit is unpacked with `git archive`, and run with `PYTHONPATH` on it and with the pure codecs. Its plugins are
-found by metadata of its own, because what is installed is that of the checkout.
+found by separate metadata, because the installed package is that of the checkout.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Version:
     """A version that can be run.
 
     Attributes:
-        name: for people.
+        name: human-readable name.
         root: of its sources.
         folder: where its processes run: what they import beside it, its caches, its logs.
     """
