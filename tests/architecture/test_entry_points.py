@@ -88,7 +88,7 @@ def test_every_protocol_is_registered_by_its_package() -> None:
 
 
 def test_every_serialization_of_thrift_has_its_envelope() -> None:
-    """An envelope has no name of its own: it is that of its serialization."""
+    """An envelope has no separate name: it uses that of its serialization."""
     found = {
         f"idlrt.protocol.thrift.envelope:{node.name}"
         for node in ast.parse(

@@ -25,7 +25,7 @@ FILES = sorted(
 # Benchmarks measure, and may wait.
 TESTS = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
 
-# Underscored names that are public all the same.
+# Public names that start with an underscore.
 PUBLIC = {"_asdict", "_exit", "_fields", "_replace", "_value2member_map_"}
 # Where private attributes of something else than this project are used.
 PEERS = {

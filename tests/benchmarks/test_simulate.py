@@ -81,7 +81,7 @@ def test_a_deadline_ends_a_call_and_not_the_work() -> None:
     assert made.servers[0].done > 0
 
 
-def test_who_is_paused_goes_on_where_it_was() -> None:
+def test_a_paused_server_resumes_where_it_stopped() -> None:
     made = world(mean=0.1, shape="fixed", workers=1, rate=1.0)
     made.after(0.0, lambda: made.servers[0].pause(0.0))
     made.after(2.0, lambda: made.servers[0].pause(30.0))
@@ -90,7 +90,7 @@ def test_who_is_paused_goes_on_where_it_was() -> None:
     assert result.ms(100) > 25_000
 
 
-def test_who_is_killed_loses_what_it_has_and_takes_nothing() -> None:
+def test_a_killed_server_drops_its_calls_and_accepts_none() -> None:
     made = world(mean=0.5, shape="fixed", workers=10, rate=20.0, policy={"retries": 0})
     made.after(5.0, made.servers[0].kill)
     made.after(6.0, made.servers[0].start)
@@ -104,7 +104,7 @@ Start = Callable[[], Coroutine[Any, Any, Any]]
 
 
 def both(main: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, float]:
-    """What a coroutine comes to, and when: the same with the driver of the tests and with that of the simulator."""
+    """Run a coroutine with the simulator's driver and with `FakeDriver`; return the common result and end time."""
     outcomes: list[Any] = []
     driver = EventDriver()
     driver.start(main(driver), lambda task, result, error: outcomes.extend((result, error, driver.now())))
@@ -145,14 +145,14 @@ def test_races_are_those_of_the_other_driver(seed: int) -> None:
     both(main)
 
 
-def test_all_run_so_many_at_once() -> None:
+def test_all_limits_concurrency() -> None:
     async def main(driver: Any) -> Any:
         return await driver.all([runner(driver, 1.0 + number, number) for number in range(5)], at_once=2)
 
     assert both(main) == ([0, 1, 2, 3, 4], 9.0)
 
 
-def test_events_wake_who_waits_or_time_does() -> None:
+def test_waiting_for_an_event_ends_when_it_is_set_or_at_the_timeout() -> None:
     async def main(driver: Any) -> Any:
         event, never = driver.event(), driver.event()
 

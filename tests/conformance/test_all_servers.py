@@ -1,4 +1,4 @@
-"""What every kind of server does for every kind of client, in every protocol."""
+"""Conformance tests: each server kind with each client kind, in each protocol."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_garbage_costs_one_connection(running: Running, connect: Make, spoken: S
 
 
 @pytest.mark.parametrize("kind", params([kind for kind in KINDS if kind.place != "tls"]))
-def test_who_stops_sending_still_gets_what_is_owed(running: Running, spoken: Spoken) -> None:
+def test_a_half_closed_client_receives_its_pending_responses(running: Running, spoken: Spoken) -> None:
     with _raw(running) as raw:
         raw.settimeout(TIMEOUT)
         raw.sendall(spoken.requests((GET, (1,)), (GET, (2,))))
@@ -280,7 +280,7 @@ def _is_listening(running: Running) -> bool:
     return True
 
 
-def test_nobody_is_there_afterwards(running: Running, connect: Make) -> None:
+def test_connecting_to_a_stopped_server_fails(running: Running, connect: Make) -> None:
     running.stop()
     with pytest.raises(ConnectFailed):
         connect(running).call("get", 1)

@@ -4,9 +4,9 @@
 
 A server process with a thousand busy callers, clients of both kinds, framed and in THeader; connections that are cut
 at random, delayed and slowed down; readers that do not read, half messages, garbage; and servers that are replaced
-while calls go on. Each call has a number of its own, and each server writes down which numbers it has worked on. At the
-end every call must have been answered right and been worked on once, or have failed with an error that says the
-truth: `NotSent` never worked on, `Unknown` at most once. Memory and descriptors of a server must not have grown.
+while calls go on. Each call has a unique number, and each server records the numbers it has executed. At the
+end every call must have been answered right and been executed once, or have failed with an error that says the
+truth: `NotSent` never executed, `Unknown` at most once. Memory and descriptors of a server must not have grown.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _SAMPLE = 0.5
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What came of it.
+    """Result of a soak run.
 
     Attributes:
-        outcomes: how many calls ended how.
-        wrong: what must not be, as text; empty if all is well.
-        memory: kilobytes that the server which lived to the end had in use, over time.
-        descriptors: that it had open, over time.
-        servers: how many served.
+        outcomes: number of calls by outcome.
+        wrong: violations, as text; empty if the run passed.
+        memory: memory of the server that ran to the end, in kilobytes, over time.
+        descriptors: its open file descriptors, over time.
+        servers: number of servers that ran.
     """
 
     outcomes: Counter[str] = msgspec.field(default_factory=lambda: Counter[str]())
@@ -128,7 +128,7 @@ class _Soak:
         return is_enough and time.monotonic() >= self._end
 
     def take(self) -> int:
-        """The number of a call; nobody else has it."""
+        """Return a unique call number."""
         with self._lock:
             self._number += 1
             return self._number if self._number != 404 else self._number + 1_000_000_000

@@ -1,4 +1,4 @@
-"""What clients and servers make of a bad network: the right class of error, nobody else disturbed, and on it goes."""
+"""Network faults: clients raise the right error class, other peers are unaffected, and service resumes."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_idle_connections_that_were_cut_are_not_used(proxy: FaultProxy, users: C
     assert users.done == list(range(1, 10))
 
 
-def test_who_is_refused_has_sent_nothing(proxy: FaultProxy, users: Counting) -> None:
+def test_a_call_on_a_refused_connection_is_not_executed(proxy: FaultProxy, users: Counting) -> None:
     proxy.is_refusing = True
     with UserServiceClient.connect(proxy.address) as client:
         # The connection is made and then cut: whether the call was on its way by then is a matter of microseconds.
@@ -172,7 +172,7 @@ def test_who_is_refused_has_sent_nothing(proxy: FaultProxy, users: Counting) -> 
     assert users.done == [2]
 
 
-def test_nobody_listens(server: Server, proxy: FaultProxy) -> None:
+def test_calls_fail_when_no_server_listens(server: Server, proxy: FaultProxy) -> None:
     server.stop()
     with (
         UserServiceClient.connect(server.address) as client,

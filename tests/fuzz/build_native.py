@@ -1,11 +1,11 @@
-"""Builds the codecs in C so that they say what they should not do, and puts them beside the package.
+"""Build the C codecs with sanitizers, in a copy of the package.
 
     python tests/fuzz/build_native.py fuzzer|sanitizer
 
-`fuzzer` is for libFuzzer and needs clang: branches are counted, and every wrong address and undefined behaviour
-ends the program. `sanitizer` is for the tests and does with gcc: the same without the counting. `build/KIND/` then
-holds a package `idlrt` of links to the sources with another extension in it; whoever has it in `PYTHONPATH` and the
-runtime of the sanitizer in `LD_PRELOAD` (it is printed) runs that one.
+`fuzzer` is for libFuzzer and needs clang: branches are counted, and each invalid address and undefined behaviour
+ends the program. `sanitizer` is for the tests and works with gcc: the same without counting. `build/KIND/` then
+holds a package `idlrt` of links to the sources with the instrumented extension; to use it, add it to `PYTHONPATH` and
+set `LD_PRELOAD` to the runtime of the sanitizer (the command prints it).
 
 Sources: https://clang.llvm.org/docs/AddressSanitizer.html, and "Fuzzing native extensions" of atheris.
 """
@@ -61,7 +61,7 @@ def build(kind: str) -> Path:
 
 
 def runtime(kind: str) -> str:
-    """What goes into `LD_PRELOAD`: an extension alone cannot bring the runtime of a sanitizer."""
+    """Return the value of `LD_PRELOAD`: an extension alone cannot load the runtime of a sanitizer."""
     if kind == "fuzzer":
         import atheris
 

@@ -218,7 +218,7 @@ def throw_at_client(how: Dialect, data: bytes, rng: random.Random) -> None:
 
 
 def answers(how: Dialect, data: bytes) -> bytes:
-    """What a server says to a good conversation."""
+    """Return the responses of a server to valid requests."""
     server = ServerConnection(detector(LIMITS), SERVED.methods)
     out: list[bytes] = []
     for event in server.receive_data(data):

@@ -1,4 +1,4 @@
-"""What must hold of bytes that are read as a value of a class, in one protocol, by both backends.
+"""Properties of decoding bytes as a value of a class, in one protocol, with both backends.
 
 Reading gives a value or a `RemoteProtocolError` with the same text from both, and nothing else. A value that was
 read can be written, both write the same bytes, and what is read from those is the value. Skipping it and scanning
@@ -54,7 +54,7 @@ def _codec(name: str, backend: Backend, limits: Limits, cls: Any, is_record: boo
 
 
 def checking(name: str) -> Callable[[bytes], bool]:
-    """What checks inputs of this protocol: it says whether there was a value, and raises on a finding."""
+    """Return a check for inputs of this protocol: it returns whether the input was a value, and raises on a finding."""
 
     def check(data: bytes) -> bool:
         if not data:

@@ -35,13 +35,13 @@ PROTOCOLS = tuple(served_protocols())
 SERVED = Served(services=(), table={}, methods=SERVICE.methods)
 
 Outcome = tuple[str, str, bytes]
-"""What was told, of what, and the bytes that the client is answered."""
+"""Kind of the outcome, its subject, and the response bytes."""
 
 UNDECIDED: Outcome = ("undecided", "", b"")
 
 
 def check(data: bytes) -> bool:
-    """Whether it was decided what the client speaks.
+    """Return whether the protocol of the client was detected.
 
     Raises:
         AssertionError: a finding.
@@ -64,7 +64,7 @@ def _pieces(data: bytes) -> tuple[Limits, list[bytes]]:
 
 
 def detect(limits: Limits, given: list[bytes]) -> Outcome:
-    """What is told of bytes that come in these pieces.
+    """Detect the protocol of bytes that arrive in these pieces.
 
     Raises:
         AssertionError: a finding.

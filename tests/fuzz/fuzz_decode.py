@@ -1,9 +1,9 @@
-"""Throws mutated messages at everything that reads wire protocols, for a while.
+"""Fuzz all wire protocol readers with mutated messages.
 
     python tests/fuzz/fuzz_decode.py [seconds] [seed]
 
 Decoding gives a value or a `RemoteProtocolError`, never another exception, and the same from every backend; where
-it gives a value, scanning comes to the same end, and the value can be written and read again. The bytes of the
+it gives a value, scanning ends at the same offset, and the value can be written and read again. The bytes of the
 first finding are printed, and the exit code is 1.
 """
 
@@ -181,7 +181,7 @@ def _scan(how: How, data: bytes, end: int) -> int | None:
 
 
 def run(seed: int, *, cases: int | None = None, seconds: float | None = None) -> tuple[int, int]:
-    """Check so many cases, or for so long: how many there were, and how many of them were values.
+    """Check `cases` inputs, or inputs for `seconds`; return the number of cases and of those that were values.
 
     Raises:
         AssertionError: a finding, with its bytes.

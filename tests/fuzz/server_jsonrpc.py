@@ -41,7 +41,7 @@ class Node(rpc.Struct, kw_only=True):
 
 
 class Nodes:
-    """What the service has."""
+    """Methods of the service."""
 
     def look(self, node: Node, data: bytes, flags: set[int]) -> Node:
         """Takes much."""

@@ -16,7 +16,7 @@ from idlrt.spec import DeclaredError, unknown_of
 
 
 def shape(value: Any) -> Any:
-    """What `value` is, in tuples, numbers and text; every type by its name."""
+    """Describe `value` as tuples, numbers and text, with each type by its name."""
     kind = type(value).__name__
     if value is None or isinstance(value, bool | int | str | bytes):
         return kind, value if type(value) in (bool, int, str, bytes) else repr(value)

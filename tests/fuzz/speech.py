@@ -57,10 +57,10 @@ CALLS: list[tuple[Method[..., Any], tuple[Any, ...]]] = [
 
 
 def answer(method: Method[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """What a call is answered with.
+    """Return the result of a call.
 
     Raises:
-        Broke: what the IDL declares.
+        Broke: the exception that the IDL declares.
     """
     if method is ECHO:
         if arguments[2] is not None:

@@ -1,4 +1,4 @@
-"""What must hold of bytes that come over a connection, at both of its ends, with both backends.
+"""Properties of bytes received over a connection, at both ends, with both backends.
 
 A server tells calls, faults and the end of it all, and nothing is raised; what it tells and what it answers are the
 same with both backends, and however the bytes are cut. A client likewise, of the answers to three calls.
@@ -37,7 +37,7 @@ Wrap = Callable[[bytes], bytes]
 
 
 def pieces(data: bytes, wrap: Wrap) -> tuple[Limits, list[bytes]]:
-    """What an input says: the limits, and the bytes as they come."""
+    """Parse an input: the limits, and the bytes in pieces."""
     how, data = data[0], data[1:]
     cuts: list[int] = []
     if how & IS_CUT and data:
@@ -97,7 +97,7 @@ def _same(told: list[list[Any]]) -> None:
 
 
 def _serve(limits: Limits, backend: str, given: list[bytes]) -> list[Any]:
-    """What a server told and answered."""
+    """Return the events and responses of a server."""
     server = ServerConnection(_Choosing(limits, backend), SERVICE.methods)
     told: list[Any] = []
     for piece in given:
@@ -165,7 +165,7 @@ def check_client(data: bytes, wrap: Wrap, dialects: list[Dialect]) -> bool:
 
 
 def _ask(how: Dialect, backend: str, given: list[bytes]) -> list[Any]:
-    """What a client said, and what it was told."""
+    """Return the requests and events of a client."""
     client = ClientConnection(how)
     told: list[Any] = [("said", *(client.request(method, arguments, {"a": "b"})[1] for method, arguments in CALLS))]
     client.cancel(2)

@@ -37,5 +37,5 @@ def test_inputs_of_the_fuzzers(name):
     inputs = [*target.seeds(), *(path.read_bytes() for path in sorted((FOLDER / "corpus" / name).iterdir()))]
     good = sum(bool(target.check(data)) for data in inputs)
 
-    # What nobody can read tests little.
+    # Inputs that cannot be decoded test little.
     assert good * 5 > len(inputs)

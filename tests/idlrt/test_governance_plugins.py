@@ -94,7 +94,7 @@ class ColourRouter(RouterBase):
         return found
 ''',
     "stranger/stubborn.py": '''
-"""`stubborn`: whoever refuses a call is asked again, `times` times, after a pause."""
+"""`stubborn`: retry a rejected call up to `times` times, after a pause."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(package: Path, program: str, *arguments: str, **variables: str) -> str:
-    """What a program says that has the package installed."""
+    """Run a program with the package installed; return its output."""
     path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],

@@ -63,7 +63,7 @@ _BASE = {
 
 
 class _Value:
-    """What Apache's compiler writes into each class, once for all."""
+    """Base class with the methods that Apache's compiler generates into each class."""
 
     __slots__ = ()
     thrift_spec: tuple[Any, ...] = ()
@@ -78,7 +78,7 @@ class _Value:
 
 
 class _Unnumbered(_Value):
-    """What Apache's compiler writes into a class with ids below zero: a table is counted from 0, so it has none."""
+    """Base class for classes with negative ids: a table is indexed from 0, so Apache's compiler generates none."""
 
     __slots__ = ()
     rows: tuple[Any, ...] = ()
@@ -132,7 +132,7 @@ class ApacheClasses(dict[str, Any]):
         if issubclass(ours, DeclaredError):
             made: Any = type(name, (_Value, TBase, TException), {})
             self[name] = made
-            # An exception cannot have slots of its own, but `TBase` looks there for the fields.
+            # An exception cannot define slots, but `TBase` looks there for the fields.
             made.__slots__ = tuple(field.name for field in ours.__thrift_fields__)
         elif any(field.id < 0 for field in ours.__thrift_fields__):
             made = self[name] = _class(name, ours.__thrift_fields__, _Unnumbered)
@@ -203,10 +203,10 @@ class _Methods:
 
 
 class ApacheClient:
-    """What Apache's compiler writes for a client.
+    """Client as Apache's compiler generates it.
 
     Args:
-        first_sequence_id: of the first call.
+        first_sequence_id: sequence id of the first call.
     """
 
     def __init__(self, methods: _Methods, transport: Any, protocol: Any, first_sequence_id: int = 1) -> None:
@@ -217,7 +217,7 @@ class ApacheClient:
         self.metadata: Mapping[str, str] = {}
 
     def send(self, name: str, *values: Any) -> None:
-        """Send a call; `values` are ours. `metadata` goes with it as far as the transport is THeader."""
+        """Send a call with idlrt values. `metadata` is sent only if the transport is THeader."""
         method = self._methods.service.methods[name]
         made = self._methods.arguments[name]()
         for field, value in zip(method.arguments, values, strict=True):
@@ -258,7 +258,7 @@ class ApacheClient:
 
 
 class _Processor(TProcessor):
-    """What Apache's compiler writes for a server. `handler` speaks our values."""
+    """Processor as Apache's compiler generates it. `handler` uses idlrt values."""
 
     def __init__(self, methods: _Methods, handler: Any) -> None:
         self._methods = methods

@@ -1,4 +1,4 @@
-"""A real Envoy with its Thrift filter in front of a server, as a process of its own.
+"""A real Envoy process with its Thrift filter in front of a server.
 
 Source: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/network/thrift_proxy/v3/thrift_proxy.proto
 """
@@ -23,7 +23,7 @@ _PAUSE = 0.05
 
 
 class Route(NamedTuple):
-    """What Envoy speaks on one of its ports, and to the server behind it.
+    """Transports and protocols of an Envoy port and of the server behind it.
 
     Attributes:
         outside: transport and protocol towards clients, as Envoy calls them.

@@ -1,4 +1,4 @@
-"""What the peers speak: every protocol in every framing that a peer has, pure and with its C extension."""
+"""Dialects of the peers: each protocol in each framing that a peer supports, pure and with its C extension."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every server of these tests does, in our values."""
+"""Handler that all servers of these tests share, with idlrt values."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Handler:
     def page(
         self, after: str, size: int = 20, limit: int | None = None, fields: Any = None, color: int | None = None
     ) -> str:
-        """What came. A peer's server gives `None` for what is absent, ours what stands above or in the IDL."""
+        """Return the arguments. For an absent one a peer's server passes `None`, ours the default in Python or IDL."""
         return repr((after, size, limit, fields, color and int(color)))
 
     def find(self, id: int) -> Any:

@@ -43,7 +43,7 @@ def not_finite(s: ModuleType) -> list[Any]:
 
 
 def texts(s: ModuleType) -> list[Any]:
-    """What JSON escapes: all but the control characters that Apache's Python writes as they are."""
+    """Texts that JSON escapes, except the control characters that Apache's Python writes unescaped."""
     return [
         s.Scalars(text=text) for text in ('"\\/\b\f\n\r\t', "\x7f\x80\u2028\uffff", "e\u0301 \U0001f600 \U0010ffff")
     ]

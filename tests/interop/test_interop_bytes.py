@@ -1,4 +1,4 @@
-"""Bytes of values are those of the peers, and each side reads what the other writes, whoever reads and writes here."""
+"""Encoded values are identical to those of the peers, and each side decodes the other's output."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_values_of_every_type_go_through(stubs, client, caller, route):
         value = without_false_elements(value)
     assert client.call("echo", value) == value
     assert client.call("add", 40, 2) == 42
-    # On the same connection, without waiting. Envoy gives each call a connection of its own to the server and answers
+    # On the same connection, without waiting. Envoy opens a separate server connection for each call and answers
     # as results arrive: our clients go by the sequence id, the peers' give back what they read as they read it.
     results = client.pipeline("add", [(number, 1) for number in range(5)])
     assert (results if caller in OURS else sorted(results)) == [1, 2, 3, 4, 5]

@@ -1,4 +1,4 @@
-"""What travels in THeader beside a call, to and from Apache's library."""
+"""THeader metadata, to and from Apache's library."""
 
 from __future__ import annotations
 

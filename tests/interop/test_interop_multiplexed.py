@@ -17,7 +17,7 @@ ALL = [each for each in SPOKEN if each.head == "strict" and (each.is_fast or eac
 
 @pytest.mark.parametrize("spoken", ALL, ids=str)
 def test_a_peers_client_calls_each_of_our_services(spoken, stubs, handler):
-    # `Base` is a service of its own here: `version` tells whose answer it is.
+    # `Base` is a separate service here: `version` shows which one answered.
     with Server([stubs.peer(handler), stubs.base(Handler(stubs, "2.0"))]) as server:
         port = server.start().port
         peer, base, nobody, plain = (

@@ -17,7 +17,7 @@ from idlrt.errors import ApplicationCode, ApplicationError
 pytestmark = pytest.mark.slow
 
 ROUNDS = 5
-# Our own clients in all that they speak; JSON in THeader has a number of its own, but no other library writes it.
+# Our clients in all their dialects; JSON in THeader has a protocol id, but no other library writes it.
 MINE = [
     Spoken(caller, framing, protocol)
     for caller in OURS
@@ -28,7 +28,7 @@ CALLERS = [*SPOKEN, *MINE]
 
 
 def conversation(spoken, number, stubs, port, together):
-    """What one client does, in step with all the others."""
+    """Run the calls of one client, in lockstep with the other clients."""
     client = make_client(spoken.peer, spoken, stubs, port)
     value = thriftpy2_json.sound(peer_samples.everything(stubs)[1], is_streamed=True)
     for turn in range(ROUNDS):

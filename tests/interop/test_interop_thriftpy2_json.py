@@ -100,7 +100,7 @@ def is_read_right(value):
 
 @pytest.mark.parametrize("fault", sorted({*UNWRITABLE, *UNREADABLE}), ids=".".join)
 def test_it_still_has_each_fault_and_no_other_with_it(fault, stubs):
-    # Whoever mends thriftpy2 finds here that the lists of its faults are too long.
+    # Fails when a fault is fixed in thriftpy2 and its entry must be removed from the lists.
     values = [peer_samples.containers(stubs)[0], peer_samples.flags(stubs)[0], peer_samples.nested(stubs)[0]]
     struct_name, field = fault
     [whole] = [value for value in values if type(value).__name__ == struct_name]

@@ -65,7 +65,7 @@ def test_a_call_that_waited_behind_the_one_that_forked_is_done_once(kind: str) -
         raw.sendall(requests((GET, (RETURN,)), (POKE, (1,)), (GET, (RETURN,))))
         assert server.word() == "poked"
         eventually(lambda: raw.recv(65536, socket.MSG_PEEK).count(b"\x80\x01\x00\x02") == 2)
-        stop(server)  # "ended" is the next word: nobody has poked again
+        stop(server)  # "ended" is the next word: the call was not executed again
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -253,7 +253,7 @@ def test_the_command_says_it_in_one_line_and_recovers(data: Path) -> None:
 
 @pytest.mark.parametrize(("pages", "least"), [(1, COUNT // 2), (15, 0)])
 def test_a_file_that_was_cut_off(data: Path, pages: int, least: int) -> None:
-    """What stands before the end is served, if the way to it is there."""
+    """Records before the cut are served, if the pages that lead to them are intact."""
     size = data.stat().st_size
     assert size > 20 * 4096
     with data.open("r+b") as file:
@@ -331,7 +331,7 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def mounted(mount: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the registry where file systems were mounted, which nobody else sees."""
+    """Run the registry in a private mount namespace."""
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("`unshare -rm` is not allowed here")
     return subprocess.run(
@@ -385,7 +385,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     assert "--recover" in done.stderr.splitlines()[-1]
 
 
-def test_recovering_needs_a_file_that_nobody_uses(data: Path, tmp_path: Path) -> None:
+def test_recovering_needs_an_existing_file_that_is_not_in_use(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot recover a registry without a file; give one with --data"):
         RegistryServer(recover=True).start()
     with pytest.raises(ConfigurationError, match=r"cannot recover .*missing\.db: no such file"):
@@ -395,7 +395,7 @@ def test_recovering_needs_a_file_that_nobody_uses(data: Path, tmp_path: Path) ->
 
 
 def test_recovered_sessions_do_not_end(data: Path) -> None:
-    """Nobody can tell any more who is alive: their servers are refused, as everybody is."""
+    """Liveness is unknown after a recovery: servers cannot renew, because the registry is read-only."""
     change(data, "UPDATE session SET timeout = 0.5")
     with RegistryServer(data=data, recover=True) as server, connect(server.url) as reader:
         short = Registry.connect(f"{server.url}?timeout=0.5", cache=False, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""What a message becomes in memory is bounded, not only its bytes: by all protocols and both backends alike."""
+"""Decoded size limit: memory of a message is bounded, not only its bytes, in all protocols and both backends."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ VALUES: dict[str, Any] = {
 
 
 def cost_of(how: Any, value: Any, data: bytes) -> int:
-    """What the fields of `value` are charged, exactly."""
+    """Return the exact memory charge of the fields of `value`."""
     fields = type(value).__thrift_fields__
     cost: int = how().record(fields).decode_measured(data)[2]
     with contextlib.suppress(RemoteProtocolError):  # Pure codecs count only where a message might be over its budget.

@@ -43,7 +43,7 @@ def top_level(path: Path) -> dict[str, ast.stmt]:
 
 
 def members(path: Path, name: str) -> list[str]:
-    """What a class declares."""
+    """Return the members that a class declares."""
     node = top_level(path)[name]
     assert isinstance(node, ast.ClassDef)
     found: list[str] = []
@@ -349,14 +349,14 @@ def test_a_derived_name_at_the_end_changes_no_other(wanted: list[Claim], added: 
     before = [grant.name for grant in resolve_claims(wanted)]
     after = resolve_claims([*wanted, new])
     changed = [each for each, name in zip(after[:-1], before, strict=True) if each.name != name]
-    # It can only take a name that somebody had who had to give way before.
+    # It can only take a name from a claim that had already been renamed.
     assert all(each.name != each.claim.name for each in changed)
     assert len(changed) == 0 or after[-1].name == new.name
 
 
 @settings(max_examples=300)
 @given(claims(), words)
-def test_a_declared_name_changes_only_who_had_it(wanted: list[Claim], added: str) -> None:
+def test_a_declared_name_renames_only_its_previous_owner(wanted: list[Claim], added: str) -> None:
     if any(each.name == added and each.rank is Rank.DECLARED for each in wanted):
         return
     before = resolve_claims(wanted)

@@ -63,7 +63,7 @@ def test_a_canary_rule_does_not_divide_instances_of_one_tag() -> None:
     }
 
 
-def test_a_canary_rule_applies_to_calls_whose_tag_nobody_has() -> None:
+def test_a_canary_rule_applies_to_calls_whose_tag_no_instance_has() -> None:
     found = counts(chain(TWENTY_PERCENT), Pool([STABLE, CANARY, GRAY]), "blue")
     assert set(found) == {(STABLE,), (CANARY,)}
     assert 150 < found[CANARY,] < 250

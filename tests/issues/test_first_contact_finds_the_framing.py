@@ -194,7 +194,7 @@ def test_a_server_that_keeps_silent_costs_the_time_of_a_probe(servers: Serve, co
     assert server.heard == ["framed", "unframed", "unframed", "unframed"]
 
 
-def test_a_server_that_answers_in_none_is_told_of_and_asked_again(servers: Serve, connect: Connect) -> None:
+def test_a_server_that_answers_no_framing_is_reported_and_probed_again(servers: Serve, connect: Connect) -> None:
     server = servers("nothing that there is")
     calls = connect(f"127.0.0.1:{server.port}")
     error = calls.fails()
@@ -220,7 +220,7 @@ def test_another_protocol_is_named_at_once(connect: Connect) -> None:
     assert "the server speaks HTTP (its response starts with 'HTTP/1.1 400')" in str(error)
 
 
-def test_nobody_there_is_what_it_was(connect: Connect) -> None:
+def test_a_refused_connection_is_reported_as_such(connect: Connect) -> None:
     port = free_port()
     error = connect(f"127.0.0.1:{port}").fails()
     assert isinstance(error, ConnectFailed)

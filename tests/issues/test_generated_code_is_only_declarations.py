@@ -26,7 +26,7 @@ file_names = hostile.map(lambda text: text.translate({ord("/"): None, 0: None, 0
 
 
 def literal(text: str) -> str:
-    """An IDL literal that stands for `text`, as far as the IDL has one."""
+    """Return an IDL literal for `text`, with `?` for characters that the IDL cannot express."""
     text = text.replace("\ud800", "?").replace("\\", "\\\\").replace("\0", "?")
     for raw, escaped in (("'", "\\'"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(raw, escaped)

@@ -1,4 +1,4 @@
-"""What registries, settings, servers and peers say reaches terminals and logs with its control characters escaped."""
+"""Control characters from registries, settings, servers and peers are escaped in terminals and logs."""
 
 from __future__ import annotations
 

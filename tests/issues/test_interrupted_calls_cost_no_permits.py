@@ -23,7 +23,7 @@ THREADS = 8
 
 
 def run(kind: str, interrupts: int, threads: int = 0) -> str:
-    """What is left of a guard after calls through it were interrupted so often."""
+    """Interrupt calls through a guard `interrupts` times; return its remaining capacity as text."""
     # Coroutines that are interrupted before they begin are not awaited.
     command = [sys.executable, "-W", "ignore::RuntimeWarning", str(PROGRAM), kind, str(interrupts), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=5 * TIMEOUT, check=False)

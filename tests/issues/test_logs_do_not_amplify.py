@@ -24,7 +24,7 @@ MANY = 10 * BURST
 
 
 def named(name: str) -> Method[..., Any]:
-    """A method that nobody has."""
+    """Return a method that no server implements."""
     return Method(name, attribute="missing", result=VOID)
 
 
@@ -145,7 +145,7 @@ def test_calls_that_fail_are_few_lines_of_a_client(caplog: pytest.LogCaptureFixt
 
 
 class connect_refused:
-    """The address of a port at which nobody listens."""
+    """Address of a port without a listener."""
 
     def __enter__(self) -> str:
         self._taken = socket.socket()

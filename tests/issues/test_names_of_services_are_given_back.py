@@ -1,4 +1,4 @@
-"""What nobody uses any more does not stay for ever: names of services, and patches for instances that are not there."""
+"""Unused registry entries expire: names of services, and patches for missing instances."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_services_that_have_gone_leave_the_disk(tmp_path: Path) -> None:
     assert rows(data, "service") == []
 
 
-def test_patches_for_nobody_leave_the_disk(tmp_path: Path) -> None:
+def test_patches_for_missing_instances_leave_the_disk(tmp_path: Path) -> None:
     data = tmp_path / "registry.db"
     with RegistryServer(data=data, limits=Limits(unused_patch=0.0)) as server, connect(server.url) as owner:
         owner.register(instance("Users")).wait()

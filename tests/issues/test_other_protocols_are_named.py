@@ -72,7 +72,7 @@ def encrypted(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Ru
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What a server says of connections, as soon as it has said anything."""
+    """Return a function that waits for the first log message about connections and returns all of them."""
     caplog.set_level(logging.INFO, "idlrt")
 
     def said() -> list[str]:
@@ -88,7 +88,7 @@ def port_of(running: Running) -> int:
 
 
 def said_to(port: int, data: bytes) -> bytes:
-    """What a server answers before it closes."""
+    """Return the response of a server up to the close of the connection."""
     with connect_raw(port) as raw:
         raw.sendall(data)
         return read_to_end(raw)

@@ -1,5 +1,5 @@
-"""A live server's registration that has gone from the registry is there again within two heartbeats, and an id that a
-live server has is nobody else's.
+"""Lost registrations of live servers are restored within two heartbeats, and no other server can take the id of a live
+server.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def test_an_instance_token_tells_a_restart_from_a_stranger(
     assert place.ports() == ([1002] if is_same else [1001])
 
 
-def test_a_listener_that_fails_harms_nobody(place: Place) -> None:
+def test_a_failing_listener_does_not_affect_others(place: Place) -> None:
     registry, _ = place.client()
     events: list[RegistrationEvent] = []
 

@@ -126,7 +126,7 @@ def test_a_registry_of_an_earlier_version_is_used_as_it_is() -> None:
             owner.remove("Users")
 
 
-def test_who_registers_too_much_is_told_and_others_read_on() -> None:
+def test_oversized_registrations_are_rejected_and_readers_continue() -> None:
     limits = Limits(service_size=100_000, session_size=60_000)
     with RegistryServer(limits=limits) as server, connect(server.url) as one, connect(server.url) as reader:
         accepted = [one.register(instance(number, metadata={"x": "y" * 20_000})) for number in range(2)]

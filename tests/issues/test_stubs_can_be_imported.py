@@ -59,7 +59,7 @@ def test_it_is_told_what_they_are_called(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_those_who_include_them_find_them(tmp_path: Path, first: bool) -> None:
+def test_including_files_can_import_renamed_modules(tmp_path: Path, first: bool) -> None:
     main = "include 'json.thrift'\nstruct M { 1: json.A a = {'x': 1} }"
     compile_texts(tmp_path, {"json.thrift": "struct A { 1: i32 x }", "main.thrift": main})
     run("import main.main, json_.json\nassert main.M().a == json_.A(x=1)", first=first, folder=tmp_path)

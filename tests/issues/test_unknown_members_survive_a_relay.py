@@ -40,7 +40,7 @@ class Wallet(rpc.Struct, kw_only=True):
 
 
 class Payment(rpc.Union):
-    """What a relay knows."""
+    """Union as the relay knows it."""
 
     card: str | None = None
     cash: int | None = None

@@ -77,7 +77,7 @@ def new(compiled: Callable[..., ModuleType]) -> ModuleType:
 
 
 class Handler:
-    """Answers with what it got. `limit` has a default of its own, `language` may be `None`."""
+    """Handler that returns its arguments. `limit` has its own default, `language` may be `None`."""
 
     def __init__(self) -> None:
         self.notes: list[Any] = []

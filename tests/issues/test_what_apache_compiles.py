@@ -1,4 +1,4 @@
-"""What Apache Thrift's compiler lets pass is compiled, with a warning where it is questionable."""
+"""Compatibility with Apache Thrift's compiler: what it accepts compiles, with a warning where it is questionable."""
 
 from __future__ import annotations
 

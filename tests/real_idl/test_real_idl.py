@@ -35,7 +35,7 @@ for file in sorted(pathlib.Path(".").rglob("*.py")):
 
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All files, each compiled into a package of its own, since several copies of one file may be there."""
+    """Compile each file into a separate package, since there may be several copies of one file."""
     if not FILES and not os.environ.get("IDLC_TEST_EVERYTHING"):
         pytest.skip(f"there are no IDL files below {FOLDERS[0]}; `make setup` puts some there")
     folder = tmp_path_factory.mktemp("stubs")

@@ -27,11 +27,11 @@ _NUMBERS = itertools.count(1)
 
 
 class Generated(msgspec.Struct, frozen=True):
-    """What a compile wrote.
+    """Output of a compile.
 
     Attributes:
         folder: the output folder, on `sys.path`.
-        package: what everything is nested under.
+        package: the package that contains all generated modules.
     """
 
     folder: Path

@@ -19,7 +19,7 @@ def in_class(doc: str) -> str:
 
 
 def said(doc: str) -> str:
-    """What Python reads."""
+    """Return the docstring that Python parses."""
     (node,) = ast.parse(in_class(doc)).body
     assert isinstance(node, ast.ClassDef)
     return ast.get_docstring(node, clean=False) or ""

@@ -30,7 +30,7 @@ def offered(output: Path) -> str:
 
 
 def in_any_order(folder: Path, names: Sequence[str]) -> set[str]:
-    """What the package offers after separate compiles, in each order; the first file is compiled again at the end."""
+    """Compile separately in each order, the first file again at the end; return the distinct package exports."""
     found: set[str] = set()
     for number, order in enumerate(itertools.permutations(names)):
         output = folder / f"gen{number}"

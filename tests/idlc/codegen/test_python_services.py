@@ -201,7 +201,7 @@ def test_annotations_become_the_policy_of_a_method(compiled) -> None:
     assert module.S.plain.__doc__ is None
 
 
-def test_what_a_service_says_holds_for_those_of_its_own_methods_that_say_nothing_else(compiled) -> None:
+def test_service_annotations_are_the_defaults_of_its_own_methods(compiled) -> None:
     module = compiled(
         """
         service A { void a() }

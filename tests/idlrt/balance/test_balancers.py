@@ -1,4 +1,4 @@
-"""What each balancer chooses: in virtual time, with loaded dice."""
+"""Choices of each balancer, in virtual time and with a fixed random seed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_conformance(name: str) -> None:
 
 @pytest.mark.parametrize("name", BALANCERS.names())
 def test_all_are_tried_in_the_end(name: str) -> None:
-    """However many, whatever their weights, and whoever is out."""
+    """For any number of instances, any weights, and any subset that is unavailable."""
     rng = random.Random(2)
     candidates = fake_endpoints(*(rng.choice((1, 10, 100, 1000)) for _ in range(40)))
     balancer, tried = made(name, candidates), set(candidates[10:])
@@ -108,7 +108,7 @@ def test_a_round_is_fair_and_smooth(weights: list[int]) -> None:
     order = smooth_order(weights)
     common = math.gcd(*weights)
     assert Counter(order) == Counter({index: weight // common for index, weight in enumerate(weights) if weight})
-    # Up to any turn nobody is more than a turn ahead of its share (nginx's order is that smooth).
+    # At each turn, no instance is more than one turn ahead of its share (nginx's order is equally smooth).
     for turn in range(1, len(order) + 1):
         for index, count in Counter(order[:turn]).items():
             assert count <= turn * weights[index] / sum(weights) + 1 + 1e-9
@@ -193,7 +193,7 @@ def test_a_slow_one_gets_fewer() -> None:
     assert count[slow] / 2000 < 0.35
 
 
-def test_who_fails_fast_does_not_look_fast() -> None:
+def test_fast_failures_do_not_lower_the_latency() -> None:
     bad, good = fake_endpoints(100, 100)
     bad.load.record_failure(0.001, 5.0, 0.0)
     good.load.record_success(0.5, 0.0)

@@ -1,4 +1,4 @@
-"""Balancers by key: who meets whom, who moves when somebody leaves, and that nobody has too much."""
+"""Balancers by key: affinity, moves when an instance leaves, and the load bound."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_table_follows_weights(weights: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_who_has_a_weight_is_without_keys(name: str) -> None:
+def test_every_weighted_instance_gets_keys(name: str) -> None:
     candidates = fake_endpoints(1, 1_000_000, 1)
     balancer = made(name, candidates)
     assert balancer.pick(call_of("k"), frozenset([candidates[1]])) in (candidates[0], candidates[2])
@@ -247,7 +247,7 @@ def test_a_bound_that_makes_no_sense(bound: float) -> None:
     st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 99)), max_size=80),
     st.integers(0, 3),
 )
-def test_nobody_has_more_than_the_bound(
+def test_no_instance_exceeds_the_load_bound(
     name: str, weights: list[int], bound: float, steps: list[tuple[bool, int, int]], out: int
 ) -> None:
     """Calls of a few keys begin and end; some instances are out."""
@@ -274,7 +274,7 @@ def test_nobody_has_more_than_the_bound(
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
+def test_load_stays_near_the_bound_with_many_instances(name: str) -> None:
     candidates = fake_endpoints(*[100] * 200)
     balancer = made(name, candidates, balance_factor=1.25)
     for number in range(4000):
@@ -335,7 +335,7 @@ def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
+def test_the_average_load_counts_only_available_instances(name: str) -> None:
     candidates = fake_endpoints(*[100] * 40)
     out = frozenset(candidates[5:])
     balancer = made(name, candidates, balance_factor=1.25)
@@ -344,7 +344,7 @@ def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
     for each in candidates[:5]:
         each.make_busy(3)
     home.make_busy(6)
-    # Of all the average is less than one, and nobody would have room.
+    # Over all instances the average is below one, and no instance would have capacity.
     balancer.pick(call_of("k"), ())
     assert balancer.pick(call_of("k"), out) in {*candidates[:5]} - {home}
     home.make_busy(3)

@@ -1,4 +1,4 @@
-"""What calls are kept together by."""
+"""Hash keys of calls."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_option_counts_most() -> None:
     assert key("a", hash_key=None) == b"None"
 
 
-def test_who_left_it_out_is_kept_together() -> None:
+def test_calls_without_the_argument_share_a_key() -> None:
     assert key("a", None, by="user.id") == b""
     assert key("a", User(id=1), by="user.home.from") == b""
 

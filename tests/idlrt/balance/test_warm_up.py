@@ -34,7 +34,7 @@ def test_without_a_time_they_are_warm_at_once() -> None:
 
 
 @given(weights, times, times, lengths, aggressions)
-def test_whoever_runs_longer_has_no_less(
+def test_warm_weight_does_not_decrease_with_uptime(
     weight: int, one: float, other: float, seconds: float, aggression: float
 ) -> None:
     less, more = (warm_weight(weight, uptime, seconds, aggression) for uptime in sorted((one, other)))
@@ -42,7 +42,7 @@ def test_whoever_runs_longer_has_no_less(
 
 
 @given(weights, weights, times, lengths, aggressions)
-def test_whoever_is_heavier_has_no_less(one: int, other: int, uptime: float, seconds: float, aggression: float) -> None:
+def test_warm_weight_grows_with_weight(one: int, other: int, uptime: float, seconds: float, aggression: float) -> None:
     less, more = (warm_weight(weight, uptime, seconds, aggression) for weight in sorted((one, other)))
     assert less <= more
 
@@ -74,7 +74,7 @@ def test_the_fewest_for_the_weight_of_the_moment() -> None:
 
 
 @pytest.mark.parametrize("name", ["consistent_hash", "maglev", "modulo"])
-def test_keys_do_not_move_while_somebody_warms_up(name: str) -> None:
+def test_keys_do_not_move_during_warm_up(name: str) -> None:
     candidates = fake_endpoints(*[100] * 5)
     calls = [call_of(f"key {number}") for number in range(200)]
     warm = BALANCERS.make(name, candidates, ClockAndRandom())

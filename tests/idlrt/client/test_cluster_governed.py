@@ -199,7 +199,7 @@ def test_warming_instances_are_not_weighed_with_each_call() -> None:
     assert world.weighed_at[count:] == [START + 1.0]
 
 
-def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
+def test_changed_breaker_settings_readmit_an_ejected_instance() -> None:
     world = World(
         3,
         {
@@ -246,7 +246,7 @@ def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_
     assert tracker.next_run_at > now
 
 
-def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
+def test_an_instance_that_answers_pings_after_its_break_is_probed() -> None:
     world = World(
         3,
         {"instance_breaker.consecutive_failures": "2", "failure_threshold": "2", "ejection.consecutive_failures": "0"},
@@ -374,7 +374,7 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
     assert [each.instance.address for each in endpoints.endpoints] == [TWO]
 
 
-def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None:
+def test_a_large_pool_is_rebuilt_at_a_limited_rate_and_only_on_changes() -> None:
     now = START
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     endpoints = [make_node(tracker) for _ in range(100)]
@@ -435,7 +435,7 @@ def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
         world.driver.run(world.client.using(fault="failcache").note())
 
 
-def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
+def test_calls_probe_unhealthy_instances_without_active_health_checks() -> None:
     world = World(3, is_watched=False)
     world.errors = {ONE: ConnectFailed}
     assert world.asked() == {ONE, TWO, THREE}
@@ -455,7 +455,7 @@ def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
     assert world.unavailable == set()
 
 
-def test_a_group_that_nobody_serves_is_waited_for_once() -> None:
+def test_a_group_without_instances_is_waited_for_once() -> None:
     waited: list[float] = []
 
     async def first(subscription: Any, call: Call) -> Snapshot:
@@ -491,7 +491,7 @@ def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
     assert {endpoint.breaker.state for endpoint in world.cluster.endpoints} == {"closed"}
 
 
-def test_a_slow_probe_holds_nobody_up() -> None:
+def test_a_slow_probe_does_not_delay_other_calls() -> None:
     world = World(
         3,
         {

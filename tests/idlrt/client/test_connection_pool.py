@@ -58,7 +58,7 @@ class Claim(Lease[Connection]):
 class PoolMachine(RuleBasedStateMachine):
     """Calls come, get connections, end, are interrupted; servers close connections; time passes.
 
-    The machine refers to connections weakly, as the pool does: what holds them is the calls.
+    The machine refers to connections weakly, as the pool does: the calls hold the strong references.
     """
 
     is_exclusive = False

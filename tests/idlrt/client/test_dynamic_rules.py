@@ -599,7 +599,7 @@ def test_exhausted_retries_are_reported(stack: ExitStack, memory: str) -> None:
 
 
 def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: ExitStack, memory: str) -> None:
-    """What was known of it by the old ones is forgotten, also that it was out."""
+    """The new breaker starts closed, without the failure history of the old one."""
     registry = stack.enter_context(Registry.connect(memory))
     serve(stack, memory, "one")
     serve(stack, memory, "two")

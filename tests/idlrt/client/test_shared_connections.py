@@ -75,7 +75,7 @@ def test_many_threads_get_their_own_answers(client: UserServiceClient, server: S
     assert server.connections == 1
 
 
-def test_errors_reach_who_made_the_call(client: UserServiceClient) -> None:
+def test_errors_reach_the_right_caller(client: UserServiceClient) -> None:
     found = in_threads(lambda index: client.get(index - 5), 10)
     assert [type(each) for each in found[:5]] == [NotFound] * 5
     assert [each.id for each in found[6:]] == [1, 2, 3, 4]
@@ -109,7 +109,7 @@ def test_a_fast_answer_overtakes_a_slow_one(server: Server, users: AsyncUsers) -
         assert server.connections == 1
 
 
-def test_who_gives_up_leaves_the_reading_to_others(server: Server, users: AsyncUsers) -> None:
+def test_a_call_that_times_out_hands_reading_to_other_calls(server: Server, users: AsyncUsers) -> None:
     with connect(server.address, framing="header") as client:
         assert client.get(1).id == 1  # so that there is a connection
         gave_up: list[BaseException] = []

@@ -47,7 +47,7 @@ async def never(subscription: Any, call: Call) -> Any:
     raise AssertionError("the snapshot is there")
 
 
-def test_who_warms_up_is_weighed_now_and_then() -> None:
+def test_warming_instances_are_reweighed_periodically() -> None:
     driver = FakeDriver(start=100.0)
     weighed: list[float] = []
 

@@ -34,7 +34,7 @@ Behaviour = Callable[[Call], Any]
 
 
 class Subscription(LocalSubscription):
-    """What a registry would tell."""
+    """Subscription whose snapshots the test publishes."""
 
     def __init__(self, instances: Sequence[Instance], settings: Mapping[str, str]) -> None:
         super().__init__(Snapshot(key=ServiceKey("Things"), instances=tuple(instances), settings=settings))

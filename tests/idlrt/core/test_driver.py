@@ -63,7 +63,7 @@ def test_a_race_is_won_by_the_first_that_succeeds(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_race_that_nobody_wins_raises(driver: Driver) -> None:
+def test_a_race_without_a_winner_raises(driver: Driver) -> None:
     with pytest.raises(ValueError, match=r"a|b"):
         run(driver, driver.race([lambda: bad("a"), lambda: bad("b")]))
     with pytest.raises(ValueError, match="cannot race: there are no tasks"):
@@ -96,7 +96,7 @@ def test_an_asyncio_race_cancels_the_slow() -> None:
     assert cancelled == [True]
 
 
-def test_who_suspends_is_named() -> None:
+def test_the_error_names_the_suspending_function() -> None:
     async def inner_filter() -> None:
         await asyncio.sleep(0)
 

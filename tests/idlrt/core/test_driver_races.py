@@ -442,7 +442,7 @@ def test_a_thread_with_nothing_to_do_ends() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_child_has_threads_of_its_own() -> None:
+def test_a_child_process_has_its_own_threads() -> None:
     async def quick() -> str:
         return "quick"
 
@@ -460,7 +460,7 @@ def test_a_child_has_threads_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_what_runs_beside_sees_the_context_of_who_started_it() -> None:
+def test_concurrent_tasks_inherit_the_context_of_their_starter() -> None:
     from contextvars import ContextVar
 
     who: ContextVar[str] = ContextVar("who", default="nobody")

@@ -1,4 +1,4 @@
-"""What handlers get for arguments that a caller left out, and whether they can be called at all."""
+"""Handler signatures: substitutes for absent arguments, and checks that the method can be called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEARCH = Service("Search", FIND)
 
 
 def only(function: Callable[..., Any]) -> Any:
-    """What `function` gets for its one argument when that is left out."""
+    """Return the substitute that `function` gets when its only argument is absent."""
     found = substitutes(Method("f", argument(1, "a", I32), result=VOID), function)
     return found[0] if found else None
 

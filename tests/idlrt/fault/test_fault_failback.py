@@ -87,7 +87,7 @@ def test_idempotent_calls_are_repeatable_whatever_happened() -> None:
     assert callback.failures[0].is_repeatable
 
 
-def test_that_there_is_nobody_is_told_as_well() -> None:
+def test_a_lack_of_instances_is_reported_to_the_callback() -> None:
     callback = Callback(None)
     assert isinstance(Trial("failback").call(on_failure=callback), NoInstance)
     assert callback.failures[0].instance == ""
@@ -139,7 +139,7 @@ def test_what_may_be_done_already_is_not_made_again_by_mistake() -> None:
     assert not trial.dispatcher.decisions_of(Retrying)
 
 
-def test_who_says_so_has_it_made_again() -> None:
+def test_a_callback_can_retry_a_call_that_may_have_been_executed() -> None:
     trial = Trial("failback", ConnectionLost, ApplicationError("no"), "answer")
     assert trial.call(PUT, on_failure=Callback(Retry(even_if_done=True))) == "answer"
     assert trial.asked == "123"
@@ -187,7 +187,7 @@ def test_a_callback_that_says_nonsense() -> None:
     assert isinstance(failed.__cause__, ConnectFailed)
 
 
-def test_without_a_callback_somebody_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_callback_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     trial = Trial("failback", ConnectFailed)
     for _ in range(3):
         assert isinstance(trial.call(), ConnectFailed)

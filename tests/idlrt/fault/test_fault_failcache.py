@@ -1,4 +1,4 @@
-"""`failcache`: what is kept, for how long, and what is told of it. In virtual time."""
+"""`failcache`: queued calls, their lifetime, and the events they emit. In virtual time."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_an_idempotent_call_is_kept_whatever_happened() -> None:
     assert trial.asked == "111"
 
 
-def test_only_so_many_are_kept() -> None:
+def test_the_number_of_kept_calls_is_limited() -> None:
     trial = Trial("failcache", ConnectFailed, max_entries=3)
     assert [trial.call(NOTE) for _ in range(3)] == [None] * 3
     failed = trial.call(NOTE)
@@ -199,7 +199,7 @@ def test_each_attempt_has_the_time_of_a_call() -> None:
     assert again.call.deadline.at == pytest.approx(again.at + 2.0)
 
 
-def test_that_there_is_nobody_passes() -> None:
+def test_calls_are_kept_while_there_are_no_instances() -> None:
     trial = Trial("failcache")
     assert trial.call(NOTE) is None
     trial.dispatcher.endpoints += Trial("failcache", "answer").dispatcher.endpoints

@@ -28,7 +28,7 @@ class Declared(DeclaredError):
 
 
 @pytest.mark.parametrize("error", [ConnectFailed, Overloaded, CircuitOpen, NotSent])
-def test_what_nobody_has_worked_on_is_made_again_elsewhere(error: type[NotSent]) -> None:
+def test_an_unsent_call_is_retried_on_another_instance(error: type[NotSent]) -> None:
     trial = Trial("failover", error, "answer")
     assert trial.call(PUT) == "answer"
     assert trial.asked == "12"
@@ -82,16 +82,16 @@ def test_an_only_instance_is_asked_again() -> None:
     assert trial.asked == "11"
 
 
-def test_when_all_were_tried_it_begins_anew() -> None:
+def test_retries_start_over_after_all_instances_were_tried() -> None:
     trial = Trial("failover", *[DeadlineExceeded] * 2)
     trial.call(retries=4)
     assert trial.asked == "12121"
 
 
-# What costs nobody anything.
+# Failures that cost no retry.
 
 
-def test_who_cannot_be_reached_costs_no_retry_no_pause_and_no_budget() -> None:
+def test_an_unreachable_instance_costs_no_retry_no_pause_and_no_budget() -> None:
     trial = Trial("failover", *[ConnectFailed] * 7, "answer", budget=0)
     assert trial.call(retries=1) == "answer"
     assert trial.asked == "12345678"
@@ -108,7 +108,7 @@ def test_even_that_ends() -> None:
     assert len(trial.dispatcher.sent) == 13
 
 
-def test_when_nobody_is_left_who_was_tried_is_asked_again_as_with_other_failures() -> None:
+def test_without_untried_instances_connect_failures_are_ordinary_retries() -> None:
     trial = Trial("failover", ConnectFailed, [ConnectFailed, "answer"])
     assert trial.call() == "answer"
     assert trial.asked == "1212"
@@ -125,7 +125,7 @@ def test_an_only_instance_that_cannot_be_reached_may_be_back_in_a_moment() -> No
     assert trial.pauses == pytest.approx([0.025, 0.05])
 
 
-def test_nobody_is_asked_when_time_is_over() -> None:
+def test_no_instance_is_called_after_the_deadline() -> None:
     trial = Trial("failover", Reply(ConnectFailed, 5.0), "answer")
     failed = trial.call(timeout=5.0)
     assert isinstance(failed, ConnectFailed)
@@ -205,12 +205,12 @@ def test_an_attempt_has_its_own_end() -> None:
     assert trial.driver.now() == pytest.approx(START + 0.5 + 0.025 + 0.001)
 
 
-def test_who_has_gone_meanwhile_is_told_of() -> None:
+def test_failover_without_instances_raises_no_instance() -> None:
     trial = Trial("failover")
     assert isinstance(trial.call(), NoInstance)
 
 
-def test_what_is_told_of_a_retry() -> None:
+def test_a_retry_emits_an_event() -> None:
     trial = Trial("failover", ConnectionLost("lost"), "answer")
     trial.call()
     assert trial.dispatcher.decisions_of(Retrying) == [

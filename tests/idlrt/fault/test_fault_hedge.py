@@ -104,7 +104,7 @@ def test_an_answer_that_is_an_error_ends_the_race(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [Declared, ApplicationError("no"), ValueError])
-def test_after_an_answer_nobody_is_asked(answer: Any) -> None:
+def test_no_second_call_follows_an_error_response(answer: Any) -> None:
     trial = Saved(answer, "answer")
     assert isinstance(trial.call(), Exception)
     assert trial.asked == "1"
@@ -151,13 +151,13 @@ def test_a_server_that_fails_and_wants_to_be_left_alone_is() -> None:
     assert isinstance(trial.call(), Overloaded)
 
 
-def test_who_cannot_spend_does_not_replace() -> None:
+def test_a_failed_call_is_not_replaced_without_retry_budget() -> None:
     trial = Saved(ConnectionLost, "answer", budget=0)
     assert isinstance(trial.call(), ConnectionLost)
     assert trial.asked == "1"
 
 
-def test_when_nobody_else_is_there_any_more_the_first_still_counts() -> None:
+def test_the_first_call_counts_when_the_other_instances_disappear() -> None:
     trial = Saved(Reply("slow", 1.0), Reply("other", 1.0))
     call = trial.make()
     begun = trial.mode.call(call, trial.dispatcher)

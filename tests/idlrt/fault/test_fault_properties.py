@@ -1,4 +1,4 @@
-"""What holds of all modes, whatever instances do: random scripts, in virtual time."""
+"""Invariants of all fault modes: random instance behaviour, in virtual time."""
 
 from __future__ import annotations
 

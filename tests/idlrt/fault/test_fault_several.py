@@ -38,13 +38,13 @@ def test_some_are_asked_at_once_and_the_quickest_counts() -> None:
 
 
 @pytest.mark.parametrize(("forks", "asked"), [(1, "1"), (2, "12"), (3, "123"), (9, "1234")])
-def test_so_many_are_asked(forks: int, asked: str) -> None:
+def test_forks_sets_the_number_of_instances_called(forks: int, asked: str) -> None:
     trial = Trial("forking", "a", "b", "c", "d", forks=forks)
     assert trial.call() == "a"
     assert trial.asked == asked
 
 
-def test_a_failure_is_waited_for_by_nobody() -> None:
+def test_a_failed_fork_does_not_end_the_call() -> None:
     trial = Trial("forking", Reply(ConnectionLost, 0.1), Reply("answer", 3.0))
     assert trial.call() == "answer"
 
@@ -80,7 +80,7 @@ def test_all_are_asked_once_each() -> None:
     assert trial.driver.now() == START + 1.0, "at the same time"
 
 
-def test_so_many_at_the_same_time() -> None:
+def test_broadcast_limits_concurrency() -> None:
     trial = Trial("broadcast", *[Reply(None, 0.1)] * 40, max_concurrency=10)
     trial.call(timeout=60.0)
     assert [round(each.at - START, 3) for each in trial.dispatcher.sent] == [0.0] * 10 + [0.1] * 10 + [0.2] * 10 + [
@@ -132,7 +132,7 @@ def test_the_first_that_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectionLost, DeadlineExceeded, ApplicationError("no"), Declared])
-def test_who_was_reached_is_not_left(error: Any) -> None:
+def test_no_other_instance_is_tried_after_one_was_reached(error: Any) -> None:
     trial = Trial("available", error, "b")
     assert isinstance(trial.call(GET), Exception)
     assert trial.asked == "1"
@@ -162,7 +162,7 @@ def test_a_failure_is_logged_and_left(method: Any, error: Any, caplog: pytest.Lo
     assert trial.dispatcher.decisions_of(FallbackUsed)[0].by == "failsafe"
 
 
-def test_nobody_there_is_left_as_well() -> None:
+def test_failsafe_suppresses_a_lack_of_instances() -> None:
     assert Trial("failsafe").call() is None
 
 
@@ -180,7 +180,7 @@ def test_what_is_answered_is_answered() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectFailed, ConnectionLost, Overloaded, ApplicationError("no"), Declared])
-def test_what_it_comes_to_it_comes_to(error: Any) -> None:
+def test_failfast_raises_the_first_error(error: Any) -> None:
     trial = Trial("failfast", error, "b")
     assert isinstance(trial.call(), Exception)
     assert trial.asked == "1"

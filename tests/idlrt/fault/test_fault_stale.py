@@ -61,7 +61,7 @@ def test_an_answer_may_be_too_old(seconds: float, is_given: bool) -> None:
     assert (trial.call(key="a") == "answer") == is_given
 
 
-def test_that_nobody_is_there_is_a_failure() -> None:
+def test_a_lack_of_instances_is_a_failure() -> None:
     trial = answered()
     trial.instances()
     assert trial.call(key="a") == "answer"
@@ -81,7 +81,7 @@ def test_an_answer_that_is_an_error_is_not_replaced(error: Any) -> None:
     assert isinstance(trial.call(key="a"), Exception)
 
 
-def test_nobody_can_change_what_is_kept() -> None:
+def test_callers_cannot_modify_cached_results() -> None:
     answer = {"price": [1, 2]}
     trial = answered(answer)
     answer["price"].append(3)
@@ -91,7 +91,7 @@ def test_nobody_can_change_what_is_kept() -> None:
     assert trial.call(key="a") == {"price": [1, 2]}
 
 
-def test_so_many_are_kept_and_who_was_not_asked_for_goes_first() -> None:
+def test_the_cache_is_bounded_and_evicts_the_least_recently_used() -> None:
     trial = Trial("stale", "answer", max_entries=3)
     for key in "abc":
         trial.call(key=key)
@@ -181,7 +181,7 @@ def test_threads_share_what_is_kept() -> None:
     assert wrong == []
 
 
-def test_an_answer_that_cannot_be_kept_is_given_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_uncacheable_result_is_returned(caplog: pytest.LogCaptureFixture) -> None:
     """As of a stub that was loaded from an IDL: no module has its classes."""
     made = type("Made", (), {"__module__": "nowhere"})()
     trial = Trial("stale", [made, made, ConnectFailed])
@@ -191,7 +191,7 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(caplog: pytest.LogC
     assert isinstance(trial.call(key="a"), ConnectFailed)
 
 
-def test_a_question_that_cannot_be_told_from_others_is_asked_all_the_same() -> None:
+def test_a_call_without_a_cache_key_is_made() -> None:
     made = type("Made", (), {"__module__": "nowhere"})()
     trial = Trial("stale", ["answer", ConnectFailed])
     assert asked_with(trial, made) == "answer"
@@ -199,7 +199,7 @@ def test_a_question_that_cannot_be_told_from_others_is_asked_all_the_same() -> N
 
 
 @pytest.mark.parametrize("by", ["tag", "metadata"])
-def test_nobody_is_given_what_somebody_else_was_answered(by: str) -> None:
+def test_cached_results_are_not_shared_between_callers(by: str) -> None:
     trial = Trial("stale", "for ada")
 
     def ask(who: str) -> Any:

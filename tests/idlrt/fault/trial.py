@@ -58,11 +58,11 @@ class Trial:
         return call
 
     def call(self, method: Method[..., Any] = GET, **policy: Any) -> Any:
-        """What a call comes to: its answer, or what was raised."""
+        """Make a call; return its result, or the exception that it raised."""
         return self.run(self.make(method, **policy))
 
     def run(self, call: Call) -> Any:
-        """The same of a call that was made before."""
+        """The same for an existing call."""
         try:
             return self.driver.run(self.mode.call(call, self.dispatcher))
         except BaseException as error:  # noqa: BLE001  # is looked at
@@ -80,5 +80,5 @@ class Trial:
 
 
 def notes(error: Any) -> str:
-    """What was noted on an error."""
+    """Return the notes of an error."""
     return "; ".join(getattr(error, "__notes__", ()))

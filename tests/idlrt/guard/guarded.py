@@ -16,10 +16,10 @@ from idlrt.testing.guards import call_for, server_call_for
 
 
 class Guarded:
-    """A guard, its clock, and whoever it tells.
+    """A guard with a fake clock and a list of its decisions.
 
     Attributes:
-        reached: how many calls went on.
+        reached: number of calls that passed the guard.
     """
 
     def __init__(self, name: str, seed: int = 1, **settings: Any) -> None:
@@ -37,7 +37,7 @@ class Guarded:
         self.driver.advance(seconds)
 
     async def call(self, outcome: Any = "answer", seconds: float = 0.0, call: Any = None) -> Any:
-        """Make a call that comes to `outcome` after `seconds`."""
+        """Make a call that ends with `outcome` after `seconds`."""
 
         async def behind(_: Any) -> Any:
             self.reached += 1
@@ -50,14 +50,14 @@ class Guarded:
         return await self.guard(call if call is not None else call_for(self.driver, 60.0), behind)
 
     def run(self, outcome: Any = "answer", seconds: float = 0.0, call: Any = None) -> Any:
-        """The same, to its end: the result, or what was raised."""
+        """Make a call and wait for it; return the result, or the exception that it raised."""
         try:
             return self.driver.run(self.call(outcome, seconds, call))
         except BaseException as error:  # noqa: BLE001  # is looked at
             return error
 
     def at_once(self, count: int, seconds: float, outcome: Any = "answer") -> list[Any]:
-        """Make so many calls at the same time: what each came to."""
+        """Make `count` concurrent calls; return the outcome of each."""
         found: list[Any] = [None] * count
 
         def start(number: int) -> Callable[[], Any]:

@@ -117,7 +117,7 @@ def test_each_order_respects_the_declarations(anchors: list[str], given_order: l
         assert set(between) <= set(NAMES), "directly before it"
 
 
-# A package of somebody else.
+# A third-party package.
 
 PLUGINS = """
 import msgspec

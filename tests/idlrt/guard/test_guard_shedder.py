@@ -16,7 +16,7 @@ from idlrt.guard.shedder import Shedder, ShedderSettings
 
 
 def trained(calls: int = 10, ms: float = 100.0) -> Shedder:
-    """It has answered so many calls in each tenth of a second, in so much time each."""
+    """Return a shedder that completed `calls` calls of `ms` milliseconds in each tenth of a second."""
     shedder = Shedder(ShedderSettings())
     shedder.begin(0.0, 0.0)
     shedder.end(0.0, 0.0, is_good=False)
@@ -38,7 +38,7 @@ class Crowd:
         self.leases: list[Lease] = []
 
     def fly(self, flying: int, average: float | None = None) -> None:
-        """Have so many calls under way."""
+        """Put `flying` calls in flight."""
         self.leases = [self.shedder.in_flight.begin() for _ in range(flying)]
         self.shedder.average = float(flying if average is None else average)
 

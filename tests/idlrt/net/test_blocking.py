@@ -124,7 +124,7 @@ def test_closing_twice(pair: tuple[BlockingSocket, socket.socket]) -> None:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals come on the main thread")
-def test_signals_do_not_begin_the_time_anew() -> None:
+def test_signals_do_not_restart_the_timeout() -> None:
     """Each of them interrupts what waits in the kernel; a timer of signals would do so for ever."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         transport = BlockingSocket.connect(Address("127.0.0.1", listening.getsockname()[1]), TIMEOUT)

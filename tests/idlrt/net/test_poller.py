@@ -1,4 +1,4 @@
-"""What the loop waits with: Linux's own, and what every system has, which a server works with as well."""
+"""Pollers of the event loop: the one of Linux, and the portable one, which also works in a server."""
 
 from __future__ import annotations
 

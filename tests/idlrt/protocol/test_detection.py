@@ -93,7 +93,7 @@ def test_a_server_may_be_narrowed_to_some_protocols() -> None:
 @pytest.mark.parametrize(
     "first", [b"GET / HTTP/1.1\r\n\r\n", b"[{", b"[ \t{", b"[]", b"[1,", b"[ 1", b"[" + b" " * 100, JSONRPC]
 )
-def test_no_order_of_the_protocols_changes_what_is_told_of_cut_bytes(first: bytes, names: list[str]) -> None:
+def test_the_order_of_protocols_does_not_change_the_outcome_for_cut_bytes(first: bytes, names: list[str]) -> None:
     protocols = list(served_protocols(names))
     whole, _ = outcome([first], protocols)
     assert outcome([first[i : i + 1] for i in range(len(first))], protocols)[0] == whole

@@ -272,7 +272,7 @@ def test_an_answer_that_cannot_be_opened_costs_one_call() -> None:
     assert good.id == second
 
 
-def test_an_answer_to_nobody_that_cannot_be_opened() -> None:
+def test_an_undecodable_response_to_an_unknown_call_breaks_the_connection() -> None:
     client = ClientConnection(HEADER)
     number, _ = client.request(GET, (1,))
     client.cancel(number)

@@ -318,7 +318,7 @@ class StepByStep(PlainRequestReader):
 
 
 def told(reader: RequestReader, *pieces: bytes) -> list[Any]:
-    """What requests say, with their arguments."""
+    """Return the requests that the reader decodes, with their arguments."""
     events: list[Any] = []
     for piece in pieces:
         reader.receive(piece, events)

@@ -25,7 +25,7 @@ ENVELOPES = {"binary": BinaryEnvelope, "compact": CompactEnvelope, "json": JsonE
 
 
 class Made(NamedTuple):
-    """What a dialect is made of."""
+    """Parts of a dialect."""
 
     protocol: type[BinarySerialization | CompactSerialization | JsonSerialization]
     framing: type[Framed | Unframed]

@@ -41,7 +41,7 @@ def test_the_others_go_to_those_that_are_no_canaries() -> None:
     assert {router.route(call_of(str(user)), POOL).endpoints for user in range(100)} == {(OLD,), (NEW, NEWER)}
 
 
-def test_who_is_in_stays_in_when_the_percent_grows() -> None:
+def test_callers_stay_in_the_canary_when_the_percent_grows() -> None:
     groups = [who_is_in(percent=percent) for percent in (0, 1, 5, 10, 50, 100)]
     assert all(fewer <= more for fewer, more in itertools.pairwise(groups))
     assert [len(group) / COUNT for group in groups] == pytest.approx([0, 0.01, 0.05, 0.1, 0.5, 1], abs=0.02)
@@ -50,7 +50,7 @@ def test_who_is_in_stays_in_when_the_percent_grows() -> None:
     assert len(groups[1]) > 0
 
 
-def test_dice_and_callers_do_not_matter_to_who_has_a_key() -> None:
+def test_calls_with_a_key_do_not_depend_on_seed_or_caller() -> None:
     assert who_is_in(seed=1) == who_is_in(seed=2, caller=CallerInfo(id="other", zone=""))
 
 
@@ -74,7 +74,7 @@ def test_every_process_agrees() -> None:
     assert done.stdout.strip() == str(sorted(who_is_in(percent=1)))
 
 
-def test_who_is_in_is_the_same_in_every_version() -> None:
+def test_canary_membership_is_stable_across_versions() -> None:
     assert sorted(who_is_in(name="pinned", percent=0.1)) == ["u2303", "u2467", "u2587", "u314", "u3438"]
 
 
@@ -95,7 +95,7 @@ def test_calls_that_when_does_not_fit_stay_away_from_canaries() -> None:
     assert chain(percent=100, when="method = other").route(call_of("x"), POOL).endpoints == (OLD,)
 
 
-def test_nobody_on_one_side() -> None:
+def test_one_side_without_instances() -> None:
     canaries, others = Pool([NEW, NEWER]), Pool([OLD])
     assert chain(percent=100).route(call_of("x"), others).endpoints == (OLD,)
     assert chain(percent=0).route(call_of("x"), canaries).endpoints == (NEW, NEWER)

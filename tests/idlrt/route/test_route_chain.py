@@ -1,4 +1,4 @@
-"""Chains: made from plain values, with errors that say where; and what holds for any rules, calls and instances."""
+"""Chains: built from plain values, errors that name the position, invariants for any rules, calls and instances."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_reasons_of_routers_that_do_not_say_none() -> None:
 
 
 class Counting(dict[Any, Any]):
-    """What is kept with a pool, and how often it is looked at."""
+    """Cache of a pool that counts lookups."""
 
     looks = 0
 
@@ -138,7 +138,7 @@ def test_a_usual_call_costs_one_look() -> None:
     assert pool.cache.looks == before + 1
 
 
-def test_dice_are_thrown_alike_whoever_wants_to_know() -> None:
+def test_random_choices_are_the_same_with_and_without_steps() -> None:
     rules = [{"router": "tag", "force": True}, {"router": "canary", "to": "zone = a", "percent": 50}]
     quiet, told, pool = chain(*rules), chain(*rules), Pool([FakeEndpoint(1, zone="a"), FakeEndpoint(2, zone="b")])
     for number in range(50):
@@ -217,7 +217,7 @@ def test_each_call_is_explained_and_goes_where_it_was_said(
 
 
 @given(*ALL)
-def test_who_forces_nothing_loses_nobody(
+def test_rules_without_force_lose_no_call(
     rules: list[Any], caller: CallerInfo, calls: list[Call], places: list[Any]
 ) -> None:
     # Tags, zones that are `only` and the group at home are strict without `force`.

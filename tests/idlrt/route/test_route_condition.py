@@ -1,4 +1,4 @@
-"""Rules with conditions: whom they leave, and what holds if that is nobody."""
+"""Rules with conditions: the instances they select, and the result if none matches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_calls_that_fit_go_to_instances_that_fit() -> None:
     assert router.route(call_of("x"), POOL) is POOL
 
 
-def test_nobody_fits() -> None:
+def test_no_instance_matches() -> None:
     assert chain(to="version = 9").route(call_of(), POOL) is POOL
     router = chain(to="version = 9", force=True, name="pin")
     assert router.route(call_of(), POOL).endpoints == ()

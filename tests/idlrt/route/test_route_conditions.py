@@ -1,4 +1,4 @@
-"""What conditions mean, what is wrong with those that cannot be read, and that they raise nothing."""
+"""Conditions: their meaning, the errors of invalid ones, and that evaluation never raises."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_groups_without_anybody_get_nothing() -> None:
     assert shares(router, Pool([HOME, out])) == {(out,): 1.0}
 
 
-def test_nobody_in_any_group() -> None:
+def test_no_instance_in_any_group() -> None:
     assert chain({"mix": ["red"]}).route(call_of(), POOL).endpoints == (HOME,)
     assert chain({"mix": ["red"], "force": True}).route(call_of(), POOL).endpoints == ()
     assert chain({"mix": ["red"]}).route(call_of(), Pool(NODES[1:])).endpoints == ()

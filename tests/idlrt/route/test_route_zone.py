@@ -88,7 +88,7 @@ def test_if_all_are_out_zones_do_not_matter() -> None:
     assert {endpoint.instance.zone for endpoint in chain(mode="only").route(call_of(), pool).endpoints} == {"a"}
 
 
-def test_nobody_at_home() -> None:
+def test_no_instance_in_the_own_zone() -> None:
     endpoints = places(("b", 2, 0), ("c", 1, 1))
     pool = Pool(endpoints)
     assert chain().route(call_of(), pool) is pool
@@ -116,7 +116,7 @@ def test_zones_that_do_not_matter(zone: str, mode: str) -> None:
     ),
     st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=3),
 )
-def test_no_call_is_lost_and_none_goes_where_nobody_is_well(given: list[Any], order: list[str]) -> None:
+def test_no_call_is_lost_or_sent_to_an_unhealthy_zone(given: list[Any], order: list[str]) -> None:
     pool = Pool(
         [FakeEndpoint(at, zone=zone, is_unhealthy=out, weight=weight) for at, (zone, out, weight) in enumerate(given)]
     )

@@ -1,4 +1,4 @@
-"""What only the binary protocol has."""
+"""Features that only the binary protocol has."""
 
 from __future__ import annotations
 

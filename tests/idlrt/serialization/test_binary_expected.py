@@ -1,4 +1,4 @@
-"""What a reader expects and what surprises it: the result is the same."""
+"""Expected and unexpected layouts in the binary reader: the result is the same."""
 
 from __future__ import annotations
 

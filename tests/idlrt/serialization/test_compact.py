@@ -1,4 +1,4 @@
-"""What only the compact protocol has: numbers of variable length, booleans in heads, ids by distance."""
+"""Features that only the compact protocol has: varints, booleans in field headers, field id deltas."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_after_a_struct_distances_are_from_the_field_it_is_in(how):
     assert how().struct(t.Tree).encode(tree).hex() == "15022c3c1506000000"
     nested = B.struct(B.field(t.STRUCT, 3, bytes.fromhex("15 06 00")))
     assert how().struct(t.Tree).decode(nested)[0] == t.Tree(left=t.Tree(value=3))
-    # An unknown struct, of the field -2, with fields of its own: what follows is 3 from there.
+    # An unknown struct, of the field -2, with fields: the next id is 3 more than -2.
     assert read(how, t.Tree, "0c 03 7c 00 00 35 06 00") == t.Tree(value=3)
 
 

@@ -37,7 +37,7 @@ def outcome(protocol, cls, data):
 
 
 def skipped(data):
-    """What the fast reader of binary skips."""
+    """Return where the fast binary reader stops skipping, or `None` if the data is invalid."""
     padded = data + PADDING
     try:
         end = skip(padded, 0, len(data), t.STRUCT, 64, DEFAULT_LIMITS)
@@ -56,7 +56,7 @@ def scanned(how, data, end):
 def check(how, cls, data):
     end = outcome(how(), cls, data)
     if isinstance(end, int):
-        # Whoever reads, skips or scans the same bytes comes to the same end.
+        # Reading, skipping and scanning the same bytes stop at the same offset.
         assert scanned(how, data, end) == end
         assert how.name != "binary" or skipped(data) == end
     outcome(how(**SMALL), cls, data)

@@ -1,4 +1,4 @@
-"""What only JSON has: text, white space, quoted keys, and all that a writer of text can do wrong."""
+"""Features that only JSON has: text, white space, quoted keys, and invalid text from other writers."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ HOSTILE = {
 @each_backend
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_million_of_anything_is_refused_with_a_short_text(how, what):
-    # Quadratic work would take so many minutes that the timeout of tests ends it.
+    # Quadratic work would take minutes and exceed the timeout of the tests.
     cls, data = HOSTILE[what]
     with pytest.raises(RemoteProtocolError) as caught:
         how().struct(cls).decode(data)

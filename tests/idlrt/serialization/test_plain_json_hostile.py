@@ -23,7 +23,7 @@ USER = rpc.struct(t.User)
 
 
 def nested(depth: int) -> dict[str, Any]:
-    """A user within so many others."""
+    """Return a user nested `depth` levels deep."""
     plain: dict[str, Any] = {"name": ""}
     for _ in range(depth):
         plain = {"name": "", "friend": plain}
@@ -127,7 +127,7 @@ def test_threads_compile_the_same_converters() -> None:
 
 def made_and_used() -> tuple[weakref.ref[Any], ...]:
     """A class and an enum that were converted once, and are used no more."""
-    make: Any = rpc.Enum  # checkers do not know the call that makes a class where the base has a method of its own
+    make: Any = rpc.Enum  # checkers reject the functional API where the base defines a method
     color = make("Shade", {"DARK": 1})
     cls: Any = msgspec.defstruct(
         "Made",
@@ -153,7 +153,7 @@ def test_converters_end_with_their_classes() -> None:
     assert [each() for each in references] == [None, None]
 
 
-def test_a_subclass_has_converters_of_its_own() -> None:
+def test_a_subclass_has_its_own_converters() -> None:
     class Near(t.Point, kw_only=True):
         pass
 

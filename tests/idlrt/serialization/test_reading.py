@@ -1,4 +1,4 @@
-"""What a reader makes of bytes that another version of the IDL, or another writer, made."""
+"""Reading bytes from another version of the IDL or from another writer."""
 
 from __future__ import annotations
 

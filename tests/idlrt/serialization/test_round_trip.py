@@ -1,4 +1,4 @@
-"""What is written is read back, whatever it is, and all backends write and read the same."""
+"""Round trips: values are read back as written, and all backends write and read the same."""
 
 from __future__ import annotations
 

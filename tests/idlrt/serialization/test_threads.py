@@ -23,7 +23,7 @@ def often_switching():
 
 
 def in_threads(work):
-    """What `work(number)` returned or raised in each of many threads that start at the same moment."""
+    """Run `work(number)` in many threads that start together; return each result or exception."""
     gate = threading.Barrier(THREADS)
     outcomes: list[object] = [None] * THREADS
 

@@ -1,4 +1,4 @@
-"""What cannot be written is refused with the path of the field, and nothing half-written is left."""
+"""Writing invalid values: the error names the path of the field, and no partial output remains."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_value_of_another_class_is_refused(how, cls):
 
 
 def chain(levels):
-    """So many trees, one in the other."""
+    """Return a tree nested `levels` deep."""
     tree = t.Tree(value=1)
     for _ in range(levels - 1):
         tree = t.Tree(left=tree)

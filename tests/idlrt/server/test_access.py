@@ -61,7 +61,7 @@ def test_unix_sockets_are_allowed_by_name() -> None:
     assert not passes(allow_addresses("unix"), "127.0.0.1:1")
 
 
-def test_nobody_is_allowed_if_nobody_is_named() -> None:
+def test_an_empty_allow_list_rejects_all_addresses() -> None:
     assert not passes(allow_addresses(), "127.0.0.1:1")
 
 

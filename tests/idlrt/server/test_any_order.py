@@ -81,7 +81,7 @@ def test_the_answer_says_what_the_question_said() -> None:
                 assert event.dialect.framing.is_unordered == how.framing.is_unordered
 
 
-def test_oneway_calls_and_refusals_among_them_disturb_nobody() -> None:
+def test_oneway_calls_and_rejections_do_not_disturb_other_calls() -> None:
     users = AsyncUsers()
     with serving(users) as server, Raw(server, ANY_ORDER) as raw:
         slow = raw.call(WAIT, 1)

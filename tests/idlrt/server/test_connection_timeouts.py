@@ -1,4 +1,4 @@
-"""Connections that keep still, on real sockets: idle ones, half messages, answers that nobody takes."""
+"""Connection timeouts on real sockets: idle connections, partial messages, responses that the client does not read."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_message_whose_rest_the_server_itself_does_not_read_is_not_cut_off() -
         assert raw.values(2) == [1, None]
 
 
-# Answers that nobody takes.
+# Responses that the client does not read.
 
 
 def test_a_client_that_reads_nothing_is_cut_off_and_the_others_are_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -166,7 +166,7 @@ def test_a_grace_time_of_months_is_as_good_as_any() -> None:
             assert raw.values() == [1]
 
 
-def test_all_who_had_connected_before_the_stop_are_answered() -> None:
+def test_clients_that_connected_before_the_stop_are_answered() -> None:
     users = Users()
     with serving(users, grace_s=FOREVER) as server, Raw(server) as busy:
         busy.call(WAIT, 1)
@@ -207,7 +207,7 @@ def taken_over(work: Callable[[str, Callable[[], None]], None]) -> None:
 
         try:
             work(first.address, stop)
-            # Nobody holds a connection to the first one any more.
+            # No client holds a connection to the first server any more.
             threads[0].join(TIMEOUT)
             assert not threads[0].is_alive()
         finally:
@@ -320,7 +320,7 @@ class Callers:
             await asyncio.gather(*[work(client) for _ in range(3)])
 
     def go_on(self) -> None:
-        """Wait until each of them has made some more calls, so that nobody is just connecting."""
+        """Wait until each client has made some more calls, so that none is still connecting."""
         before = self.counts.copy()
         eventually(lambda: self.errors or all(now > then + 10 for now, then in zip(self.counts, before, strict=True)))
         assert self.errors == []

@@ -120,7 +120,7 @@ def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
     asyncio.run(main())
 
 
-def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
+def test_an_asyncio_server_rejects_calls_over_the_queue_limit() -> None:
     async def main() -> None:
         users = AsyncUsers()
         filters = [guard("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=TIMEOUT)]
@@ -143,7 +143,7 @@ def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
     asyncio.run(main())
 
 
-def test_a_breaker_of_a_client_opens_when_nobody_is_there() -> None:
+def test_a_breaker_of_a_client_opens_when_no_server_listens() -> None:
     with serving(Users()) as server:
         address = server.address
     with UserServiceClient.connect(
@@ -157,7 +157,7 @@ def test_a_breaker_of_a_client_opens_when_nobody_is_there() -> None:
     assert caught.value.retry_after == pytest.approx(1000, abs=TIMEOUT)
 
 
-def test_a_fallback_of_a_client_answers_when_nobody_is_there() -> None:
+def test_a_fallback_of_a_client_answers_when_no_server_listens() -> None:
     with serving(Users()) as server:
         address = server.address
     fallback = guard("fallback", values={"get": {"id": 7, "name": "instead"}, "join": "nothing"})

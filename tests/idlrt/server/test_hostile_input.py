@@ -133,7 +133,7 @@ def test_every_truncation(server: Server, bystander: UserServiceClient, name: st
         struct.pack(">I", 26) + b"\x0f\xff\0\0\0\0\0\1\0\4\0\0\1\xff\xff\xff\xff\7" + b"\0" * 8,
         struct.pack(">I", 26) + b"\x0f\xff\0\0\0\0\0\1\0\4\0\0\1\1\xff\xff\xff\xff\7" + b"\0" * 7,
         struct.pack(">I", 97_223) + b"\x0f\xff\0\0\0\0\0\1\0\1\0\1\1\0" + zlib.compress(bytes(100_000_000)),
-        # Structs within structs without end, in a field that nobody knows.
+        # Endlessly nested structs in an unknown field.
         b"\x80\x01\x00\x01\0\0\0\x03get\0\0\0\x01" + b"\x0c\0\x63" * 20_000,
     ],
 )

@@ -44,7 +44,7 @@ class Failing(Users):
 
 
 def answer_to_failure(make: Callable[[], BaseException], kind: str) -> Any:
-    """What a failing call is answered with. The calls behind it and beside it are answered too."""
+    """Return the response to a failing call. Later calls and those on another connection are answered too."""
     with serving(Failing(make), kind) as server, Raw(server) as raw, Raw(server) as other:
         for each in (raw, other):
             # If it comes at all it comes at once.
@@ -69,7 +69,7 @@ def test_whatever_a_handler_raises_costs_one_call(failure: str, kind: str, caplo
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_refusal_that_cannot_be_written_is_a_refusal_all_the_same(refusal: str, kind: str) -> None:
+def test_an_unencodable_rejection_is_still_an_application_error(refusal: str, kind: str) -> None:
     failed = answer_to_failure(lambda: ApplicationError(*REFUSALS[refusal]), kind)
 
     assert isinstance(failed, ApplicationError)

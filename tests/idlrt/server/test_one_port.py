@@ -31,7 +31,7 @@ from idlrt.protocol.thrift.framing import Dialect
 from idlrt.protocol.thrift.requests import ThriftResponse
 from idlrt.server import Server
 
-# The names that clients can ask for: nobody writes old binary by choice.
+# Dialects that clients can choose: none offers to write old binary.
 CHOICES = [tuple(name.split()) for name in dialects() if not name.endswith("old")]
 
 

@@ -190,7 +190,7 @@ def test_a_connection_over_the_limit_waits_until_another_is_closed(caplog: pytes
     assert "cannot accept" not in caplog.text
 
 
-def test_all_who_come_over_the_limit_are_served_in_their_turn() -> None:
+def test_clients_over_the_connection_limit_are_served_in_turn() -> None:
     with serving(Users(), max_connections=3) as server:
         raws = [Raw(server) for _ in range(30)]
         for number, raw in enumerate(raws, 1):

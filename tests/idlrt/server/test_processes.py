@@ -1,4 +1,4 @@
-"""Several processes that serve one address: who dies is replaced, signals reach all, nobody outlives the supervisor."""
+"""Process servers: exited processes are replaced, signals reach all, and none outlives the supervisor."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_all_of_them_serve(server: ProcessServer) -> None:
     assert os.getpid() not in server.pids
 
 
-def test_who_dies_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exited_process_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFixture) -> None:
     before = set(server.pids)
     with UserServiceClient.connect(server.address, timeout=TIMEOUT) as client:
         victim = client.wait(1)
@@ -86,11 +86,11 @@ def test_who_dies_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFi
     assert f"process {victim} exited with status 3; restarting it" in caplog.text
 
 
-def test_nobody_who_connects_while_one_is_dead_is_turned_away(server: ProcessServer) -> None:
+def test_clients_that_connect_during_a_restart_are_served(server: ProcessServer) -> None:
     for _ in range(3):
         for pid in server.pids:
             os.kill(pid, signal.SIGKILL)
-        # There is nobody at this moment; whoever connects waits for the next.
+        # No process is running now; a client that connects waits for the next one.
         assert ask(server) > 0
 
 
@@ -134,7 +134,7 @@ class Deaf(Users):
             signal.pause()
 
 
-def test_who_does_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_process_that_does_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
     reading, writing = os.pipe()
     lost: list[ConnectionLost] = []
     with ProcessServer(user_service(Deaf(writing)), processes=1, drain_s=0.01) as server:
@@ -201,7 +201,7 @@ def test_signals_stop_all(program: tuple[subprocess.Popen[str], str, list[int]],
     assert not any(is_alive(pid) for pid in pids)
 
 
-def test_nobody_outlives_the_supervisor(program: tuple[subprocess.Popen[str], str, list[int]]) -> None:
+def test_no_process_outlives_the_supervisor(program: tuple[subprocess.Popen[str], str, list[int]]) -> None:
     process, address, pids = program
     with UserServiceClient.connect(address) as client:
         assert client.get(1).id == 1

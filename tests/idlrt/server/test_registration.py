@@ -259,7 +259,7 @@ def test_a_unix_socket_cannot_be_registered(url: str, tmp_path: Any) -> None:
         Server(user_service(Users()), f"unix:{tmp_path}/s", registry=url)
 
 
-def test_snapshots_say_who_came_and_went(url: str, registry: Registry) -> None:
+def test_snapshots_show_registered_and_deregistered_instances(url: str, registry: Registry) -> None:
     heard: list[Snapshot] = []
     registry.subscribe(SERVICE).listen(lambda change: heard.append(change.snapshot))
     with Server(user_service(Users()), registry=url) as server:

@@ -1,5 +1,7 @@
-"""What a client is told when a filter of the server refuses its call: that nobody has worked on it, and when to come
-again; and when it is not told so."""
+"""Rejections by server filters: when a client learns that its call was not executed and when to retry.
+
+A rejection after the handler has started is a failure; framings without metadata carry no retry delay.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def client_of(server: Any, framing: str = "header") -> Iterator[UserServiceClien
 @ALL_KINDS
 @pytest.mark.parametrize("kind_of_error", [Overloaded, CircuitOpen])
 @pytest.mark.parametrize(("said", "heard"), [(0.25, 0.25), (0.0001, 0.001), (math.inf, math.inf), (None, None)])
-def test_the_client_hears_that_nobody_worked_on_it_and_when_to_come_again(
+def test_the_client_learns_that_the_call_was_not_executed_and_when_to_retry(
     kind: str,
     kind_of_error: type[Overloaded | CircuitOpen],
     said: float | None,

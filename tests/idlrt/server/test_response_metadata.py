@@ -1,4 +1,4 @@
-"""What filters and handlers say beside an answer, as text by name."""
+"""Response metadata that filters and handlers set, as text by name."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_handlers_see_the_context_in_which_the_server_was_started() -> None:
 # Peers that are slow or gone.
 
 
-def test_a_peer_that_does_not_read_holds_up_nobody_and_fills_nothing(users: Users) -> None:
+def test_a_peer_that_does_not_read_blocks_no_other_and_its_buffer_is_bounded(users: Users) -> None:
     with Server(user_service(users), high_water=100_000) as server:
         server.start()
         with Raw(server) as slow, UserServiceClient.connect(server.address) as other:

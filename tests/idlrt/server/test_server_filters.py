@@ -59,7 +59,7 @@ def test_the_first_filter_is_the_outermost(kind: str) -> None:
 
 
 @ALL_KINDS
-def test_a_filter_sees_who_calls_what_with_what(kind: str) -> None:
+def test_a_filter_sees_the_peer_the_method_and_the_arguments(kind: str) -> None:
     seen: list[ServerCall] = []
 
     async def look(call: ServerCall, next: ServerCallNext) -> Any:

@@ -1,4 +1,4 @@
-"""Guards of servers: by argument and by configuration, for all methods and for one; what a refusal comes to."""
+"""Server guards: by argument and by configuration, for all methods and for one; the effect of a rejection."""
 
 from __future__ import annotations
 
@@ -289,14 +289,14 @@ def test_an_asyncio_client_is_refused_too(stack: ExitStack, serve: Serve) -> Non
 
 
 @pytest.mark.slow
-def test_each_process_has_guards_of_its_own(stack: ExitStack) -> None:
+def test_each_process_has_its_own_guards(stack: ExitStack) -> None:
     server = stack.enter_context(
         ProcessServer(user_service(Users()), processes=2, guards={"limiter": ONE}, grace_s=1, drain_s=0.05)
     )
     server.start()
     refused = taken = 0
     for number in range(1, 41):
-        # A connection of its own goes to one process or the other.
+        # Each new connection goes to either of the processes.
         with UserServiceClient.connect(server.address, framing="header") as client:
             try:
                 client.get(number)

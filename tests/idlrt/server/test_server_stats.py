@@ -11,7 +11,7 @@ from hand_written import BLOB, AsyncUsers, AsyncUserServiceClient, Users, connec
 from idlrt import AsyncServer, Server
 
 
-def test_a_server_that_nobody_calls() -> None:
+def test_stats_of_an_idle_server() -> None:
     with Server(user_service(Users())) as server:
         assert (server.connections, server.in_flight, server.unsent_bytes) == (0, 0, 0)
         assert not server.is_draining

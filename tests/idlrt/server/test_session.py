@@ -395,7 +395,7 @@ def test_async_answers_for_a_lost_connection_are_dropped() -> None:
     assert bench.sends == []
 
 
-def test_each_call_has_a_context_of_its_own() -> None:
+def test_each_call_has_its_own_context() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
     class Counting(Users):

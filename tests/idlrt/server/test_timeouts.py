@@ -131,7 +131,7 @@ def test_each_message_has_its_own_time(played: Played) -> None:
         played.received += 1
 
 
-def test_time_begins_anew_with_a_message_that_begins_later(played: Played) -> None:
+def test_the_message_timeout_restarts_with_the_next_message(played: Played) -> None:
     played.is_mid_message, played.is_idle = True, False
     watch = Watch(played, message_timeout=10)
     watch.check(0.0)
@@ -206,7 +206,7 @@ def test_each_connection_is_judged_by_itself() -> None:
     assert watch.check(100.0) == [["finished", "finished"], ["cut"], ["cut", "cut"], []]
 
 
-def test_the_log_says_who_was_cut_off_and_why(played: Played, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_closed_connection_and_the_reason(played: Played, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "idlrt.server")
     other = Played()
     played.pending, other.is_mid_message = 1, True

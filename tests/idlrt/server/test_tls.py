@@ -122,7 +122,7 @@ def test_many_bytes_both_ways_past_a_reader_that_stops(authority: Authority, sho
         asyncio.run(main())
 
 
-def test_a_server_that_nobody_trusts_is_not_talked_to(server: Server, tmp_path: Path) -> None:
+def test_a_client_does_not_call_an_untrusted_server(server: Server, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other")
     said = "cannot connect to .*certificate verification failed: unable to get local issuer certificate"
@@ -152,7 +152,7 @@ def test_a_certificate_has_to_be_for_the_name(server: Server, authority: Authori
         assert client.get(1).id == 1
 
 
-def test_handlers_see_who_showed_a_certificate(authority: Authority, shop: Tls) -> None:
+def test_handlers_see_the_names_in_the_client_certificate(authority: Authority, shop: Tls) -> None:
     with Server(user_service(Asked()), tls=shop) as server:
         server.start()
         till = authority.sign("till-7", "till-7.shop", "spare")
@@ -160,7 +160,7 @@ def test_handlers_see_who_showed_a_certificate(authority: Authority, shop: Tls) 
             assert client.join([], "") == "till-7,till-7.shop,spare True"
 
 
-def test_who_shows_no_certificate_is_told_so(
+def test_a_client_without_a_trusted_certificate_is_rejected(
     authority: Authority, shop: Tls, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "idlrt.net")

@@ -117,7 +117,7 @@ def test_a_path_may_have_three_slashes_and_be_relative(path: Path, monkeypatch: 
 # The end.
 
 
-def test_a_stop_answers_what_is_under_way_and_lets_nobody_in(address: str) -> None:
+def test_a_stop_answers_calls_in_flight_and_accepts_no_clients(address: str) -> None:
     users = AsyncUsers()
     answers: list[int] = []
     with serving(users, address=address) as server, UserServiceClient.connect(address, timeout=TIMEOUT) as client:
@@ -169,7 +169,7 @@ def test_a_server_that_stops_leaves_the_file_of_its_successor_alone(path: Path) 
         thread.start()
         assert users.entered.wait(TIMEOUT)
         with stopping(first):
-            # It takes nobody any more, but is not done yet.
+            # It accepts no connections any more, but has not finished yet.
             eventually(lambda: not path.exists())
             with serving(Users(), address=address):
                 users.release(1)
@@ -206,7 +206,7 @@ def test_a_stop_under_load_leaves_no_blocking_caller_in_doubt(address: str, fram
             server.stop()
             for thread in threads:
                 thread.join(TIMEOUT)
-    # Whoever came too late knows that nobody has worked on the call.
+    # Clients that came too late know that the call was not executed.
     assert [error for error in errors if not isinstance(error, NotSent)] == []
 
 
@@ -219,7 +219,7 @@ def test_a_file_that_a_process_left_behind_is_replaced(path: Path) -> None:
         assert client.get(1).name == "unix"
 
 
-def test_an_address_at_which_somebody_listens_is_not_taken_away(address: str) -> None:
+def test_an_address_in_use_is_not_taken_over(address: str) -> None:
     with serving(Telling(), address=address), UserServiceClient.connect(address) as client:
         for _ in range(3):
             second = Server(user_service(Users()), address)
@@ -249,7 +249,7 @@ def test_a_folder_that_there_is_not_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_client_is_told_that_nobody_listens(path: Path, is_there: bool) -> None:
+def test_connecting_without_a_listener_fails(path: Path, is_there: bool) -> None:
     if is_there:
         stale(path)
     with (

@@ -99,7 +99,7 @@ def test_threads_are_started_when_they_are_needed_and_end_with_the_server() -> N
 # Overload.
 
 
-def test_a_call_over_the_queue_is_refused_at_once_and_nobody_works_on_it() -> None:
+def test_a_call_over_the_queue_limit_is_rejected_at_once_and_not_executed() -> None:
     users = Noting()
     with (
         serving(users, workers=1, max_queued=1) as server,

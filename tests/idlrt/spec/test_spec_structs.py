@@ -121,7 +121,7 @@ def test_a_union_has_exactly_one_field():
         Pick(number=1, text="a")
 
 
-def test_a_union_may_have_a_default_of_its_own():
+def test_a_union_may_have_its_own_default():
     one, other = Preset(), Preset()
     assert one.tags == ["a"]
     assert one.tags is not other.tags

@@ -56,7 +56,7 @@ def test_a_race_is_won_in_virtual_time() -> None:
     assert ended == ["broken at 1", "fast at 2", "slow at 2"]
 
 
-def test_a_race_that_nobody_wins_raises_the_last_error() -> None:
+def test_a_race_without_a_winner_raises_the_last_error() -> None:
     driver = FakeDriver()
 
     async def fail(seconds: float) -> None:
@@ -109,7 +109,7 @@ def test_every_run_is_the_same() -> None:
     assert trace() == trace()
 
 
-def test_an_event_wakes_who_waits_for_it_and_nobody_twice() -> None:
+def test_an_event_wakes_each_waiter_once() -> None:
     driver = FakeDriver()
     seen: list[tuple[str, float, bool]] = []
 

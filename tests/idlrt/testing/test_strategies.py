@@ -1,4 +1,4 @@
-"""What the strategies make: values that hold, of every kind, from classes of every kind."""
+"""Hypothesis strategies: they generate valid values of each type, from classes of each kind."""
 
 from __future__ import annotations
 

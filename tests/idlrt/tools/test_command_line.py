@@ -227,7 +227,7 @@ def test_bench(folder: Path, address: str, kind: str, options: list[str]) -> Non
 
 
 @pytest.mark.slow
-def test_bench_of_nobody(folder: Path) -> None:
+def test_bench_without_a_server(folder: Path) -> None:
     done = idlrt(folder, "bench", "127.0.0.1:1", "add", "[1, 2]", "--idl", "user.thrift")
     assert done.returncode == 2
     assert "idlrt: first call failed: cannot connect" in done.stderr

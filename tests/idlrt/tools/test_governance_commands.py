@@ -134,7 +134,7 @@ def test_keys_are_found_by_their_old_names() -> None:
 # Effective settings.
 
 
-def test_what_holds_and_who_said_so(own: tuple[str, Registry], idl: str, client: str) -> None:
+def test_config_explain_shows_values_and_their_origin(own: tuple[str, Registry], idl: str, client: str) -> None:
     url, owner = own
     change(owner, "Users", {"retries": "0", "timeout": "9", "limiter.rate": "5", "limiter.enabled": "false"})
     given = ("config", "explain", "--service", "Users", "--method", "get", "--registry", url, "--config", client)
@@ -152,7 +152,7 @@ def test_what_holds_and_who_said_so(own: tuple[str, Registry], idl: str, client:
     assert table[1].split()[:2] == ["timeout", "2.0"]
 
 
-def test_what_holds_without_a_registry_and_from_the_environment(idl: str, client: str) -> None:
+def test_config_explain_without_a_registry_and_from_the_environment(idl: str, client: str) -> None:
     given = ("config", "explain", "--service", "Users", "--method", "get", "--json")
     values = {each["key"]: each for each in json.loads(idlrt(*given, "--idl", idl).stdout)}
     assert {each["origin"] for each in values.values()} == {"default"}
@@ -309,7 +309,7 @@ def test_rules_of_the_registry_are_explained(fleet: str, own: tuple[str, Registr
     assert nobody["why"] in idlrt(*given, "--method", "get", "--argument", "id=7", code=1).stdout
 
 
-def test_nobody_at_all(own: tuple[str, Registry]) -> None:
+def test_route_explain_without_instances(own: tuple[str, Registry]) -> None:
     done = idlrt("route", "explain", "--registry", own[0], "--service", "Nobody", code=1)
     assert "no instance of Nobody is known" in done.stdout
 

@@ -1,4 +1,4 @@
-"""The commands `idlrt registry ...`, at the embedded registry and others; what goes on is a program of its own."""
+"""The commands `idlrt registry ...`, with the embedded registry and others; long-running ones in a separate process."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_settings_of_a_service(own: tuple[str, Registry]) -> None:
     assert idlrt("set", url, "Users", "--setting", "routes").stdout == "Users: no settings\n"
 
 
-def test_settings_that_nobody_would_follow_are_refused(own: tuple[str, Registry]) -> None:
+def test_unknown_and_reserved_settings_are_rejected(own: tuple[str, Registry]) -> None:
     url, owner = own
     done = idlrt("set", url, "Users", "--setting", "retries=1", "--setting", "timeot=1", code=2)
     assert "settings of Users: timeot: unknown key; did you mean 'timeout'?" in done.stderr
@@ -303,7 +303,7 @@ NOBODY = [
 
 @SLOW
 @pytest.mark.parametrize(("arguments", "where"), NOBODY, ids=[f"{each[0]} {where[:8]}" for each, where in NOBODY])
-def test_nobody_there(arguments: list[str], where: str) -> None:
+def test_commands_fail_when_no_registry_responds(arguments: list[str], where: str) -> None:
     where = where.replace("PORT", str(free_port()))
     command, *rest = arguments
     done = idlrt(command, where, *rest, "--timeout", "0.5", code=2)

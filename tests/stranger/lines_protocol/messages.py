@@ -1,4 +1,4 @@
-"""What both ends of a `lines` connection share: cutting bytes into lines, and the codecs of a method."""
+"""Code shared by both ends of a `lines` connection: splitting bytes into lines, and the codecs of a method."""
 
 from __future__ import annotations
 

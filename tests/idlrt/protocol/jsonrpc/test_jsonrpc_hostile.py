@@ -25,7 +25,7 @@ ENDLESS = b'{"jsonrpc":"2.0","method":"find","id":1,"params":'
 
 
 def shown(pieces: list[bytes], limits: Limits) -> list[Any]:
-    """What a server makes of pieces of data."""
+    """Return the events of a server that receives these pieces of data."""
     server = ServerConnection(METHODS, limits)
     told: list[Any] = []
     events = [event for piece in pieces for event in server.receive_data(piece)]
