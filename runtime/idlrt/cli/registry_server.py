@@ -34,7 +34,7 @@ __all__ = ["serve"]
     "access_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Allow list (TOML) of clients that may register, subscribe and administer.",
+    help="Access list (TOML) of clients that may register, subscribe and administer.",
 )
 @click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
@@ -62,7 +62,7 @@ def serve(
 ) -> None:
     """Run the embedded registry until Ctrl+C or SIGTERM.
 
-    It runs as a single process with a single file. The allow list is a TOML file with the tables `register`,
+    It runs as a single process with a single file. The access list is a TOML file with the tables `register`,
     `subscribe` and `administer`, each with `networks`, `tokens` or both.
     """
     from idlrt.embedded import DEFAULT_PORT, Access, RegistryServer

@@ -45,7 +45,7 @@ def route() -> None:
 @click.option("--tag", default="", help="Tag of the call.")
 @click.option("--argument", "arguments", multiple=True, metavar="NAME=VALUE", help="Argument of the call. Repeatable.")
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Metadata of the call. Repeatable.")
-@click.option("--zone", default=None, help="Zone of the caller.  [default: here.zone of the configuration]")
+@click.option("--zone", default=None, help="Zone of the caller.  [default: caller.zone of the configuration]")
 @click.option(
     "--calls",
     type=click.IntRange(1, 1_000_000),
