@@ -100,7 +100,9 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
     service = stubs_of(idl, include_dirs, prefer_others=True).service(named.pop("service"))
     handlers = bind(service, _object(handler))
     cert, key, ca = (named.pop(each) for each in ("tls_cert", "tls_key", "tls_ca"))
-    if cert or ca:
+    if (key or ca) and not cert:
+        raise ConfigurationError("--tls-key and --tls-ca require --tls-cert")
+    if cert:
         named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
     attributes = dict(parse_pair(each, "--instance") for each in named.pop("attributes"))
     url = named.pop("registry")

@@ -123,6 +123,8 @@ def client_options(command: Command) -> Command:
 def tls_of(named: dict[str, Any]) -> Tls | None:
     """Remove the TLS options from `named` and return them as `Tls`; `None` if TLS is not used."""
     use, ca, cert, key, name = (named.pop(each) for each in ("use_tls", "tls_ca", "tls_cert", "tls_key", "tls_name"))
+    if key and not cert:
+        raise ConfigurationError("--tls-key requires --tls-cert")
     if not (use or ca or cert or name):
         return None
     return Tls(certificate=cert, key=key, authorities=ca, server_name=name)

@@ -153,4 +153,6 @@ def explain(
     for _ in range(calls):
         counted.update(endpoint.instance.address for endpoint in chain.route(call, pool).endpoints)
     why = "" if counted else no_instance_reason(call.target, steps)
+    if instances and not pool.endpoints:
+        why = f"no instance of {call.target} is in rotation: {len(instances)} registered, none available"
     return RoutingResult(steps=steps, instances=dict(sorted(counted.items())), calls=calls, why=why)

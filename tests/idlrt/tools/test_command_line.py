@@ -175,6 +175,7 @@ TAKES = "UserService.get takes 2 arguments (id: i64, prefix: string)"
         (["Users.get"], "unknown service 'Users' (known: UserService)"),
         (["get", '{"id": 1}', "--framing", "frame"], "header"),
         (["get", '{"id": 1}', "--metadata", "x"], "invalid --metadata 'x': expected NAME=VALUE"),
+        (["get", '{"id": 1}', "--tls-key", "client.key"], "--tls-key requires --tls-cert"),
         (["get", '{"id": 1}', "--tls-ca", "nowhere.pem"], "cannot load nowhere.pem for TLS: No such file"),
     ],
 )
@@ -257,6 +258,7 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
         ("handlers:Users", ["--workers", "-1"], "workers: must be an integer of at least 0"),
         ("handlers:Users", ["--log-level", "loud"], "--log-level must be"),
         ("handlers:Users", ["--processes", "2", "--asyncio"], "cannot be combined"),
+        ("handlers:Users", ["--tls-key", "server.key"], "--tls-key and --tls-ca require --tls-cert"),
     ],
 )
 def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[str], said: str) -> None:

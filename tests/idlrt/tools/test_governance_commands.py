@@ -314,6 +314,15 @@ def test_route_explain_without_instances(own: tuple[str, Registry]) -> None:
     assert "no instance of Nobody is known" in done.stdout
 
 
+def test_route_explain_with_all_instances_out_of_rotation(fleet: str, own: tuple[str, Registry]) -> None:
+    url, owner = own
+    registered = owner.instances("Users").instances
+    for each in registered:
+        owner.modify("Users", each.id, status=Status.DISABLED)
+    done = idlrt("route", "explain", "--registry", url, "--service", "Users", code=1)
+    assert f"no instance of Users is in rotation: {len(registered)} registered, none available" in done.stdout
+
+
 def test_commands_of_motan_become_rules_that_can_be_set(own: tuple[str, Registry], tmp_path: Path) -> None:
     url, _ = own
     file = tmp_path / "commands.json"
