@@ -133,7 +133,8 @@ def tls_reason(error: BaseException) -> str:
     """Return the human-readable reason of a failed handshake or of a file that cannot be loaded."""
     verified = getattr(error, "verify_message", None)
     if verified:
-        return f"certificate verification failed: {verified}"
+        reason = str(verified).rstrip(".")
+        return f"certificate verification failed: {reason}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
     return (getattr(error, "strerror", None) if isinstance(error, OSError) else None) or str(error)
