@@ -84,9 +84,7 @@ def _classes(wanted: Iterable[str], find: Find) -> dict[str, Any]:
                     try:
                         find(other)
                     except UnknownPlugin as error:
-                        raise ConfigurationError(
-                            f"cannot order guards: unknown guard {other!r} in {name}.{which}: {error}"
-                        ) from None
+                        raise ConfigurationError(f"cannot order guards: {name}.{which}: {error}") from None
                     waiting.append(other)
     return found
 

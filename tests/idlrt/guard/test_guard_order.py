@@ -68,7 +68,7 @@ def test_after_orders_guards_before_the_same_guard() -> None:
 
 
 LIMITR = """
-cannot order guards: odd.before names 'limitr': unknown guard 'limitr' (known: admission, breaker, bulkhead,
+cannot order guards: odd.before: unknown guard 'limitr' (known: admission, breaker, bulkhead,
 concurrency, deadline, fallback, limiter, shedder); did you mean 'limiter'?
 """
 BEHIND_AND_BEFORE = """
@@ -206,5 +206,5 @@ def test_a_third_party_package_declares_the_order_of_its_guards(tmp_path: Path) 
     stand, seen, wrong = json.loads(done.stdout)
     assert stand == ["first", "fallback", "shedder", "middle", "limiter", "bulkhead", "a_silent"]
     assert seen == ["First", "Middle", "Silent"]
-    assert "odd.enabled: cannot order guards: odd.before names 'limitr': unknown guard 'limitr'" in wrong
+    assert "odd.enabled: cannot order guards: odd.before: unknown guard 'limitr'" in wrong
     assert "did you mean 'limiter'?" in wrong
