@@ -234,7 +234,8 @@ class MultiplexedTransport:
         self._backoff.succeeded()
 
     def connections(self) -> int:
-        return len(self._links) + len(self._connecting)
+        # A task that is done has added its connection; its callback, which removes it, runs a moment later.
+        return len(self._links) + sum(not task.done() for task in self._connecting)
 
     def stats(self) -> PoolStats:
         """Return connection statistics."""
