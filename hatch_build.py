@@ -44,15 +44,15 @@ class NativeHook(BuildHookInterface):
 
 
 def build() -> Path | None:
-    """The extension, compiled into a temporary folder; `None` if it is not wanted or cannot be built.
+    """Compile the extension into a temporary folder; return `None` if it is off or cannot be built.
 
     Raises:
         RuntimeError: it is required and cannot be built.
-        ValueError: `IDLC_NATIVE` is none of what is known.
+        ValueError: `IDLC_NATIVE` has an unknown value.
     """
     wanted = os.environ.get("IDLC_NATIVE", "auto")
     if wanted not in WANTED:
-        raise ValueError(f"IDLC_NATIVE is {wanted!r}; it may be {', '.join(WANTED)}")
+        raise ValueError(f"IDLC_NATIVE must be one of {', '.join(WANTED)}, got {wanted!r}")
     if wanted == "off":
         return None
     try:
