@@ -1,5 +1,6 @@
 """Descriptions of types, methods and services in generated code: plain data, no serialization, no I/O."""
 
+from idlrt.spec.annotations import NO_ANNOTATIONS, Annotations, annotations_of, check_annotations
 from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Argument, Field, argument, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
@@ -43,10 +44,12 @@ __all__ = [
     "I16",
     "I32",
     "I64",
+    "NO_ANNOTATIONS",
     "STRING",
     "UNKNOWN",
     "UUID",
     "VOID",
+    "Annotations",
     "Argument",
     "BaseType",
     "DeclaredError",
@@ -65,7 +68,9 @@ __all__ = [
     "Type",
     "Union",
     "VoidType",
+    "annotations_of",
     "argument",
+    "check_annotations",
     "empty_union",
     "enum",
     "frozen_list_of",

@@ -6,11 +6,13 @@ slots, and `DeclaredError` implements the constructor, equality, text and pickli
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 import msgspec
 
 from idlrt.errors import RpcError
+from idlrt.spec.annotations import NO_ANNOTATIONS
 from idlrt.spec.frozen import value_hash
 from idlrt.spec.unknown import UNKNOWN, set_unknown, unknown_of
 
@@ -43,6 +45,7 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
     """Base of generated exceptions. They are regular responses of the server, so they are never retried."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __declared_defaults__: ClassVar[dict[str, Any]] = {}
     if not TYPE_CHECKING:
         __slots__ = (UNKNOWN,)

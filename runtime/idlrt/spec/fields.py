@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from idlrt.spec.annotations import NO_ANNOTATIONS, Annotations, check_annotations
 from idlrt.spec.types import Type
 
 __all__ = ["NO_DEFAULT", "Argument", "Field", "argument", "optional", "required"]
@@ -26,16 +27,27 @@ class Field(Generic[T]):
         type: type of the values.
         is_required: whether a reader rejects messages without it, and a writer rejects `None`.
         attribute: name in Python, which differs from `name` if that is reserved (`from` → `from_`).
+        annotations: annotations that the runtime reads, such as `http.path`.
     """
 
-    __slots__ = ("attribute", "id", "is_required", "name", "type")
+    __slots__ = ("annotations", "attribute", "id", "is_required", "name", "type")
 
-    def __init__(self, id: int, name: str, type: Type[T], *, is_required: bool, attribute: str | None = None) -> None:
+    def __init__(
+        self,
+        id: int,
+        name: str,
+        type: Type[T],
+        *,
+        is_required: bool,
+        attribute: str | None = None,
+        annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
+    ) -> None:
         self.id = id
         self.name = name
         self.type = type
         self.is_required = is_required
         self.attribute = attribute if attribute is not None else name
+        self.annotations: Annotations = check_annotations(annotations)
 
     def __repr__(self) -> str:
         kind = "required" if self.is_required else "optional"
@@ -53,23 +65,44 @@ class Argument(Field[T]):
     __slots__ = ("default",)
 
     def __init__(
-        self, id: int, name: str, type: Type[T], *, default: Any = NO_DEFAULT, attribute: str | None = None
+        self,
+        id: int,
+        name: str,
+        type: Type[T],
+        *,
+        default: Any = NO_DEFAULT,
+        attribute: str | None = None,
+        annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
     ) -> None:
-        super().__init__(id, name, type, is_required=False, attribute=attribute)
+        super().__init__(id, name, type, is_required=False, attribute=attribute, annotations=annotations)
         self.default = default
 
     def __repr__(self) -> str:
         return f"<{self.id}: {self.type!r} {self.name}>"
 
 
-def required(id: int, name: str, type: Type[T], *, attribute: str | None = None) -> Field[T]:
+def required(
+    id: int,
+    name: str,
+    type: Type[T],
+    *,
+    attribute: str | None = None,
+    annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
+) -> Field[T]:
     """Describe a required field."""
-    return Field(id, name, type, is_required=True, attribute=attribute)
+    return Field(id, name, type, is_required=True, attribute=attribute, annotations=annotations)
 
 
-def optional(id: int, name: str, type: Type[T], *, attribute: str | None = None) -> Field[Any]:
+def optional(
+    id: int,
+    name: str,
+    type: Type[T],
+    *,
+    attribute: str | None = None,
+    annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
+) -> Field[Any]:
     """Describe an optional field: `None` is not written, and a reader sets an absent field to its default."""
-    return Field(id, name, type, is_required=False, attribute=attribute)
+    return Field(id, name, type, is_required=False, attribute=attribute, annotations=annotations)
 
 
 def argument(
@@ -80,6 +113,7 @@ def argument(
     default: T = NO_DEFAULT,
     default_factory: Callable[[], T] | None = None,
     attribute: str | None = None,
+    annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
 ) -> Argument[Any]:
     """Describe an argument that callers may omit: a reader accepts its absence, a writer does not write `None`.
 
@@ -88,4 +122,4 @@ def argument(
         default_factory: factory of a mutable default in the IDL: lists, maps, sets and structs.
     """
     chosen: Any = default if default_factory is None else default_factory
-    return Argument(id, name, type, default=chosen, attribute=attribute)
+    return Argument(id, name, type, default=chosen, attribute=attribute, annotations=annotations)

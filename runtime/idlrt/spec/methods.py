@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
 
+from idlrt.spec.annotations import NO_ANNOTATIONS, Annotations, check_annotations
 from idlrt.spec.fields import NO_DEFAULT, Argument, Field
 from idlrt.spec.types import Type
 
@@ -36,14 +37,18 @@ class Method(Generic[P, R]):
         is_oneway: whether the server sends no response, not even an error.
         is_idempotent: whether it is safe to retry when the outcome is unknown.
         policy: call settings in the IDL, as text by configuration key.
+        annotations: annotations that the runtime reads, such as `http.get`.
         service: name of the service that declares it; set when the service is described.
+        function: function of the service's Protocol, with its docstring; `None` if there is none.
     """
 
     __slots__ = (
+        "annotations",
         "arguments",
         "attribute",
         "codecs",
         "defaults",
+        "function",
         "is_idempotent",
         "is_oneway",
         "mandatory",
@@ -65,6 +70,7 @@ class Method(Generic[P, R]):
         attribute: str | None = None,
         defaults: tuple[Any, ...] = (),
         policy: Mapping[str, str] = _NO_POLICY,
+        annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
     ) -> None:
         self.name = name
         self.attribute = attribute if attribute is not None else name
@@ -78,7 +84,9 @@ class Method(Generic[P, R]):
         self.is_oneway = is_oneway
         self.is_idempotent = is_idempotent
         self.policy = policy
+        self.annotations: Annotations = check_annotations(annotations)
         self.service = ""
+        self.function: Callable[..., Any] | None = None
         self.codecs: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
@@ -112,6 +120,7 @@ def method(
     oneway: bool = False,
     idempotent: bool = False,
     policy: Mapping[str, str] = _NO_POLICY,
+    annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
     name: str | None = None,
 ) -> Method[P, R]:
     """Describe a method of a service.
@@ -120,10 +129,11 @@ def method(
         function: function of the service's Protocol; the method has its signature.
         arguments: argument fields in the order of the parameters.
         policy: call settings in the IDL, e.g. `{"timeout": "0.5"}`.
+        annotations: annotations that the runtime reads, e.g. `{"http.get": "/v1/users/{id}"}`.
         name: name on the wire, if it differs from the name in Python.
     """
     attribute = function.__name__
-    return Method(
+    described: Method[P, R] = Method(
         name if name is not None else attribute,
         *arguments,
         result=result,
@@ -133,17 +143,31 @@ def method(
         attribute=attribute,
         defaults=function.__defaults__ or (),
         policy=policy,
+        annotations=annotations,
     )
+    described.function = function
+    return described
 
 
 class Service:
-    """Description of a service: its name and its methods by wire name, including inherited ones."""
+    """Description of a service: its name and its methods by wire name, including inherited ones.
 
-    __slots__ = ("extends", "methods", "name")
+    Attributes:
+        annotations: annotations that the runtime reads.
+    """
 
-    def __init__(self, name: str, *methods: Method[..., Any], extends: Service | None = None) -> None:
+    __slots__ = ("annotations", "extends", "methods", "name")
+
+    def __init__(
+        self,
+        name: str,
+        *methods: Method[..., Any],
+        extends: Service | None = None,
+        annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
+    ) -> None:
         self.name = name
         self.extends = extends
+        self.annotations: Annotations = check_annotations(annotations)
         self.methods: dict[str, Method[..., Any]] = dict(extends.methods) if extends is not None else {}
         for each in methods:
             each.service = name
@@ -157,10 +181,17 @@ class _Described(Protocol):
     __thrift_service__: Service
 
 
-def service(name: str, *methods: Method[..., Any], extends: type[_Described] | None = None) -> Service:
+def service(
+    name: str,
+    *methods: Method[..., Any],
+    extends: type[_Described] | None = None,
+    annotations: Mapping[str, str | tuple[str, ...]] = NO_ANNOTATIONS,
+) -> Service:
     """Describe a service.
 
     Args:
         extends: client class of the parent service.
+        annotations: annotations that the runtime reads.
     """
-    return Service(name, *methods, extends=extends.__thrift_service__ if extends is not None else None)
+    parent = extends.__thrift_service__ if extends is not None else None
+    return Service(name, *methods, extends=parent, annotations=annotations)

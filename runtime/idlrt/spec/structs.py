@@ -7,12 +7,13 @@ Thrift there is one table, `__thrift_fields__`, which `idlrt.serialization` comp
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import msgspec
 
 # Imported at run time too, because msgspec evaluates these annotations when it reads or writes JSON.
+from idlrt.spec.annotations import NO_ANNOTATIONS
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
 from idlrt.spec.unknown import PreservesUnknown, set_unknown, unknown_ids, unknown_of
@@ -51,6 +52,7 @@ class Struct(PreservesUnknown, msgspec.Struct):
     """Base of generated structs. Compared and hashed by value."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
 
     def __hash__(self) -> int:
         return _hash_of_fields(self)
@@ -61,6 +63,7 @@ class FrozenStruct(PreservesUnknown, msgspec.Struct, frozen=True):
     """Base of generated immutable structs (`python.immutable` in the IDL)."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
 
     def __hash__(self) -> int:
         return _hash_of_fields(self)
@@ -76,6 +79,7 @@ class Union(PreservesUnknown, msgspec.Struct):
     """
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __thrift_default__: ClassVar[tuple[str, Callable[[], Any]] | None] = None
 
     def __post_init__(self) -> None:
