@@ -62,9 +62,11 @@ class PushBack:
 
     Attributes:
         retry_after: seconds to wait before a retry; `math.inf`: do not retry; `None`: not specified.
+        is_per_caller: whether a limit of this caller was exceeded, so that other callers are still served.
     """
 
     retry_after: float | None = None
+    is_per_caller: bool = False
 
     def push_back(self, seconds: float | None) -> Self:
         """Set `retry_after` and return the error: `raise Overloaded("...").push_back(0.5)`."""

@@ -183,7 +183,9 @@ class RateLimiter:
         why = f"rate limit{whose} exceeded ({settings.rate:g} {calls} per second); retry in {pause:.3g} s"
         if listeners := listeners_of(call, self._listener):
             notify(listeners, Rejected(subject=name, guard="limiter", why=why))
-        return Overloaded(f"rejected {name}: {why}").push_back(pause)
+        error = Overloaded(f"rejected {name}: {why}").push_back(pause)
+        error.is_per_caller = self._callers is not None
+        return error
 
 
 def _host(call: AnyCall) -> str:

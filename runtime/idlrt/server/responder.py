@@ -31,7 +31,7 @@ _log = get_logger("idlrt.server")
 
 _OK: Final = Outcome.OK
 # The log is rate limited by `kind`: one for each code, so that a burst of one does not suppress another.
-_REJECTED: Final = {code: {"kind": code.name, "code": code.name} for code in ApplicationCode}
+_REJECTED: Final[dict[int, dict[str, str]]] = {code: {"kind": code.name, "code": code.name} for code in ApplicationCode}
 
 
 class Responder:
@@ -86,8 +86,9 @@ class Responder:
         metadata: Metadata = call.answer_metadata
         call.outcome = outcome_of(error)
         if isinstance(error, Overloaded | CircuitOpen) and not call.is_begun:
-            code = ApplicationCode.LOADSHEDDING
-            return self.refuse(request, code, str(error), metadata, error.retry_after)
+            refusal = ApplicationError(str(error), ApplicationCode.LOADSHEDDING).push_back(error.retry_after)
+            refusal.is_per_caller = error.is_per_caller
+            return self._refuse(request, refusal, metadata)
         is_mute = _is_mute(request, handler)
         if not is_mute and isinstance(error, DeclaredError):
             try:
@@ -115,15 +116,17 @@ class Responder:
         code: ApplicationCode,
         message: str,
         metadata: Metadata = NO_METADATA,
-        retry_after: float | None = None,
     ) -> bytes | None:
         """Respond with an error to a request that the server rejects, for the reason in `message`."""
+        return self._refuse(request, ApplicationError(message, code), metadata)
+
+    def _refuse(self, request: RequestReceived, error: ApplicationError, metadata: Metadata) -> bytes | None:
+        fields = _REJECTED[error.code]
         if request.is_oneway:
-            _log.info("dropped oneway call from %s: %s", self._peer, message, extra=_REJECTED[code])
+            _log.info("dropped oneway call from %s: %s", self._peer, error.message, extra=fields)
             return None
-        if code is not ApplicationCode.INTERNAL_ERROR:  # that has been logged, with its cause
-            _log.info("rejected call from %s: %s", self._peer, message, extra=_REJECTED[code])
-        error = ApplicationError(message, code).push_back(retry_after)
+        if error.code != ApplicationCode.INTERNAL_ERROR:  # that has been logged, with its cause
+            _log.info("rejected call from %s: %s", self._peer, error.message, extra=fields)
         return self.connection.refuse(request, error, metadata, self.is_draining)
 
     def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 
 from idlrt.spec.annotations import NO_ANNOTATIONS, Annotations, check_annotations
 from idlrt.spec.fields import NO_DEFAULT, Argument, Field
-from idlrt.spec.types import Type
+from idlrt.spec.types import Type, VoidType
 
 __all__ = ["Method", "Service", "method", "service"]
 
@@ -91,6 +91,11 @@ class Method(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<Method {self.full_name}>"
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it returns a value."""
+        return not isinstance(self.result, VoidType)
 
     @property
     def full_name(self) -> str:
