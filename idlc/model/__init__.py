@@ -1,6 +1,7 @@
 """Linked model of IDL files, with all names resolved; built by three passes, `gather`, `link` and `constants`."""
 
 from idlc.model.build import build
+from idlc.model.http import runtime_annotations
 from idlc.model.policy import policy_of
 from idlc.model.program import (
     BASE_TYPES,
@@ -66,4 +67,5 @@ __all__ = [
     "build",
     "policy_of",
     "resolve",
+    "runtime_annotations",
 ]
