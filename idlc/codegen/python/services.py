@@ -12,7 +12,7 @@ from idlc.codegen.python.layout import ServiceNames
 from idlc.codegen.python.types import annotation, expression
 from idlc.codegen.python.values import is_immutable, value
 from idlc.codegen.python.views import Context, FieldView, deprecation
-from idlc.model import Annotations, Field, Function, Program, Service, policy_of, resolve
+from idlc.model import Annotations, Field, Function, Program, Service, policy_of, resolve, runtime_annotations
 
 __all__ = ["MethodView", "ParameterView", "ServiceView", "in_order", "service_views"]
 
@@ -44,6 +44,7 @@ class MethodView(msgspec.Struct, frozen=True):
         throws: the exceptions that it declares.
         policy: setting → value, from the annotations of the method and its service.
         deprecated: the text of its deprecation, or `None`.
+        runtime_annotations: annotations that the runtime reads, by their current names.
     """
 
     name: str
@@ -60,6 +61,7 @@ class MethodView(msgspec.Struct, frozen=True):
     doc: str | None
     deprecated: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
 
 
 class ServiceView(msgspec.Struct, frozen=True):
@@ -71,6 +73,7 @@ class ServiceView(msgspec.Struct, frozen=True):
         parent: the same names of the service that it extends, as this module writes them; `None` if there is none.
         constant: the private name of its description.
         deprecated: the text of its deprecation, or `None`.
+        runtime_annotations: annotations that the runtime reads, by their current names.
         methods: without the inherited ones.
     """
 
@@ -81,6 +84,7 @@ class ServiceView(msgspec.Struct, frozen=True):
     doc: str | None
     deprecated: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
     methods: list[MethodView]
 
 
@@ -135,6 +139,7 @@ def _service_view(service: Service, context: Context, taken: set[str], *, is_alo
         doc=text_of(service.doc),
         deprecated=deprecation(service),
         annotations=service.annotations,
+        runtime_annotations=runtime_annotations(service),
         methods=methods,
     )
 
@@ -158,6 +163,7 @@ def _method_view(
         doc=text_of(function.doc),
         deprecated=deprecation(function),
         annotations=function.annotations,
+        runtime_annotations=runtime_annotations(function),
     )
 
 
@@ -196,6 +202,7 @@ def _parameters(
                 is_default_mutable=is_mutable,
                 doc=text_of(field.doc),
                 annotations=field.annotations,
+                runtime_annotations=runtime_annotations(field),
                 declared_default=declared,
             )
         )
@@ -216,4 +223,5 @@ def _exception(field: Field, name: str, context: Context) -> FieldView:
         is_default_mutable=False,
         doc=text_of(field.doc),
         annotations=field.annotations,
+        runtime_annotations=runtime_annotations(field),
     )

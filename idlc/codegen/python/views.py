@@ -17,7 +17,7 @@ from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
 from idlc.codegen.python.types import annotation, expression
 from idlc.codegen.python.values import is_immutable, value
-from idlc.model import Annotations, Const, Declaration, Enum, Field, Struct, Type, Typedef
+from idlc.model import Annotations, Const, Declaration, Enum, Field, Struct, Type, Typedef, runtime_annotations
 
 __all__ = [
     "Context",
@@ -98,6 +98,7 @@ class FieldView(msgspec.Struct, frozen=True):
         presence: the function of `rpc` that describes it in the table.
         default: the expression of its default, which may be `"None"`; `None` if it has none.
         is_default_mutable: each instance needs a separate default.
+        runtime_annotations: annotations that the runtime reads, by their current names.
     """
 
     id: int
@@ -111,6 +112,7 @@ class FieldView(msgspec.Struct, frozen=True):
     is_default_mutable: bool
     doc: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
 
 
 class DefaultView(msgspec.Struct, frozen=True):
@@ -130,6 +132,7 @@ class StructView(msgspec.Struct, frozen=True):
         is_frozen: instances cannot be changed (the annotation `python.immutable`).
         deprecated: the text of its deprecation, or `None`.
         default: the default of a union, or `None`.
+        runtime_annotations: annotations that the runtime reads, by their current names.
     """
 
     name: str
@@ -139,6 +142,7 @@ class StructView(msgspec.Struct, frozen=True):
     doc: str | None
     deprecated: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
     fields: list[FieldView]
     default: DefaultView | None
 
@@ -197,6 +201,7 @@ def struct_view(struct: Struct, context: Context) -> StructView:
         doc=_doc(struct),
         deprecated=deprecation(struct),
         annotations=struct.annotations,
+        runtime_annotations=runtime_annotations(struct),
         fields=[_field_view(struct, field, given[id(field)], hidden, context) for field in fields],
         default=_union_default(struct, fields, given, context),
     )
@@ -240,6 +245,7 @@ def _field_view(struct: Struct, field: Field, name: str, hidden: AbstractSet[str
         is_default_mutable=is_mutable,
         doc=_doc(field),
         annotations=field.annotations,
+        runtime_annotations=runtime_annotations(field),
     )
 
 

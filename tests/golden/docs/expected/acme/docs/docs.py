@@ -70,8 +70,9 @@ class Documented(rpc.Struct, kw_only=True):
     __thrift_fields__ = (
         rpc.optional(1, "plain", rpc.I32),
         rpc.optional(2, "silent", rpc.I32),
-        rpc.optional(3, "several", rpc.I32),
+        rpc.optional(3, "several", rpc.I32, annotations={"deprecated": 'say "plain"'}),
     )
+    __thrift_annotations__ = {"deprecated": "use Said"}
 
 
 class Either(rpc.Union, kw_only=True):
@@ -97,6 +98,7 @@ class Sorry(rpc.DeclaredError):
     """Why."""
 
     __thrift_fields__ = (rpc.optional(1, "why", rpc.STRING),)
+    __thrift_annotations__ = {"deprecated": ""}
 
 
 Number: TypeAlias = int
@@ -166,11 +168,14 @@ _SPEAKER_SAY: Final = rpc.method(
     rpc.argument(3, "times", rpc.I32, default=1),
     result=rpc.STRING,
     throws=(rpc.optional(1, "sorry", rpc.struct(Sorry)),),
+    annotations={"deprecated": "do not"},
 )
 _SPEAKER_SHOUT: Final = rpc.method(
     Speaker.shout, rpc.argument(1, "what", rpc.STRING), result=rpc.VOID, oneway=True
 )
-_SPEAKER_SERVICE: Final = rpc.service("Speaker", _SPEAKER_SAY, _SPEAKER_SHOUT)
+_SPEAKER_SERVICE: Final = rpc.service(
+    "Speaker", _SPEAKER_SAY, _SPEAKER_SHOUT, annotations={"deprecated": "use Whisperer"}
+)
 
 
 @rpc.deprecated("use Whisperer")

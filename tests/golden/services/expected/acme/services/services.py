@@ -213,7 +213,10 @@ _USER_SERVICE_EXISTS: Final = rpc.method(
     UserService.exists, rpc.argument(1, "id", rpc.I64), result=rpc.BOOL, idempotent=True
 )
 _USER_SERVICE_OLD: Final = rpc.method(
-    UserService.old, rpc.argument(1, "id", rpc.I64), result=rpc.struct(User)
+    UserService.old,
+    rpc.argument(1, "id", rpc.I64),
+    result=rpc.struct(User),
+    annotations={"deprecated": "use get"},
 )
 _USER_SERVICE_CLOSE: Final = rpc.method(
     UserService.close_, result=rpc.VOID, name="close"
