@@ -8,6 +8,7 @@ from idlrt.serialization._conversion_errors import ConversionError, briefly
 from idlrt.serialization._plain_reader import PlainReader
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._plain_writer import PlainWriter
+from idlrt.serialization._rest_fields import fields_of, key_of
 from idlrt.spec import Method
 
 __all__ = ["arguments_reader", "arguments_writer"]
@@ -37,9 +38,8 @@ def arguments_writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
 
 
 def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> Convert:
-    reads = [reader.of(field.type) for field in method.arguments]
-    places = {field.attribute: place for place, field in enumerate(method.arguments)}
-    places |= {field.name: place for place, field in enumerate(method.arguments)}
+    reads = [reader.of_field(field) for field in method.arguments]
+    places = _places(method, rest=reader.rest)
     width = len(method.arguments)
 
     def read_one(place: int, plain: Any, depth: int, step: str | int) -> Any:
@@ -54,7 +54,7 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
 
     def read(plain: Any, depth: int) -> tuple[Any, ...]:
         given: dict[int, Any] = {}
-        if isinstance(plain, _ARRAYS):
+        if isinstance(plain, _ARRAYS) and not reader.rest:
             if len(plain) > width:
                 raise ConversionError(f"too many arguments: expected at most {width}, got {len(plain)}")
             given = {place: read_one(place, item, depth, place) for place, item in enumerate(plain)}
@@ -69,10 +69,21 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
                 else:
                     given[place] = read_one(place, item, depth, f".{name}")
         else:
-            raise ConversionError(f"expected an object or an array, got {briefly(plain)}")
+            what = "an object" if reader.rest else "an object or an array"
+            raise ConversionError(f"expected {what}, got {briefly(plain)}")
         return tuple([given[place] if place in given else _absent(method, place, from_peer) for place in range(width)])
 
     return read
+
+
+def _places(method: Method[..., Any], *, rest: bool) -> dict[str, int]:
+    """Return the places of the arguments by their names in JSON."""
+    places: dict[str, int] = {}
+    if not rest:
+        places = {field.attribute: place for place, field in enumerate(method.arguments)}
+    readable = set(fields_of(method.arguments, rest=rest))
+    names = enumerate(method.arguments)
+    return places | {key_of(field, rest=rest): place for place, field in names if field in readable}
 
 
 def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
@@ -84,21 +95,28 @@ def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
 
 
 def _writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
-    writes = [writer.of(field.type) for field in method.arguments]
-    width = len(writes)
+    fields = method.arguments
+    width = len(fields)
+    written = set(fields_of(fields, rest=writer.rest))
+    writes = [
+        (place, field, key_of(field, rest=writer.rest), writer.of_field(field))
+        for place, field in enumerate(fields)
+        if field in written
+    ]
 
     def write(values: Any, depth: int) -> dict[str, Any]:
         if len(values) != width:
             raise ConversionError(f"expected {width} {'value' if width == 1 else 'values'}, got {len(values)}")
         plain: dict[str, Any] = {}
-        for field, write_one, value in zip(method.arguments, writes, values, strict=True):
+        for place, field, key, write_one in writes:
+            value = values[place]
             try:
                 if value is not None:
-                    plain[field.name] = write_one(value, depth)
+                    plain[key] = write_one(value, depth)
                 elif field.is_required:
                     raise ConversionError("required, but None")
             except ConversionError as error:
-                raise error.at(f".{field.name}") from None
+                raise error.at(f".{key}") from None
         return plain
 
     return write

@@ -15,7 +15,9 @@ from idlrt.serialization._conversion_errors import ConversionError, briefly, ste
 from idlrt.serialization._hash_probes import HashProbes, watched_from
 from idlrt.serialization._plain_batches import BITS, Batch, checked, texts
 from idlrt.serialization._plain_scalars import Convert, is_scalar, key_reader, scalar_reader
-from idlrt.serialization._plain_structs import Fields, fields_reader, too_deep, unknown
+from idlrt.serialization._plain_structs import Fields, Member, fields_reader, too_deep, unknown
+from idlrt.serialization._rest_fields import fields_of, is_as_text, key_of
+from idlrt.serialization._rest_scalars import rest_key_reader, rest_scalar_reader
 from idlrt.serialization.errors import DecodeError
 from idlrt.spec import BaseType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union, VoidType
 
@@ -30,14 +32,27 @@ class PlainReader:
 
     Args:
         refuse_unknown: whether unknown fields of structs are errors.
+        rest: whether the mapping of REST applies (`JsonOptions.rest`).
+        i64_as_text: whether `i64` may be text; only with `rest`, because else it always may.
+        structs: reader of the structs inside; `None`: this one.
 
     Attributes:
         refuse_unknown: likewise.
+        rest: likewise.
     """
 
-    def __init__(self, *, refuse_unknown: bool) -> None:
+    def __init__(
+        self, *, refuse_unknown: bool, rest: bool = False, i64_as_text: bool = False, structs: PlainReader | None = None
+    ) -> None:
         self.refuse_unknown = refuse_unknown
-        self._key = ("read", refuse_unknown)
+        self.rest = rest
+        self._i64_as_text = i64_as_text
+        self._structs = self if structs is None else structs
+        self._key = ("read", refuse_unknown, rest, i64_as_text, structs is None)
+        # For fields with `http.as_text`, which does not apply to the fields of structs inside.
+        self._as_text = self
+        if rest and not i64_as_text:
+            self._as_text = PlainReader(refuse_unknown=refuse_unknown, rest=True, i64_as_text=True, structs=self)
 
     def of(self, type: Type[Any]) -> Convert:
         """Return the reader of a type.
@@ -49,10 +64,19 @@ class PlainReader:
             return self.of_class(type.cls)
         return _plain_converters.of_type(type, self._key, self._made)
 
+    def of_field(self, field: Field[Any]) -> Convert:
+        """Return the reader of the values of a field or argument.
+
+        Raises:
+            TypeError: values of its type have no JSON.
+        """
+        return self._reader_of(field).of(field.type)
+
     def of_class(self, cls: Any) -> Convert:
         """Return the converter of a generated class."""
-        make = self._union if issubclass(cls, Union) else self._struct
-        return _plain_converters.of_class(cls, self._key, make)
+        structs = self._structs
+        make = structs._union if issubclass(cls, Union) else structs._struct
+        return _plain_converters.of_class(cls, structs._key, make)
 
     def _made(self, type: Type[Any]) -> Convert:
         if isinstance(type, StructType):
@@ -66,7 +90,7 @@ class PlainReader:
         if isinstance(type, VoidType):
             return _read_nothing
         if is_scalar(type):
-            return scalar_reader(type)
+            return rest_scalar_reader(type, i64_as_text=self._i64_as_text) if self.rest else scalar_reader(type)
         raise TypeError(f"{type!r} has no JSON")
 
     def _later(self, type: StructType[Any]) -> Convert:
@@ -81,15 +105,20 @@ class PlainReader:
 
         return read
 
+    def _reader_of(self, field: Field[Any]) -> PlainReader:
+        return self._as_text if self.rest and is_as_text(field) else self
+
     def _fields(self, cls: Any) -> Fields:
-        table: tuple[Field[Any], ...] = cls.__thrift_fields__
-        return [(field, self._made(field.type)) for field in table]
+        return [
+            Member(field, key_of(field, rest=self.rest), self._reader_of(field)._made(field.type))
+            for field in fields_of(cls.__thrift_fields__, rest=self.rest)
+        ]
 
     def _struct(self, cls: Any) -> Convert:
         return fields_reader(cls, self._fields(cls), refuse_unknown=self.refuse_unknown)
 
     def _union(self, cls: Any) -> Convert:
-        fields = {field.name: (field.attribute, read_item) for field, read_item in self._fields(cls)}
+        fields = {member.key: (member.field.attribute, member.convert) for member in self._fields(cls)}
 
         def read(plain: Any, depth: int) -> Any:
             if plain.__class__ is not dict:
@@ -141,7 +170,8 @@ class PlainReader:
 
     def _map(self, type: MapType[Any]) -> Convert:
         """Return the reader of a map with scalar keys: an object."""
-        read_keys, read_values = many(lambda: key_reader(type.key), _key_batch(type.key)), self._many(type.value)
+        read_key = rest_key_reader if self.rest else key_reader
+        read_keys, read_values = many(lambda: read_key(type.key), _key_batch(type.key)), self._many(type.value)
         watched, is_frozen = watched_from(type.key), type.is_frozen
         same_values = _batch(type.value) if _is_kept(type) else None
 

@@ -16,13 +16,25 @@ from idlrt.serialization._conversion_errors import ConversionError, briefly, des
 from idlrt.serialization._plain_batches import BITS
 from idlrt.spec import BaseType, Enum, EnumType, Type
 
-__all__ = ["Convert", "is_scalar", "key_reader", "key_writer", "names_of", "scalar_reader", "scalar_writer"]
+__all__ = [
+    "DOUBLE_TEXTS",
+    "INTEGER_TEXT",
+    "Convert",
+    "is_scalar",
+    "key_reader",
+    "key_writer",
+    "member_names",
+    "names_of",
+    "no_member",
+    "scalar_reader",
+    "scalar_writer",
+]
 
 Convert: TypeAlias = Callable[[Any, int], Any]
 """`(value, remaining struct depth)` → the converted value."""
 
-_NON_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+DOUBLE_TEXTS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+INTEGER_TEXT: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 # Beyond it neighbouring integers are the same double.
@@ -83,7 +95,7 @@ def _integer_reader(name: str) -> Convert:
 def _whole(plain: Any) -> int | None:
     """Return the integer of a JSON value: JSON does not distinguish 5 from 5.0, and large numbers are text."""
     if isinstance(plain, str):
-        return int(plain) if _INTEGER.fullmatch(plain) else None
+        return int(plain) if INTEGER_TEXT.fullmatch(plain) else None
     if isinstance(plain, float):
         return int(plain) if plain.is_integer() and abs(plain) <= _EXACT else None
     return int(plain) if isinstance(plain, int) and not isinstance(plain, bool) else None
@@ -93,7 +105,7 @@ def _read_double(plain: Any, depth: int) -> float:
     if plain.__class__ is float:
         return plain
     if isinstance(plain, str):
-        found = _NON_FINITE.get(plain)
+        found = DOUBLE_TEXTS.get(plain)
         if found is None and _NUMBER.fullmatch(plain):
             found = float(plain)
             if math.isinf(found):
@@ -165,9 +177,8 @@ def _enum_reader(cls: type[Enum]) -> Convert:
         found = by_name.get(plain) if plain.__class__ is str else None
         if found is not None:
             return found
-        if isinstance(plain, str) and not _INTEGER.fullmatch(plain):
-            known = ", ".join(list(by_name)[:8]) or "none"
-            raise ConversionError(f"{cls.__name__} has no member {briefly(plain)} (known: {known})")
+        if isinstance(plain, str) and not INTEGER_TEXT.fullmatch(plain):
+            raise no_member(cls, by_name, plain)
         try:
             number = read_number(plain, 0)
         except ConversionError as error:
@@ -177,12 +188,20 @@ def _enum_reader(cls: type[Enum]) -> Convert:
     return read
 
 
+def no_member(cls: type[Enum], names: dict[str, Any], plain: str) -> ConversionError:
+    """Return the error for a name that an enum does not have."""
+    known = ", ".join(list(names)[:8]) or "none"
+    return ConversionError(f"{cls.__name__} has no member {briefly(plain)} (known: {known})")
+
+
+def member_names(cls: type[Enum]) -> dict[str, Any]:
+    """Return the members of an enum by their names in the IDL."""
+    return {_idl_name(name): member for name, member in cls.__members__.items()}
+
+
 def names_of(cls: type[Enum]) -> dict[str, Any]:
     """Return the members of an enum by their names in the IDL, and in Python where these differ."""
-    found: dict[str, Any] = {}
-    for name, member in cls.__members__.items():
-        found[_idl_name(name)] = member
-    return {**cls.__members__, **found}
+    return {**cls.__members__, **member_names(cls)}
 
 
 def _idl_name(name: str) -> str:

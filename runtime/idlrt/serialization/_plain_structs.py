@@ -28,17 +28,34 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from idlrt.serialization._conversion_errors import ConversionError, briefly, described
 from idlrt.serialization._plain_batches import BITS
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._source import Source
-from idlrt.spec import BaseType, Field, Type
+from idlrt.spec import BaseType, Field
 
-__all__ = ["Fields", "fields_reader", "fields_writer", "too_deep", "unknown"]
+__all__ = ["Fields", "Member", "fields_reader", "fields_writer", "too_deep", "unknown"]
 
-Fields: TypeAlias = Sequence[tuple[Field[Any], Convert]]
+
+class Member(NamedTuple):
+    """A field with its place in the JSON object.
+
+    Attributes:
+        field: the field.
+        key: its key in the object.
+        convert: its converter.
+        is_text: whether an `i64` is written as text.
+    """
+
+    field: Field[Any]
+    key: str
+    convert: Convert
+    is_text: bool = False
+
+
+Fields: TypeAlias = Sequence[Member]
 
 _VALID: Final = {
     "bool": "v is True or v is False",
@@ -54,17 +71,17 @@ def too_deep() -> ConversionError:
     return ConversionError("nesting exceeds the limit max_depth")
 
 
-def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Convert:
+def fields_writer(cls: type[Any], fields: Fields) -> Convert:
     """Return the function that writes the fields of an object that are set into a `dict`."""
     source = _source(cls, fields, "required, but None")
     source.names["not_one"] = partial(_of_another_class, cls)
     with source.block("def write(o, depth):"):
         source.line("if o.__class__ is not cls and not isinstance(o, cls): raise not_one(o)")
         with _fields(source):
-            for place, (field, _) in enumerate(fields):
-                source.line(f"v = o.{field.attribute}")
-                _convert(source, place, field.type, field.name, is_text=i64_as_text)
-                if field.is_required:
+            for place, member in enumerate(fields):
+                source.line(f"v = o.{member.field.attribute}")
+                _convert(source, place, member, member.key, is_text=member.is_text)
+                if member.field.is_required:
                     source.line(f"else: at = {place}; raise absent()")
         source.line("return p")
     return cast("Convert", source.function("write", f"<JSON of {cls.__qualname__}>"))
@@ -74,7 +91,7 @@ def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Co
     """Return the function that reads a `dict` into an object of a class."""
     source = _source(cls, fields, "required, but null")
     source.names |= {
-        "names": {field.name for field, _ in fields},
+        "names": {member.key for member in fields},
         "missing": partial(_missing, fields),
         "not_one": _no_object,
         "unknown": partial(_first_unknown, cls, fields),
@@ -82,11 +99,11 @@ def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Co
     with source.block("def read(o, depth):"):
         source.line("if o.__class__ is not dict: raise not_one(o)")
         with _fields(source):
-            for place, (field, _) in enumerate(fields):
-                source.line(f"v = o.get({field.name!r})")
-                _convert(source, place, field.type, field.attribute, is_text=False)
-                if field.is_required:
-                    source.line(f"elif {field.name!r} in o: at = {place}; raise absent()")
+            for place, member in enumerate(fields):
+                source.line(f"v = o.get({member.key!r})")
+                _convert(source, place, member, member.field.attribute, is_text=False)
+                if member.field.is_required:
+                    source.line(f"elif {member.key!r} in o: at = {place}; raise absent()")
         if refuse_unknown:
             source.line("if not o.keys() <= names: raise unknown(o)")
         source.line("try: return cls(**p)")
@@ -108,26 +125,26 @@ def _no_object(plain: Any) -> ConversionError:
 
 
 def _first_unknown(cls: type[Any], fields: Fields, plain: dict[Any, Any]) -> ConversionError:
-    names = {field.name for field, _ in fields}
+    names = {member.key for member in fields}
     return unknown(cls, next(name for name in plain if name not in names))
 
 
 def _missing(fields: Fields, values: dict[str, Any], error: Exception) -> ConversionError:
-    for field, _ in fields:
-        if field.is_required and field.attribute not in values:
-            return ConversionError(f"missing required field `{field.name}`")
+    for member in fields:
+        if member.field.is_required and member.field.attribute not in values:
+            return ConversionError(f"missing required field `{member.key}`")
     return ConversionError(str(error))
 
 
 def _source(cls: type[Any], fields: Fields, absent: str) -> Source:
-    names: dict[str, Any] = {f"c{place}": convert for place, (_, convert) in enumerate(fields)}
+    names: dict[str, Any] = {f"c{place}": member.convert for place, member in enumerate(fields)}
     names |= {
         "cls": cls,
         "ConversionError": ConversionError,
         "too_deep": too_deep,
         "absent": lambda: ConversionError(absent),
     }
-    return Source(names | {"steps": [f".{field.name}" for field, _ in fields]})
+    return Source(names | {"steps": [f".{member.key}" for member in fields]})
 
 
 @contextmanager
@@ -144,9 +161,9 @@ def _fields(source: Source) -> Generator[None, None, None]:
         source.line("raise error.at(steps[at]) from None")
 
 
-def _convert(source: Source, place: int, type: Type[Any], key: str, *, is_text: bool) -> None:
+def _convert(source: Source, place: int, member: Member, key: str, *, is_text: bool) -> None:
     """Generate code that puts `v` into `p`, unless it is `None`."""
-    word = "if"
+    word, type = "if", member.field.type
     if isinstance(type, BaseType) and type.name in _VALID and not (type.name == "i64" and is_text):
         source.line(f"if {_VALID[type.name]}: p[{key!r}] = v")
         word = "elif"

@@ -10,7 +10,8 @@ from idlrt.serialization._conversion_errors import ConversionError, described, s
 from idlrt.serialization._plain_batches import BITS, Batch, checked, finite, numbers_as_text, texts
 from idlrt.serialization._plain_reader import Many, is_unchanged, many
 from idlrt.serialization._plain_scalars import Convert, is_scalar, key_writer, scalar_writer
-from idlrt.serialization._plain_structs import fields_writer
+from idlrt.serialization._plain_structs import Member, fields_writer
+from idlrt.serialization._rest_fields import fields_of, is_as_text, key_of
 from idlrt.spec import (
     BaseType,
     DeclaredError,
@@ -34,13 +35,37 @@ _NO_SEQUENCES: tuple[type[Any], ...] = (str, bytes, bytearray, Mapping)
 
 
 class PlainWriter:
-    """Compiler of writers, which are cached on their types. Arguments as in `JsonOptions`."""
+    """Compiler of writers, which are cached on their types.
 
-    def __init__(self, *, i64_as_text: bool, enums_as_numbers: bool, for_display: bool) -> None:
+    Args:
+        i64_as_text: as in `JsonOptions`, likewise the next three.
+        structs: writer of the structs inside; `None`: this one.
+
+    Attributes:
+        rest: likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        i64_as_text: bool,
+        enums_as_numbers: bool,
+        for_display: bool,
+        rest: bool = False,
+        structs: PlainWriter | None = None,
+    ) -> None:
+        self.rest = rest
         self._i64_as_text = i64_as_text
         self._enums_as_numbers = enums_as_numbers
         self._for_display = for_display
-        self._key = ("write", i64_as_text, enums_as_numbers, for_display)
+        self._structs = self if structs is None else structs
+        self._key = ("write", i64_as_text, enums_as_numbers, for_display, rest, structs is None)
+        # For fields with `http.as_text`, which does not apply to the fields of structs inside.
+        self._as_text = self
+        if rest and not i64_as_text:
+            self._as_text = PlainWriter(
+                i64_as_text=True, enums_as_numbers=enums_as_numbers, for_display=for_display, rest=True, structs=self
+            )
 
     def of(self, type: Type[Any]) -> Convert:
         """Return the writer of a type.
@@ -52,9 +77,18 @@ class PlainWriter:
             return self.of_class(type.cls)
         return _plain_converters.of_type(type, self._key, self._made)
 
+    def of_field(self, field: Field[Any]) -> Convert:
+        """Return the writer of the values of a field or argument.
+
+        Raises:
+            TypeError: values of its type have no JSON.
+        """
+        return self._writer_of(field).of(field.type)
+
     def of_class(self, cls: Any) -> Convert:
         """Return the converter of a generated class."""
-        return _plain_converters.of_class(cls, self._key, self._struct)
+        structs = self._structs
+        return _plain_converters.of_class(cls, structs._key, structs._struct)
 
     def _made(self, type: Type[Any]) -> Convert:
         if isinstance(type, StructType):
@@ -86,10 +120,17 @@ class PlainWriter:
 
         return write
 
+    def _writer_of(self, field: Field[Any]) -> PlainWriter:
+        return self._as_text if self.rest and is_as_text(field) else self
+
+    def _member(self, field: Field[Any]) -> Member:
+        writer = self._writer_of(field)
+        return Member(field, key_of(field, rest=self.rest), writer._made(field.type), writer._i64_as_text)
+
     def _struct(self, cls: Any) -> Convert:
         for_display = self._for_display
-        fields = [(field, self._made(field.type)) for field in _in_idl_order(cls)]
-        write_fields = fields_writer(cls, fields, i64_as_text=self._i64_as_text)
+        fields = [self._member(field) for field in fields_of(_in_idl_order(cls), rest=self.rest)]
+        write_fields = fields_writer(cls, fields)
         if not issubclass(cls, Union):
             return write_fields
 

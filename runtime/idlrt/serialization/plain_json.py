@@ -22,6 +22,7 @@ from idlrt.serialization._plain_arguments import arguments_reader, arguments_wri
 from idlrt.serialization._plain_reader import PlainReader
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._plain_writer import PlainWriter
+from idlrt.serialization._rest_fields import json_key
 from idlrt.spec import Method, Type
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "arguments_to_plain",
     "from_json",
     "from_plain",
+    "json_key",
     "to_json",
     "to_plain",
 ]
@@ -50,6 +52,9 @@ class JsonOptions(msgspec.Struct, frozen=True):
         max_depth: structs within structs, both ways; see `idlrt.Limits`.
         for_display: write what JSON cannot carry, for output that is never parsed: lone surrogates stay in text, and
             a union whose field is unknown is an empty object.
+        rest: use the annotations of fields (`http.body`, `http.name`, `http.none`, `http.as_text`; see `json_key`), and
+            read strictly, so that a JSON Schema can describe what is accepted: docs/json.md has the table. Then
+            `i64_as_text` is also required to read `i64` from text.
     """
 
     i64_as_text: bool = False
@@ -57,6 +62,7 @@ class JsonOptions(msgspec.Struct, frozen=True):
     refuse_unknown: bool = False
     max_depth: int = 64
     for_display: bool = False
+    rest: bool = False
 
 
 DEFAULT_OPTIONS: Final = JsonOptions()
@@ -65,15 +71,25 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODE: Final = msgspec.json.Decoder().decode
 
 _READERS: Final = {refuse: PlainReader(refuse_unknown=refuse) for refuse in (False, True)}
+_REST_READERS: Final = {
+    as_text: {refuse: PlainReader(refuse_unknown=refuse, rest=True, i64_as_text=as_text) for refuse in (False, True)}
+    for as_text in (False, True)
+}
+
+
+def _reader_of(options: JsonOptions) -> PlainReader:
+    if options.rest:
+        return _REST_READERS[options.i64_as_text][options.refuse_unknown]
+    return _READERS[options.refuse_unknown]
 
 
 @cache
-def _writer(i64_as_text: bool, enums_as_numbers: bool, for_display: bool) -> PlainWriter:
-    return PlainWriter(i64_as_text=i64_as_text, enums_as_numbers=enums_as_numbers, for_display=for_display)
+def _writer(i64_as_text: bool, enums_as_numbers: bool, for_display: bool, rest: bool) -> PlainWriter:
+    return PlainWriter(i64_as_text=i64_as_text, enums_as_numbers=enums_as_numbers, for_display=for_display, rest=rest)
 
 
 def _writer_of(options: JsonOptions) -> PlainWriter:
-    return _writer(options.i64_as_text, options.enums_as_numbers, options.for_display)
+    return _writer(options.i64_as_text, options.enums_as_numbers, options.for_display, options.rest)
 
 
 def to_plain(type: Type[Any], value: Any, options: JsonOptions = DEFAULT_OPTIONS) -> Any:
@@ -96,7 +112,7 @@ def from_plain(type: Type[Any], plain: Any, options: JsonOptions = DEFAULT_OPTIO
         RemoteProtocolError: it is no value of the type; the message has the path.
         TypeError: values of the type have no JSON.
     """
-    return _read(_READERS[options.refuse_unknown].of(type), plain, options, lambda: repr(type), path)
+    return _read(_reader_of(options).of(type), plain, options, lambda: repr(type), path)
 
 
 def arguments_from_plain(
@@ -119,7 +135,7 @@ def arguments_from_plain(
     Raises:
         RemoteProtocolError: the method does not take them; the message has the path.
     """
-    read = arguments_reader(method, _READERS[options.refuse_unknown], from_peer=from_peer)
+    read = arguments_reader(method, _reader_of(options), from_peer=from_peer)
     found: tuple[Any, ...] = _read(read, plain, options, lambda: f"the arguments of {method.full_name}", path)
     return found
 
@@ -173,7 +189,7 @@ def from_json(cls: type[T], text: str | bytes, *, refuse_unknown: bool = False, 
     _check_generated(cls, "read {} from JSON")
     plain = _decode(text, cls.__name__)
     options = JsonOptions(refuse_unknown=refuse_unknown, max_depth=max_depth)
-    made: T = _read(_READERS[refuse_unknown].of_class(cls), plain, options, lambda: cls.__name__)
+    made: T = _read(_reader_of(options).of_class(cls), plain, options, lambda: cls.__name__)
     return made
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.jsonrpc.costs import Meter
 from idlrt.serialization import Limits
+from idlrt.serialization.json_costs import Meter
 from idlrt.serialization.plain_json import (
     JsonOptions,
     arguments_from_plain,

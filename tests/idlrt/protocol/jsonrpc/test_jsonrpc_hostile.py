@@ -10,12 +10,10 @@ from catalogue import SERVICE, Books, call, catalogue
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt import spec as rpc
 from idlrt.core import serve
 from idlrt.errors import ApplicationError, RemoteProtocolError
 from idlrt.protocol import ConnectionBroken, PingReceived, RequestReceived
 from idlrt.protocol.jsonrpc.client import ClientConnection
-from idlrt.protocol.jsonrpc.costs import Meter
 from idlrt.protocol.jsonrpc.server import ServerConnection
 from idlrt.protocol.jsonrpc.values import MethodJson
 from idlrt.serialization import Limits
@@ -106,40 +104,6 @@ def test_numbers_of_many_digits() -> None:
 def test_a_batch_of_millions_of_elements_is_refused_at_once() -> None:
     ((*_, refused),) = shown([b"[" + b"1," * 4_000_000 + b"1]\n"], Limits())
     assert json.loads(refused)["error"]["code"] == -32600
-
-
-class Wide(rpc.Struct, kw_only=True):
-    """A struct that takes much memory for `{}`."""
-
-    __thrift_fields__ = tuple(rpc.optional(number, f"f{number}", rpc.I64) for number in range(1, 101))
-
-
-WIDE = rpc.optional(1, "wide", rpc.list_of(rpc.struct(Wide)))
-TEXTS = rpc.optional(1, "texts", rpc.list_of(rpc.STRING))
-
-
-def cost(field: rpc.Field[Any], text: bytes, **limits: int) -> int:
-    meter = Meter([field], Limits(**limits))
-    meter.check_text(text, "x")
-    return meter.measure(json.loads(text), len(text), "x")
-
-
-def test_memory_of_values_is_bounded() -> None:
-    text = b"[[" + b"{}," * 10_000 + b"{}]]"
-    assert cost(WIDE, text) > 10_000 * Wide.__basicsize__
-    with pytest.raises(RemoteProtocolError, match="max_decoded=1000000"):
-        cost(WIDE, text, max_decoded=1_000_000)
-    many = b"[[" + b"{}," * 100_000 + b"{}]]"
-    with pytest.raises(RemoteProtocolError, match="max_expansion=10"):
-        cost(WIDE, many, max_expansion=10)
-
-
-def test_memory_of_json_is_bounded_before_it_is_made() -> None:
-    text = b'{"other":[' + b"[]," * 100_000 + b"[]]}"
-    with pytest.raises(RemoteProtocolError, match="max_decoded=1000000"):
-        cost(TEXTS, text, max_decoded=1_000_000)
-    text = b'[["' + b"x" * 900_000 + b'"]]'
-    assert cost(TEXTS, text, max_decoded=1_000_000) >= 900_000, "long text is no reason"
 
 
 @pytest.mark.parametrize(

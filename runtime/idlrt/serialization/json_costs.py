@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.serialization import Limits, TypeId
 from idlrt.serialization._decoded_size import (
     FIELD,
     UNKNOWN_MEMBER,
@@ -21,7 +20,10 @@ from idlrt.serialization._decoded_size import (
     record_cost,
     struct_cost,
 )
+from idlrt.serialization._rest_fields import fields_of, key_of
+from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import over_decoded, over_limit, public_error
+from idlrt.serialization.types import TypeId
 from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
 
 __all__ = ["Meter"]
@@ -51,13 +53,15 @@ class Meter:
     Args:
         fields: fields of the record.
         limits: limits of the connection.
+        rest: whether the mapping of REST applies: see `idlrt.serialization.plain_json.JsonOptions`.
     """
 
-    __slots__ = ("_costs", "_fields", "_limits", "_names", "_root", "_tables")
+    __slots__ = ("_costs", "_fields", "_limits", "_names", "_rest", "_root", "_tables")
 
-    def __init__(self, fields: Sequence[Field[Any]], limits: Limits) -> None:
+    def __init__(self, fields: Sequence[Field[Any]], limits: Limits, *, rest: bool = False) -> None:
         self._fields = fields
-        self._names = _by_name(fields)
+        self._rest = rest
+        self._names = _by_name(fields, rest=rest)
         self._limits = limits
         self._root: Final = record_cost(fields) + FIELD * len(fields)
         self._costs: Final = costs_of_record(fields, _MINIMUM, _FIELD_HEAD)
@@ -141,7 +145,7 @@ class Meter:
             return 0
         table = self._tables.get(cls)
         if table is None:
-            table = self._tables[cls] = _by_name(cls.__thrift_fields__)
+            table = self._tables[cls] = _by_name(cls.__thrift_fields__, rest=self._rest)
         cost = struct_cost(cls)
         for name, item in plain.items():
             field = table.get(name)
@@ -198,8 +202,10 @@ class _OverLimit(Exception):
         self.most = most
 
 
-def _by_name(fields: Sequence[Field[Any]]) -> dict[str, Field[Any]]:
-    """Return the fields by their names in the IDL and in Python."""
+def _by_name(fields: Sequence[Field[Any]], *, rest: bool) -> dict[str, Field[Any]]:
+    """Return the fields by their names in the IDL and in Python; with `rest`, by their keys."""
+    if rest:
+        return {key_of(field, rest=True): field for field in fields_of(fields, rest=True)}
     return {field.attribute: field for field in fields} | {field.name: field for field in fields}
 
 
