@@ -63,6 +63,7 @@ THIRD_PARTIES = {
     "black": {"idlc.codegen"},
     "click": {"idlc.cli", "idlrt.cli"},
     "dns": {"idlrt.registry.dns"},
+    "httptools": {"idlrt.protocol.http"},
     "httpx": {"idlrt.registry.etcd"},
     "hypothesis": {"idlrt.testing.strategies"},
     "jinja2": {"idlc.codegen"},

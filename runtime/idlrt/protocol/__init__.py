@@ -9,11 +9,13 @@ from idlrt.protocol.base import (
     ServerConnection,
     ServerEvent,
     Sniff,
+    TimedConnection,
 )
 from idlrt.protocol.events import (
     ClientEvent,
     ConnectionBroken,
     DataToSend,
+    EndOfRequests,
     GoAway,
     PingReceived,
     PongReceived,
@@ -29,6 +31,7 @@ __all__ = [
     "ClientProtocol",
     "ConnectionBroken",
     "DataToSend",
+    "EndOfRequests",
     "GoAway",
     "PingReceived",
     "PongReceived",
@@ -40,4 +43,5 @@ __all__ = [
     "ServerConnection",
     "ServerEvent",
     "Sniff",
+    "TimedConnection",
 ]

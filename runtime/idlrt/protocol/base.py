@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,7 @@ from idlrt.protocol.events import (
     ClientEvent,
     ConnectionBroken,
     DataToSend,
+    EndOfRequests,
     PingReceived,
     RequestContext,
     RequestReceived,
@@ -44,6 +45,7 @@ __all__ = [
     "ServerConnection",
     "ServerEvent",
     "Sniff",
+    "TimedConnection",
 ]
 
 
@@ -74,7 +76,7 @@ class Sniff(enum.Enum):
 
 
 class ServerConnection(Protocol):
-    """Server side of one connection.
+    """Server side of one connection. It may have the members of `TimedConnection`, too.
 
     Attributes:
         capabilities: capabilities of the client's protocol.
@@ -161,6 +163,25 @@ class ServerConnection(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedConnection(Protocol):
+    """Server side of a connection whose protocol has timeouts. They can only shorten those of the server."""
+
+    @property
+    def message_timeout(self) -> float | None:
+        """Seconds within which the message must arrive that has begun; `None`: as the server says."""
+        ...
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds after which an idle connection is closed; `None`: as the server says."""
+        ...
+
+    def timed_out(self) -> bytes:
+        """Return bytes to send before the connection is closed because a message did not arrive in time."""
+        ...
+
+
 class ProtocolDetected(msgspec.Struct, frozen=True):
     """Server: the first bytes have identified the protocol. Continue with its connection.
 
@@ -173,7 +194,7 @@ class ProtocolDetected(msgspec.Struct, frozen=True):
     data: bytes
 
 
-ServerEvent = RequestReceived | PingReceived | DataToSend | ConnectionBroken | ProtocolDetected
+ServerEvent = RequestReceived | PingReceived | DataToSend | EndOfRequests | ConnectionBroken | ProtocolDetected
 
 
 class ClientConnection(Protocol):

@@ -23,6 +23,7 @@ from idlrt.protocol.base import (
 )
 from idlrt.protocol.events import ConnectionBroken, PingReceived, RequestReceived
 from idlrt.protocol.foreign import ForeignProtocol
+from idlrt.protocol.http.plugin import HttpProtocol
 from idlrt.protocol.jsonrpc import JsonRpcProtocol
 from idlrt.protocol.thrift import ThriftProtocol
 from idlrt.protocol.thrift.sniff import detector
@@ -36,13 +37,19 @@ from idlrt.core.logs import get_logger
 
 __all__ = ["BUILT_IN", "DetectingConnection", "detect", "is_protocol", "protocol", "served_protocols"]
 
-BUILT_IN: Final = ("jsonrpc", "thrift")
+BUILT_IN: Final = ("jsonrpc", "http", "thrift")
 """Names of the built-in protocols, in the order in which servers check them."""
+
+_ON_REQUEST: Final = "http"
 
 _log = get_logger("idlrt.server")
 
 _broken: Final[set[str]] = set()
-_made: Final[dict[str, RpcProtocol]] = {"jsonrpc": JsonRpcProtocol(), "thrift": ThriftProtocol()}
+_made: Final[dict[str, RpcProtocol]] = {
+    "jsonrpc": JsonRpcProtocol(),
+    "http": HttpProtocol(),
+    "thrift": ThriftProtocol(),
+}
 
 
 def protocol(name: str) -> RpcProtocol:
@@ -65,8 +72,15 @@ def is_protocol(name: str) -> bool:
 class _Installed:
     """All protocols: the built-in ones, then those of other packages, which are loaded on demand."""
 
+    def __init__(self, http: RpcProtocol | None) -> None:
+        self._http = http
+
     def __iter__(self) -> Iterator[RpcProtocol]:
-        yield from map(protocol, BUILT_IN)
+        for name in BUILT_IN:
+            if name != _ON_REQUEST:
+                yield protocol(name)
+            elif self._http is not None:
+                yield self._http
         for name in PROTOCOLS.names():
             if name in BUILT_IN or name in _broken:
                 continue
@@ -77,22 +91,23 @@ class _Installed:
                 _log.warning("cannot load protocol %s: %s; serving without it", name, error, extra={"protocol": name})
 
 
-def served_protocols(names: Sequence[str] | None = None) -> Iterable[RpcProtocol]:
+def served_protocols(names: Sequence[str] | None = None, http: RpcProtocol | None = None) -> Iterable[RpcProtocol]:
     """Return the protocols that a server supports.
 
     Args:
         names: names of the protocols, in the order in which they are checked. `None`: the built-in ones, then all other
             installed ones, by name.
+        http: HTTP with the options of the server; `None`: no HTTP, unless `names` has it.
 
     Raises:
         UnknownPlugin: a name is unknown.
         ConfigurationError: `names` is empty.
     """
     if names is None:
-        return _Installed()
+        return _Installed(http)
     if not names:
         raise ConfigurationError("protocols: must have at least one name, got none")
-    return tuple(protocol(name) for name in dict.fromkeys(names))
+    return tuple(http if http is not None and name == _ON_REQUEST else protocol(name) for name in dict.fromkeys(names))
 
 
 def detect(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> RpcProtocol | None:

@@ -25,6 +25,7 @@ __all__ = [
     "ClientEvent",
     "ConnectionBroken",
     "DataToSend",
+    "EndOfRequests",
     "GoAway",
     "PingReceived",
     "PongReceived",
@@ -131,6 +132,10 @@ class DataToSend(msgspec.Struct, frozen=True):
     """
 
     data: bytes
+
+
+class EndOfRequests(msgspec.Struct, frozen=True):
+    """Server: the last request of the connection has arrived. Close it once all are answered."""
 
 
 class ConnectionBroken(msgspec.Struct, frozen=True):

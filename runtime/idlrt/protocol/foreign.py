@@ -93,7 +93,8 @@ def foreign_client(first: bytes) -> ForeignProtocol | None:
         name = "Redis"
     if name is not None:
         answer = _TO_HTTP if name.startswith(_HTTP) else b""
-        return ForeignProtocol(f"the client speaks {name}, this port does not", name, answer)
+        advice = "; start the server with http=True" if name == _HTTP else ""
+        return ForeignProtocol(f"the client speaks {name}, this port does not{advice}", name, answer)
     if _is_text(begin):
         what = f"the client sent text ({_shown(begin)}...), which starts no message of a protocol of this port"
         return ForeignProtocol(what, "text")

@@ -15,6 +15,7 @@ from idlrt.net import Address, listen, socket_inode, unlink
 from idlrt.protocol.base import ServerConnection
 from idlrt.protocol.detection import DetectingConnection, served_protocols
 from idlrt.server.context import Load, OnDone, ServerContext
+from idlrt.server.http import http_protocol
 from idlrt.server.method_table import ServerFilter, method_table
 from idlrt.server.settings import ServerOptions, Settings
 from idlrt.server.timeouts import ConnectionTimeouts
@@ -43,8 +44,9 @@ class ServerBase:
         self._settings = settings = Settings(**options)
         self._methods = method_table(self._served, settings.filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
-        self._protocols = served_protocols(settings.protocols)
-        self._timeouts = ConnectionTimeouts(settings)
+        self._http = http_protocol(self._served, settings, self._address)
+        self._protocols = served_protocols(settings.protocols, self._http)
+        self._timeouts = ConnectionTimeouts(settings, None if self._http is None else self._http.options)
         self._tls: TlsContext | None = None
         if settings.tls is not None:
             from idlrt.net.tls_context import TlsContext

@@ -23,15 +23,8 @@ from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
-from idlrt.protocol import (
-    ConnectionBroken,
-    DataToSend,
-    PingReceived,
-    ProtocolDetected,
-    RequestReceived,
-    ServerConnection,
-    ServerEvent,
-)
+from idlrt.protocol.base import ProtocolDetected, ServerConnection, ServerEvent
+from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
 from idlrt.server.context import OnDone, ServerContext, Transport
 from idlrt.server.forked_child import exit_child
 from idlrt.server.method_table import MethodEntry, NotStarted, run_unless_expired
@@ -56,13 +49,14 @@ class Session:
         closed: called once, when the connection is closed.
 
     Attributes:
+        connection: protocol state machine.
         received: number of messages received so far.
     """
 
     __slots__ = (
-        "_arrived", "_closed", "_connection", "_context", "_deadline", "_forks", "_held", "_in_flight", "_is_closed",
+        "_arrived", "_closed", "_context", "_deadline", "_forks", "_held", "_in_flight", "_is_closed",
         "_is_detecting", "_is_draining", "_is_ending", "_is_flush_due", "_is_paused", "_now", "_request", "_responder",
-        "_slots", "_transport", "_unordered", "_waiting", "received",
+        "_slots", "_transport", "_unordered", "_waiting", "connection", "received",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +67,7 @@ class Session:
         closed: Callable[[Session], object],
     ) -> None:
         self._transport = transport
-        self._connection = connection
+        self.connection = connection
         self._responder = Responder(connection, transport.peer)
         self._context = server_context
         self._now = server_context.driver.now
@@ -102,7 +96,7 @@ class Session:
     @property
     def is_mid_message(self) -> bool:
         """Whether a message has arrived in part."""
-        connection = self._connection
+        connection = self.connection
         return not (connection.is_broken or connection.is_at_eof or connection.is_between_messages)
 
     @property
@@ -118,7 +112,7 @@ class Session:
     # Callbacks of the connection (`Receiver`).
 
     def data_received(self, data: bytes) -> None:
-        events = self._connection.receive_data(data)
+        events = self.connection.receive_data(data)
         if self._is_detecting and events and isinstance(detected := events[-1], ProtocolDetected):
             events = self._detected(detected)
         if not events:
@@ -143,7 +137,7 @@ class Session:
 
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
         """Switch to the protocol of the client."""
-        self._connection = self._responder.connection = event.connection
+        self.connection = self._responder.connection = event.connection
         self._is_detecting = False
         if self._is_draining:
             self._notify_drain()
@@ -151,7 +145,7 @@ class Session:
 
     def eof_received(self) -> None:
         """Answer the calls that have arrived, then close. In some protocols the end of stream completes a request."""
-        events, timeout = self._connection.receive_eof(), self._context.timeout
+        events, timeout = self.connection.receive_eof(), self._context.timeout
         if events and not self._waiting:
             self._arrived = self._now()
             self._deadline = Deadline(self._arrived + timeout, timeout)
@@ -180,12 +174,14 @@ class Session:
         self._notify_drain()
 
     def _notify_drain(self) -> None:
-        notice = self._connection.drain_notice()
+        notice = self.connection.drain_notice()
         if notice and not self._is_closed:
             self._transport.send(notice)
 
-    def finish(self) -> None:
-        """Answer the calls that have arrived, then close."""
+    def finish(self, answer: bytes = b"") -> None:
+        """Answer the calls that have arrived, then close. `answer` is sent unless responses have to precede it."""
+        if answer and not self._in_flight and not self._slots:
+            self._transport.send(answer)
         self._is_draining = self._responder.is_draining = self._is_ending = True
         self._process()
 
@@ -260,24 +256,27 @@ class Session:
         """Return the bytes to send for an event other than a request, if any."""
         if isinstance(event, DataToSend):
             return event.data
+        if isinstance(event, EndOfRequests):
+            self._is_ending = True
+            return None
         if isinstance(event, ConnectionBroken):
             peer = self._transport.peer
             _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
             self._is_ending = True
             return event.answer
-        return self._connection.pong(event) if isinstance(event, PingReceived) else None
+        return self.connection.pong(event) if isinstance(event, PingReceived) else None
 
     def _handle(self, event: RequestReceived) -> bytes | None:
         """Process a request and return its response; `None` if it has none, or none yet."""
         shared, responder = self._context, self._responder
-        if self._is_draining and not self._connection.capabilities.drain:
+        if self._is_draining and not self.connection.capabilities.drain:
             self._is_ending = True  # the protocol has no other way to make the client use another instance
         if event.refusal is not None:
             peer, why = self._transport.peer, event.refusal.message
             _log.info("rejected call from %s: %s", peer, why, extra={"peer": peer.address})
             if event.is_oneway:
                 return None
-            return self._connection.refuse(event, event.refusal, is_draining=self._is_draining)
+            return self.connection.refuse(event, event.refusal, is_draining=self._is_draining)
         entry = shared.methods.get(event.key)
         if entry is None:
             return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, shared.served.missing(event.key))
@@ -286,7 +285,7 @@ class Session:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
                 decoded = event.decoded
             else:
-                arguments, decoded = self._connection.arguments(event)
+                arguments, decoded = self.connection.arguments(event)
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
@@ -328,7 +327,7 @@ class Session:
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
             return None
         try:
-            return self._connection.respond(event, result, call.answer_metadata, self._is_draining)
+            return self.connection.respond(event, result, call.answer_metadata, self._is_draining)
         except (ApplicationError, LocalProtocolError) as error:
             return responder.unsendable(event, handler, error, call)
 
@@ -374,7 +373,7 @@ class Session:
         load.decoded -= pending.decoded
         self._in_flight -= 1
         call.is_answered = True
-        if self._is_draining and not self._connection.capabilities.drain:
+        if self._is_draining and not self.connection.capabilities.drain:
             self._is_ending = True
         if error is None:
             answer = self._responder.respond(request, pending.entry.handler, result, call)

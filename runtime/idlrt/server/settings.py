@@ -10,6 +10,7 @@ import msgspec
 from idlrt.core import LONGEST, SHORTEST, Listener, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
+from idlrt.protocol.http.options import Http
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.options import TextErrors, UnknownFields, with_options
 from idlrt.server.method_table import ServerFilter
@@ -63,6 +64,8 @@ class ServerOptions(TypedDict, total=False):
         reuse_port: whether several processes may listen on the port (`SO_REUSEPORT`). Default: `False`.
         protocols: names of the protocols that clients may use on the port, in the order in which they are detected by
             the first bytes of a connection. `None`, the default: the built-in protocols, then all installed ones.
+        http: HTTP on the port: `True`, `False` or `idlrt.Http(...)` with options. `None`, the default: only if the IDL
+            has HTTP annotations. It needs the extra `http`.
         tls: TLS settings with the server's certificate; with `authorities`, clients need a certificate too (mutual
             TLS). `None`, the default: no TLS.
         registry: registry in which clients find the server: a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a
@@ -96,6 +99,7 @@ class ServerOptions(TypedDict, total=False):
     backlog: int
     reuse_port: bool
     protocols: Sequence[str] | None
+    http: bool | Http | None
     tls: Tls | None
     registry: str | Registry | None
     instance: InstanceOptions
@@ -131,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 1024
     reuse_port: bool = False
     protocols: Sequence[str] | None = None
+    http: bool | Http | None = None
     tls: Tls | None = None
     registry: str | Registry | None = None
     instance: InstanceOptions = {}
@@ -189,6 +194,7 @@ _TIME_OR_NONE = (f"{_TIME[0]}, or 0 to disable it", _is_time_or_none)
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),
     "guards": ("a dict", (dict,)),
+    "http": ("True, False, None or an `idlrt.Http`", (bool, Http, type(None))),
     "instance": ("a dict", (dict,)),
     "listeners": ("a list", (list, tuple)),
     "limits": ("an `idlrt.Limits`", (Limits,)),

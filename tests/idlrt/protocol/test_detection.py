@@ -152,4 +152,10 @@ def test_the_end_of_data_before_the_protocol_is_known_is_an_error_within_a_messa
 def test_built_in_protocols_are_known_by_name() -> None:
     assert all(map(is_protocol, BUILT_IN))
     assert not is_protocol("smoke")
-    assert [each.name for each in served_protocols()][: len(BUILT_IN)] == list(BUILT_IN)
+    http = protocol("http")
+    assert [each.name for each in served_protocols(http=http)][: len(BUILT_IN)] == list(BUILT_IN)
+
+
+def test_http_is_served_on_request_only() -> None:
+    assert "http" not in [each.name for each in served_protocols()]
+    assert "http" in [each.name for each in served_protocols(["thrift", "http"])]

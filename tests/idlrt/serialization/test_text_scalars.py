@@ -18,7 +18,18 @@ from idlrt.testing.strategies import of
 
 COLOR = rpc.enum(t.Color)
 ID = UUID("12345678-1234-5678-1234-567812345678")
-SCALARS: tuple[Type[Any], ...] = (rpc.BOOL, rpc.I8, rpc.I16, rpc.I32, rpc.I64, rpc.DOUBLE, rpc.STRING, rpc.BINARY, rpc.UUID, COLOR)
+SCALARS: tuple[Type[Any], ...] = (
+    rpc.BOOL,
+    rpc.I8,
+    rpc.I16,
+    rpc.I32,
+    rpc.I64,
+    rpc.DOUBLE,
+    rpc.STRING,
+    rpc.BINARY,
+    rpc.UUID,
+    COLOR,
+)
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,11 @@ class Played:
         self.is_paused = False
         self.is_idle = True
         self.received = 0
+        self.connection: object = None
         self.done: list[str] = []
 
-    def finish(self) -> None:
-        self.done.append("finished")
+    def finish(self, answer: bytes = b"") -> None:
+        self.done.append("finished" if not answer else f"finished with {answer.decode()}")
 
     def abort(self, error: Exception | None = None) -> None:
         assert isinstance(error, TimeoutError)
@@ -236,3 +237,32 @@ def test_nothing_is_kept_of_connections_that_have_gone() -> None:
     gc.collect()
 
     assert gone() is None
+
+
+# Protocols with timeouts.
+
+
+class Timed:
+    """A connection whose protocol has timeouts."""
+
+    message_timeout = 2.0
+    idle_timeout = 3.0
+
+    def timed_out(self) -> bytes:
+        return b"too slow"
+
+
+def test_a_protocol_can_shorten_the_timeouts_and_say_why(played: Played) -> None:
+    played.connection = Timed()
+    watch = Watch(played, idle_timeout=100.0, message_timeout=100.0)
+    assert watch.check(2.9) == [[]]
+    assert watch.check(3.1) == [["finished"]]
+    played.done.clear()
+    played.is_mid_message, played.is_idle = True, False
+    assert watch.check(4.0) == [[]]
+    assert watch.check(6.1) == [["finished with too slow"]]
+
+
+def test_a_protocol_cannot_lengthen_the_timeouts(played: Played) -> None:
+    played.connection = Timed()
+    assert Watch(played, idle_timeout=1.0).check(1.1) == [["finished"]]

@@ -26,6 +26,20 @@ _LOCATIONS: Final[tuple[tuple[str, Location], ...]] = (
     ("http.raw_body", "raw_body"),
 )
 _DEFAULT_ERROR: Final = 400
+# They say where a message ends, or concern one connection (RFC 9110, section 7.6.1).
+_RESERVED: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "date",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 class LocatedField(msgspec.Struct, frozen=True, eq=False):
@@ -69,13 +83,19 @@ def success_status(method: Method[..., Any]) -> int:
 
 
 def located_fields(fields: Iterable[Field[Any]]) -> tuple[LocatedField, ...]:
-    """Return the fields outside of the JSON body, each once."""
+    """Return the fields outside of the JSON body, each once.
+
+    Raises:
+        ConfigurationError: a header is set by the protocol.
+    """
     found: list[LocatedField] = []
     for field in fields:
         for key, location in _LOCATIONS:
             values = field.annotations.get(key)
             if values is not None:
                 name = values[-1] or field.name if location in ("header", "cookie") else ""
+                if location == "header" and name.lower() in _RESERVED:
+                    raise ConfigurationError(f"field {field.name}: header {name} is set by the protocol")
                 found.append(LocatedField(field, location, name))
                 break
     return tuple(found)

@@ -20,6 +20,7 @@ import msgspec
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.responses import success_status
 from idlrt.protocol.http.templates import PathTemplate, parse_template
+from idlrt.serialization.plain_json import json_key
 from idlrt.spec import Field, Method, Service, StructType, Union
 
 __all__ = [
@@ -160,14 +161,8 @@ def routes_of(method: Method[..., Any], service: str, prefix: str = "") -> list[
         found.sort(key=lambda route: order[f"http.{route.verb.lower()}"])
         return found
     template = parse_template(f"{prefix}/{service}/{method.name}")
-    bound = tuple(BoundField(each, (Place("body", body_key(each)),)) for each in method.arguments)
+    bound = tuple(BoundField(each, (Place("body", json_key(each)),)) for each in method.arguments)
     return [Route("POST", template, service, method, bound, False, False, success_status(method))]
-
-
-def body_key(field: Field[Any]) -> str:
-    """Return the key of a field in the JSON body of a request."""
-    body = field.annotations.get("http.body", ("",))[-1]
-    return body or field.annotations.get("http.name", ("",))[-1] or field.name
 
 
 def _annotated(method: Method[..., Any], service: str, verb: str, template: PathTemplate) -> Route:
@@ -210,7 +205,7 @@ def _places(field: Field[Any], variables: set[str], *, has_body: bool, is_argume
             yield Place(kind, "")
         elif kind == "body":
             if has_body:
-                yield Place(kind, value or ("" if is_argument else body_key(field)))
+                yield Place(kind, value or ("" if is_argument else json_key(field)))
         elif kind == "path":
             # A field may be in the path of one route of a method and in another place of the next.
             if (value or field.name) in variables:
@@ -224,6 +219,6 @@ def _places(field: Field[Any], variables: set[str], *, has_body: bool, is_argume
     if field.name in variables:
         yield Place("path", field.name)
     elif has_body:
-        yield Place("body", body_key(field))
+        yield Place("body", json_key(field))
     else:
         yield Place("query", field.annotations.get("http.body", ("",))[-1] or field.name)

@@ -69,9 +69,7 @@ class PathTemplate(msgspec.Struct, frozen=True):
     @property
     def shape(self) -> tuple[tuple[str, str, int], ...]:
         """Template without the names of variables: two templates with the same shape match the same paths."""
-        return tuple(
-            (each.prefix, each.suffix, (2 if each.is_rest else 1) if each.name else 0) for each in self.segments
-        )
+        return tuple((each.prefix, each.suffix, _kind(each)) for each in self.segments)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the path with the values of all variables, percent-encoded.

@@ -1,0 +1,71 @@
+"""Pages beside the routes of services: static ones, and pages that are computed for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.spec import VOID, Method, Service, required
+
+__all__ = ["PAGE", "PAGES", "HttpRequest", "HttpResponse", "StaticPage"]
+
+
+class StaticPage(msgspec.Struct, frozen=True):
+    """A page that never changes.
+
+    Attributes:
+        content_type: type of the body.
+        body: the body.
+        headers: additional headers.
+    """
+
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a computed page.
+
+    Attributes:
+        verb: HTTP method; HEAD arrives as GET.
+        path: decoded path.
+        query: parameters in their order; names may repeat.
+        headers: headers by lower-case name.
+        body: the body.
+    """
+
+    verb: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return the last value of a query parameter."""
+        return next((value for key, value in reversed(self.query) if key == name), default)
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Response with a computed page.
+
+    Attributes:
+        status: status code.
+        content_type: type of the body.
+        body: the body.
+        headers: additional headers.
+    """
+
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+PAGE: Final[Method[..., Any]] = Method("page", required(1, "request", VOID), result=VOID)
+"""Method of computed pages: takes an `HttpRequest` and returns an `HttpResponse`, without any serialization."""
+
+PAGES: Final = Service("Pages", PAGE)
+"""Service with the method `PAGE`. A page is a call, so filters, guards, limits and timeouts apply to it."""

@@ -1,0 +1,154 @@
+"""Bytes of responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from idlrt.protocol.http.compression import accepts_gzip, zipped
+from idlrt.protocol.http.pages import HttpResponse, StaticPage
+from idlrt.protocol.http.results import Payload
+from idlrt.protocol.http.site import Site
+from idlrt.protocol.http.statuses import title
+
+__all__ = ["Reply"]
+
+_STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, title(status).encode()) for status in range(100, 600)}
+# Responses to calls are for this client only. No client may guess another content type.
+_CALL: Final = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+_PAGE: Final = b"cache-control: no-cache\r\nx-content-type-options: nosniff\r\n"
+_CLOSE: Final = b"connection: close\r\n"
+_KEEP: Final = b"connection: keep-alive\r\n"
+_WITHOUT_BODY: Final = (204, 304)
+_FORBIDDEN: Final = ("\r", "\n", "\0")
+_CORS_HEADERS: Final = "content-type, authorization, traceparent, tracestate, baggage, rpc-timeout-ms"
+_COMPRESSIBLE: Final = (b"json", b"text/", b"javascript", b"xml")
+
+
+class Reply:
+    """Builds the response to one request.
+
+    Args:
+        site: what the server offers.
+        is_head: whether the request is HEAD, so that the response has no body.
+        keeps_alive: whether the connection stays open.
+        is_old: whether the client speaks HTTP/1.0.
+        headers: headers of the request.
+
+    Attributes:
+        is_last: whether the connection is closed after the response.
+        allow: value of the header `Allow`; empty for none.
+    """
+
+    __slots__ = ("_headers", "_is_head", "_is_old", "_site", "allow", "is_last")
+
+    def __init__(
+        self, site: Site, is_head: bool, keeps_alive: bool, is_old: bool, headers: Mapping[bytes, bytes]
+    ) -> None:
+        self._site = site
+        self._is_head = is_head
+        self._is_old = is_old
+        self._headers = headers
+        self.is_last = not keeps_alive
+        self.allow = ""
+
+    def close(self) -> None:
+        """Close the connection after the response."""
+        self.is_last = True
+
+    def data(self, payload: Payload, lines: bytes = b"", is_draining: bool = False, common: bytes = _CALL) -> bytes:
+        """Return the bytes of a response.
+
+        Args:
+            payload: its content.
+            lines: lines of additional headers.
+            is_draining: whether the server is draining.
+            common: header lines that all responses of a kind have.
+        """
+        body, headers, site = payload.body, self._headers, self._site
+        if payload.headers:
+            lines = payload.headers + lines
+        if self.is_last or is_draining:
+            lines += _CLOSE
+        elif self._is_old:
+            lines += _KEEP
+        if self.allow:
+            lines += b"allow: %b\r\n" % self.allow.encode()
+        if site.options.cors is not None and b"origin" in headers:
+            lines += self._cors_lines()
+        smallest = site.options.gzip
+        if smallest and len(body) >= smallest and b"accept-encoding" in headers:
+            lines += b"vary: accept-encoding\r\n"
+            # With cookies, a page of somebody else could learn secrets from the size of responses (BREACH).
+            is_text = any(kind in payload.content_type for kind in _COMPRESSIBLE)
+            if is_text and b"cookie" not in headers and accepts_gzip(headers[b"accept-encoding"]):
+                body = zipped(body)
+                lines += b"content-encoding: gzip\r\n"
+        if payload.status in _WITHOUT_BODY:
+            return b"%b%b%b%b\r\n" % (_STATUS_LINES[payload.status], site.date_line(), common, lines)
+        if payload.content_type:
+            lines = b"content-type: %b\r\n%b" % (payload.content_type, lines)
+        return b"%bcontent-length: %d\r\n%b%b%b\r\n%b" % (
+            _STATUS_LINES[payload.status],
+            len(body),
+            site.date_line(),
+            common,
+            lines,
+            b"" if self._is_head else body,
+        )
+
+    def page(self, page: StaticPage) -> bytes:
+        """Return the bytes of a response with a static page."""
+        payload = Payload(200, page.content_type.encode(), page.body, _lines(page.headers))
+        return self.data(payload, common=_PAGE)
+
+    def computed(self, response: HttpResponse, lines: bytes, is_draining: bool) -> bytes:
+        """Return the bytes of a response with a computed page."""
+        payload = Payload(response.status, response.content_type.encode(), response.body, _lines(response.headers))
+        return self.data(payload, lines, is_draining)
+
+    def options(self, allow: str) -> bytes:
+        """Return the bytes of a response to OPTIONS, such as a preflight request of a browser.
+
+        Source: https://fetch.spec.whatwg.org/#http-responses
+        """
+        self.allow = allow
+        cors, lines = self._site.options.cors, b""
+        if cors is not None and b"access-control-request-method" in self._headers and self._origin():
+            allowed = ", ".join((_CORS_HEADERS, *self._site.options.metadata, *cors.headers))
+            lines = b"access-control-allow-methods: %b\r\naccess-control-allow-headers: %b\r\n" % (
+                allow.encode(),
+                allowed.encode(),
+            )
+            lines += b"access-control-max-age: %d\r\n" % cors.max_age
+        return self.data(Payload(204, b"", b""), lines)
+
+    def _origin(self) -> bytes:
+        """Return the allowed origin of the request; empty if it is not allowed."""
+        cors, origin = self._site.options.cors, self._headers.get(b"origin", b"")
+        if cors is None or not origin:
+            return b""
+        if "*" in cors.origins:
+            return b"*"
+        return origin if origin.lower().decode("latin-1") in cors.origins else b""
+
+    def _cors_lines(self) -> bytes:
+        cors = self._site.options.cors
+        assert cors is not None
+        origin = self._origin()
+        lines = b"" if origin == b"*" else b"vary: origin\r\n"
+        if not origin:
+            return lines
+        lines += b"access-control-allow-origin: %b\r\n" % origin
+        if cors.credentials:
+            lines += b"access-control-allow-credentials: true\r\n"
+        if cors.exposed:
+            lines += b"access-control-expose-headers: %b\r\n" % ", ".join(cors.exposed).encode()
+        return lines
+
+
+def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    for name, value in headers:
+        if any(char in name + value for char in _FORBIDDEN):
+            raise ValueError(f"header {name!r} must not contain line breaks")
+    return b"".join(b"%b: %b\r\n" % (name.lower().encode(), value.encode("latin-1")) for name, value in headers)

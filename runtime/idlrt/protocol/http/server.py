@@ -1,0 +1,389 @@
+"""Server side of an HTTP/1.1 connection.
+
+The parser is llhttp (`httptools`). Limits on heads, headers, bodies and chunk overhead are ours, as are the checks in
+`idlrt.protocol.http.head`. Requests may be pipelined; their responses keep their order. An error after which the end of
+a request is uncertain closes the connection, with a response.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, cast
+
+import httptools
+
+from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
+from idlrt.protocol.base import Capabilities, ServerEvent
+from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
+from idlrt.protocol.http.compression import BadEncoding, unzipped
+from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, target_of
+from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
+from idlrt.protocol.http.pages import HttpRequest, HttpResponse
+from idlrt.protocol.http.replies import Reply
+from idlrt.protocol.http.results import PROBLEM, Payload, problem
+from idlrt.protocol.http.site import Endpoint, Site
+from idlrt.protocol.http.statuses import code_of, status_and_code
+from idlrt.spec import DeclaredError
+
+__all__ = ["CAPABILITIES", "HttpCall", "ServerConnection"]
+
+CAPABILITIES: Final = Capabilities(metadata=True, context=True, max_in_flight=1)
+
+_CONTINUE: Final = DataToSend(b"HTTP/1.1 100 Continue\r\n\r\n")
+_NOTHING: Final[Mapping[bytes, bytes]] = {}
+# Bytes of chunk heads, extensions and trailers of one message, in addition to as many as its body has.
+_MAX_OVERHEAD: Final = 4096
+# Largest body that is read and dropped, so that the connection stays usable after an error.
+_MAX_DROPPED: Final = 65_536
+_MAX_BLANK: Final = 64
+
+
+class HttpCall(RequestReceived, frozen=True, gc=False, kw_only=True):
+    """A request.
+
+    Attributes:
+        endpoint: endpoint; `None` for a request that is refused.
+        reply: builds the response.
+        values: raw values of the path's variables.
+        query: raw query.
+        headers: values by lower-case name.
+        body: decoded body.
+        status: status of the refusal; 0 if its code decides.
+    """
+
+    acknowledges_oneway: ClassVar[bool] = True
+
+    endpoint: Endpoint | None
+    reply: Reply
+    values: tuple[bytes, ...] = ()
+    query: bytes = b""
+    headers: Mapping[bytes, bytes] = _NOTHING
+    body: bytes = b""
+    status: int = 0
+
+
+class _Stop(Exception):
+    """Stops the parser."""
+
+
+class ServerConnection:
+    """Server side of a connection; an `idlrt.protocol.base.ServerConnection`.
+
+    Args:
+        site: what the server offers.
+    """
+
+    __slots__ = (
+        "_body", "_body_size", "_count", "_decision", "_events", "_fed", "_has_begun", "_headers", "_in_body",
+        "_is_over", "_limit", "_number", "_parser", "_path", "_query", "_repeated", "_reply", "_site", "_size", "_url",
+        "capabilities", "is_at_eof", "is_broken",
+    )  # fmt: skip
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._limit = site.limits.max_message
+        self._parser = httptools.HttpRequestParser(self)
+        self._events: list[ServerEvent] = []
+        self._number = 0
+        # Whether a request has begun, and whether its head is complete.
+        self._has_begun = False
+        self._in_body = False
+        # Bytes of the head, or of the body with its chunk heads, that earlier calls of `receive_data` have fed.
+        self._fed = 0
+        self._is_over = False
+        self._reset()
+        self.capabilities = CAPABILITIES
+        self.is_broken = False
+        self.is_at_eof = False
+
+    def _reset(self) -> None:
+        """Prepare for the head of a request."""
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._repeated: set[bytes] | None = None
+        self._size = 0
+        self._count = 0
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    @property
+    def is_between_messages(self) -> bool:
+        return not self._has_begun
+
+    @property
+    def message_timeout(self) -> float | None:
+        """Seconds within which the message that has begun must arrive; `None`: the server's limit."""
+        return None if self._in_body else self._site.options.head_timeout
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds after which a connection without requests is closed."""
+        return self._site.options.keep_alive
+
+    def timed_out(self) -> bytes:
+        """Return the response to a request that has not arrived in time."""
+        self._end()
+        return self._broken_reply(408, "the request did not arrive in time")
+
+    def receive_data(self, data: bytes) -> list[ServerEvent]:
+        if self.is_broken or self._is_over:
+            return []
+        events = self._events = []
+        had_begun, was_in_body, fed = self._has_begun, self._in_body, self._fed
+        try:
+            if had_begun and not was_in_body and fed > self._site.options.max_head:
+                raise self._too_large()
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the response to the request before is the last one
+        except (httptools.HttpParserError, BadHead) as error:
+            if not self._is_over:
+                cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+                self._break(cause if isinstance(cause, BadHead) else self._malformed())
+        if self.is_broken or self._is_over:
+            return events
+        # Bytes of a message that began in `data` are counted from the next call on: at most one read is not counted.
+        if not self._has_begun:
+            self._fed = fed + len(data) if not (had_begun or events) else 0
+            if self._fed > _MAX_BLANK and not events:
+                self._break(BadHead(400, "expected a request"))
+        elif had_begun and was_in_body == self._in_body and not events:
+            self._fed = fed + len(data)
+            if self._in_body and self._fed - self._body_size > _MAX_OVERHEAD + self._body_size:
+                self._break(BadHead(400, "the chunks of the body have too much overhead"))
+        else:
+            self._fed = 0 if self._in_body else self._size
+        return events
+
+    def receive_eof(self) -> list[ServerEvent]:
+        self.is_at_eof = True
+        had_begun = self._has_begun and not self.is_broken
+        self._end()
+        if not had_begun:
+            return []
+        self.is_broken = True
+        return [ConnectionBroken(RemoteProtocolError("the client closed the connection within a message"))]
+
+    # Callbacks of the parser.
+
+    def on_message_begin(self) -> None:
+        self._has_begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._size += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # a trailer field, which nothing reads; its bytes count as overhead
+        self._size += len(name) + len(value) + 4
+        self._count += 1
+        if b"_" in name:
+            return  # gateways treat it like the name with a hyphen: X_Real_IP could forge X-Real-IP
+        name = name.lower()
+        if value[-1:] in b" \t":
+            value = value.rstrip(b" \t")
+        headers = self._headers
+        if name in headers:
+            if self._repeated is None:
+                self._repeated = set()
+            self._repeated.add(name)
+            value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
+        headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        site, headers, parser = self._site, self._headers, self._parser
+        options = site.options
+        if len(self._url) + 16 > options.max_line or self._size > options.max_head or self._count > options.max_headers:
+            raise self._too_large()
+        check_head(parser.get_http_version(), headers, self._repeated or frozenset())
+        verb = parser.get_method()
+        path, self._query = target_of(self._url, headers)
+        self._path = path
+        self._number += 1
+        keeps = parser.should_keep_alive() and not 0 < options.max_requests <= self._number
+        self._reply = Reply(site, verb == b"HEAD", keeps, parser.get_http_version() == "1.0", headers)
+        length = headers.get(b"content-length")
+        is_chunked = b"transfer-encoding" in headers
+        if length is not None and int(length) > self._limit:
+            raise BadHead(413, f"the body must have at most {plural(self._limit, 'byte')}")
+        decision = self._decision = decide(site, verb, path, headers)
+        self._in_body = True
+        self._fed = 0
+        has_body = is_chunked or (length is not None and length != b"0")
+        if parser.should_upgrade():
+            if has_body:
+                raise BadHead(400, "a request to upgrade the connection must not have a body")
+            self._reply.close()
+        if not has_body:
+            return
+        expects = b"expect" in headers and parser.get_http_version() == "1.1"
+        if decision.endpoint is not None:
+            if expects:
+                self._events.append(_CONTINUE)
+        elif expects or is_chunked or int(length or b"0") > _MAX_DROPPED:
+            # Respond at once: the body is not worth reading.
+            self._reply.close()
+            self._complete()
+            raise _Stop
+
+    def on_body(self, data: bytes) -> None:
+        self._body_size += len(data)
+        if self._body_size > self._limit:
+            raise BadHead(413, f"the body must have at most {plural(self._limit, 'byte')}")
+        if self._decision.endpoint is not None:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._complete()
+
+    def _complete(self) -> None:
+        """Emit the event of a request that has arrived."""
+        decision, reply = self._decision, self._reply
+        self._events.append(self._refused(decision) if decision.endpoint is None else self._call(decision))
+        self._has_begun = self._in_body = False
+        self._reset()
+        if reply.is_last:
+            self._end()
+            self._events.append(EndOfRequests())
+
+    def _call(self, decision: Decision) -> ServerEvent:
+        endpoint, headers, size = decision.endpoint, self._headers, self._size + self._body_size
+        assert endpoint is not None
+        try:
+            context, metadata = read_metadata(headers, self._site.metadata)
+            body = b"".join(self._body)
+            if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+                body = unzipped(body, self._limit)
+            arguments = None if endpoint.binding is not None else (self._page_request(body),)
+        except (RemoteProtocolError, BadEncoding) as error:
+            refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
+            status = error.status if isinstance(error, BadEncoding) else 0
+            return HttpCall(
+                self._number, endpoint.key, endpoint.method, refusal=refusal, size=size,
+                endpoint=endpoint, reply=self._reply, status=status,
+            )  # fmt: skip
+        return HttpCall(
+            self._number, endpoint.key, endpoint.method, False, False, metadata, context, None, arguments, None, size,
+            endpoint=endpoint, reply=self._reply, values=decision.values, query=self._query, headers=headers, body=body,
+        )  # fmt: skip
+
+    def _page_request(self, body: bytes) -> HttpRequest:
+        from idlrt.protocol.http.forms import parse_pairs
+        from idlrt.protocol.http.templates import unquoted
+
+        verb = self._parser.get_method().decode()
+        return HttpRequest(
+            verb="GET" if verb == "HEAD" else verb,
+            path=unquoted(self._path, "path"),
+            query=tuple((name, value) for name, found in parse_pairs(self._query, "query").items() for value in found),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers.items()},
+            body=body,
+        )
+
+    def _refused(self, decision: Decision) -> ServerEvent:
+        """Return the event of a request without an endpoint."""
+        reply = self._reply
+        if decision.status == 200:
+            return DataToSend(reply.page(self._site.pages[self._path]))
+        if decision.status == 204:
+            return DataToSend(reply.options(decision.allow))
+        reply.allow = decision.allow
+        code = ApplicationCode.UNKNOWN_METHOD if decision.status in (404, 405, 501) else ApplicationCode.PROTOCOL_ERROR
+        refusal = ApplicationError(decision.why, code)
+        return HttpCall(
+            self._number, "", None, refusal=refusal, size=self._size, endpoint=None, reply=reply, status=decision.status
+        )
+
+    # Ends of the connection.
+
+    def _too_large(self) -> BadHead:
+        options = self._site.options
+        if len(self._url) + 16 > options.max_line:
+            return BadHead(414, f"the request line must have at most {plural(options.max_line, 'byte')}")
+        if self._count > options.max_headers:
+            return BadHead(431, f"the request must have at most {plural(options.max_headers, 'header')}")
+        return BadHead(431, f"the head of the request must have at most {plural(options.max_head, 'byte')}")
+
+    def _malformed(self) -> BadHead:
+        part = "body" if self._in_body else "head"
+        return BadHead(400, f"the {part} of the request is malformed")
+
+    def _break(self, bad: BadHead) -> None:
+        """Respond with an error, and read nothing more."""
+        self.is_broken = True
+        self._end()
+        error = RemoteProtocolError(f"{bad.why} (status {bad.status})")
+        self._events.append(ConnectionBroken(error, self._broken_reply(bad.status, bad.why)))
+
+    def _broken_reply(self, status: int, why: str) -> bytes:
+        reply = Reply(self._site, False, False, False, _NOTHING)
+        return reply.data(Payload(status, PROBLEM, problem(status, code_of(status), why)))
+
+    def _end(self) -> None:
+        """Read nothing more."""
+        self._is_over = True
+        self._has_begun = False
+        self._parser = cast("Any", None)  # it refers to this connection, which would be a cycle
+
+    # Responses.
+
+    def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
+        own = cast("HttpCall", request)
+        assert own.endpoint is not None
+        assert own.endpoint.binding is not None
+        return own.endpoint.binding.read(own)
+
+    def respond(
+        self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
+    ) -> bytes:
+        own = cast("HttpCall", request)
+        assert own.endpoint is not None
+        lines = write_metadata(metadata) if metadata else b""
+        if own.endpoint.binding is None:
+            response = cast("HttpResponse", result)
+            return own.reply.computed(response, lines, is_draining)
+        return own.reply.data(own.endpoint.writer.result(result), lines, is_draining)
+
+    def respond_error(
+        self,
+        request: RequestReceived,
+        error: DeclaredError,
+        metadata: Metadata = NO_METADATA,
+        is_draining: bool = False,
+    ) -> bytes | None:
+        own = cast("HttpCall", request)
+        assert own.endpoint is not None
+        payload = own.endpoint.writer.error(error)
+        if payload is None:
+            return None
+        return own.reply.data(payload, write_metadata(metadata), is_draining)
+
+    def refuse(
+        self,
+        request: RequestReceived,
+        error: ApplicationError,
+        metadata: Metadata = NO_METADATA,
+        is_draining: bool = False,
+    ) -> bytes:
+        own = cast("HttpCall", request)
+        status, code = (own.status, code_of(own.status)) if own.status else status_and_code(error)
+        lines = retry_after_line(error.retry_after)
+        if status == 401:
+            lines += b"www-authenticate: Bearer\r\n"
+        # The error must be sent in any case; it matters more than metadata.
+        with contextlib.suppress(LocalProtocolError, AttributeError, TypeError):
+            lines += write_metadata(metadata)
+        payload = Payload(status, PROBLEM, problem(status, code, f"{error.message}"))
+        return own.reply.data(payload, lines, is_draining)
+
+    def pong(self, ping: PingReceived) -> bytes:
+        """Return nothing: HTTP has no pings."""
+        return b""
+
+    def drain_notice(self) -> bytes:
+        """Return nothing: responses say `Connection: close`."""
+        return b""
