@@ -31,7 +31,7 @@ from idlrt.exports import lazy_exports
 from idlrt.net.tls import Tls
 from idlrt.serialization import Limits
 from idlrt.serialization.plain_json import from_json, to_json
-from idlrt.server import Server, ServerOptions
+from idlrt.server import Server, ServerOptions, check_constraints
 from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
 
@@ -70,6 +70,7 @@ __all__ = [
     "Tls",
     "Unknown",
     "__version__",
+    "check_constraints",
     "client_stats",
     "codec",
     "current_call",

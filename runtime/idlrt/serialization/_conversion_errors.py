@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["ConversionError", "briefly", "described", "located", "step_of_key"]
+__all__ = ["ConversionError", "briefly", "described", "located", "path_of", "step_of_key"]
 
 _BRIEF: Final = 40
 _LONGEST_PATH: Final = 160
@@ -35,12 +35,17 @@ class ConversionError(Exception):
 
 def located(error: ConversionError, root: str) -> str:
     """Return `path: what is wrong`; `root` is where the path starts."""
+    return f"{path_of(error, root)}: {error.what}"
+
+
+def path_of(error: ConversionError, root: str) -> str:
+    """Return the path of an invalid value, shortened; `root` is where the path starts."""
     steps = [f"[{step}]" if isinstance(step, int) else step for step in reversed(error.path)]
     path = "".join((root, *steps))
     if len(path) > _LONGEST_PATH:
         half = _LONGEST_PATH // 2
         path = f"{path[:half]}...{path[-half:]}"
-    return f"{path}: {error.what}"
+    return path
 
 
 def step_of_key(key: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from idlrt.exports import lazy_exports
 from idlrt.server.access import TOKEN, allow_addresses, require_token
+from idlrt.server.checks import check_constraints
 from idlrt.server.method_table import ServerCallNext, ServerFilter
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
@@ -23,6 +24,7 @@ __all__ = [
     "ServerFilter",
     "ServerOptions",
     "allow_addresses",
+    "check_constraints",
     "require_token",
 ]
 

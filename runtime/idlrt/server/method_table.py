@@ -42,7 +42,12 @@ ServerCallNext = Callable[[ServerCall], Coroutine[Any, Any, Any]]
 """Next step of the filter chain: takes a call and returns its result, or raises."""
 
 ServerFilter = Callable[[ServerCall, ServerCallNext], Coroutine[Any, Any, Any]]
-"""A filter, which intercepts calls: `async (call, next) -> result`."""
+"""A filter, which intercepts calls: `async (call, next) -> result`.
+
+A filter may have an attribute `applies_to(method) -> bool`, which is called for each method when the server is created:
+the filter costs nothing for methods for which it returns `False`, and a `ConfigurationError` that it raises reaches the
+program instead of its clients.
+"""
 
 
 RunPlain = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -91,9 +96,15 @@ def method_table(
     for handler in served.table.values():
         if id(handler) not in made:
             is_awaited = handler.is_coroutine or is_suspending
-            run = assemble(handler, filters, guards(handler.method), run_plain if is_awaited else None)
+            applied = [each for each in filters if _applies(each, handler.method)]
+            run = assemble(handler, applied, guards(handler.method), run_plain if is_awaited else None)
             made[id(handler)] = MethodEntry(handler, run, is_awaited)
     return {name: made[id(handler)] for name, handler in served.table.items()}
+
+
+def _applies(filter: ServerFilter, method: Method[..., Any]) -> bool:
+    applies_to: Callable[[Method[..., Any]], bool] | None = getattr(filter, "applies_to", None)
+    return applies_to is None or applies_to(method)
 
 
 def assemble(

@@ -34,7 +34,7 @@ class BadHead(Exception):
 
 
 class Decision:
-    """What to do with a request: call an endpoint, or respond with a page or an error.
+    """Decision about a request: call an endpoint, or respond with a page or an error.
 
     Attributes:
         endpoint: endpoint; `None` for a static page, OPTIONS or an error.

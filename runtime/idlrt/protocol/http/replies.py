@@ -79,7 +79,7 @@ class Reply:
         smallest = site.options.gzip
         if smallest and len(body) >= smallest and b"accept-encoding" in headers:
             lines += b"vary: accept-encoding\r\n"
-            # With cookies, a page of somebody else could learn secrets from the size of responses (BREACH).
+            # With cookies, a page of another origin could learn secrets from the size of responses (BREACH).
             is_text = any(kind in payload.content_type for kind in _COMPRESSIBLE)
             if is_text and b"cookie" not in headers and accepts_gzip(headers[b"accept-encoding"]):
                 body = zipped(body)

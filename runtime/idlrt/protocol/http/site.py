@@ -1,4 +1,4 @@
-"""What a server offers over HTTP: routes, pages, and rules for all requests. Its connections share it."""
+"""Routes and pages of a server, and rules for all requests over HTTP. Its connections share it."""
 
 from __future__ import annotations
 
