@@ -15,11 +15,8 @@ def json_key(field: Field[Any]) -> str:
 
     It is the value of `http.body` if that is not empty, else of `http.name`, else the name in the IDL.
     """
-    for name in ("http.body", "http.name"):
-        for value in field.annotations.get(name, ()):
-            if value:
-                return value
-    return field.name
+    named = (field.annotations.get(name, ("",))[-1] for name in ("http.body", "http.name"))
+    return next(filter(None, named), field.name)
 
 
 def key_of(field: Field[Any], *, rest: bool) -> str:

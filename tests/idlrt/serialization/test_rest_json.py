@@ -286,3 +286,20 @@ def test_values_of_any_type_come_back(data: st.DataObject, options: JsonOptions)
     options = msgspec.structs.replace(options, max_depth=500)
     decoded = msgspec.json.decode(msgspec.json.encode(to_plain(type, value, options)))
     assert from_plain(type, decoded, options) == value
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.sampled_from(["NaN", "1"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["key", "field0", "1"]), inner),
+)
+
+
+@pytest.mark.slow
+@given(st.data(), JSON)
+def test_reading_is_stricter_than_the_ordinary_one(data: st.DataObject, plain: Any) -> None:
+    type = data.draw(types())
+    try:
+        value = from_plain(type, plain, REST)
+    except RemoteProtocolError:
+        return
+    assert to_plain(type, from_plain(type, plain), REST) == to_plain(type, value, REST)
