@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import calls, codec, compiler, connections, dns, governance, memory, registry, servers
+from benchmarks import calls, codec, compiler, connections, dns, governance, http, memory, registry, servers
 from benchmarks.registry_crowd import run_crowd
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table
@@ -46,11 +46,16 @@ def _measure_servers(folder: Path, size: Size) -> Table:
     return servers.run(folder, rounds=size.server_rounds, calls=size.server_calls, plot=plot)
 
 
+def _measure_http(folder: Path, size: Size) -> Table:
+    return http.run(folder, rounds=size.server_rounds, calls=size.server_calls)
+
+
 _ALL: Final = (
     Part(name="codec", description="encoding and decoding in each wire protocol, against peers", measure=codec.run),
     Part(name="memory", description="memory of decoded structs, against peers", measure=memory.run),
     Part(name="compiler", description="compiling a large IDL, and importing the stubs", measure=compiler.run),
     Part(name="servers", description="CPU time of servers per call, against peers", measure=_measure_servers),
+    Part(name="http", description="CPU time of HTTP servers per request, against peers", measure=_measure_http),
     Part(name="calls", description="CPU time of clients per call, against peers", measure=calls.run),
     Part(name="connections", description="memory and CPU time of many connections", measure=connections.run),
     Part(name="death", description="how long a killed instance is called", measure=registry.run_death),

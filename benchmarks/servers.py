@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import selectors
 import socket
 import struct
@@ -224,14 +225,19 @@ def pipelined(
     depth: int,
     stack: contextlib.ExitStack,
     check: Callable[[bytes], None] = lambda answer: None,
+    *,
+    receive: Callable[[socket.socket], bytes] | None = None,
+    others: Sequence[bytes] = (),
 ) -> Load:
     """Return a load generator with `connections` connections and `depth` calls in flight on each.
 
     Args:
         port: of a server on this machine.
-        call: the bytes of a call, in a framing whose frames begin with their length.
+        call: the bytes of a call.
         stack: closes the connections.
         check: looks at the first answer. All others must be as long.
+        receive: reads the first answer; `None`: a frame that begins with its length.
+        others: further calls, which take turns with `call` and have answers of the same length.
 
     Raises:
         RuntimeError: no answer, or a wrong one; so does the load generator.
@@ -239,8 +245,10 @@ def pipelined(
     raws = [
         stack.enter_context(socket.create_connection(("127.0.0.1", port), ANSWER_TIMEOUT)) for _ in range(connections)
     ]
-    answer = _first_answer(raws[0], call)
+    raws[0].sendall(call)
+    answer = (receive or _receive_frame)(raws[0])
     check(answer)
+    calls = itertools.cycle((call, *others))
     size = len(answer)
     selector = stack.enter_context(selectors.DefaultSelector())
     missing: dict[socket.socket, int] = {}
@@ -255,7 +263,7 @@ def pipelined(
         left = dict.fromkeys(raws, rounds - 1)
         for raw in raws:
             missing[raw] = size * depth
-            raw.sendall(call * depth)
+            raw.sendall(next(calls) * depth)
         busy = len(raws)
         while busy:
             ready = selector.select(ANSWER_TIMEOUT)
@@ -273,7 +281,7 @@ def pipelined(
                 if left[raw]:
                     left[raw] -= 1
                     missing[raw] = size * depth
-                    raw.sendall(call * depth)
+                    raw.sendall(next(calls) * depth)
                 else:
                     busy -= 1
         return rounds * len(raws) * depth
@@ -281,8 +289,7 @@ def pipelined(
     return run
 
 
-def _first_answer(raw: socket.socket, call: bytes) -> bytes:
-    raw.sendall(call)
+def _receive_frame(raw: socket.socket) -> bytes:
     head = _receive(raw, 4)
     return head + _receive(raw, struct.unpack(">I", head)[0])
 

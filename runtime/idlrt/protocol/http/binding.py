@@ -19,7 +19,7 @@ from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.routes import BoundField, Place, Route
 from idlrt.protocol.http.templates import unquoted
 from idlrt.serialization import Limits
-from idlrt.serialization._conversion_errors import ConversionError, located
+from idlrt.serialization._conversion_errors import ConversionError
 from idlrt.serialization.constraints import constraints_of
 from idlrt.serialization.json_costs import Meter
 from idlrt.serialization.plain_json import JsonOptions, arguments_from_plain, from_plain, json_key
@@ -114,9 +114,10 @@ class RequestBinding:
         kinds = route.kinds
         self._method = method
         self._options = JsonOptions(rest=True, max_depth=limits.max_depth)
-        self._meter = Meter(method.arguments, limits)
+        self._meter = Meter(method.arguments, limits, rest=True)
         self._root = f"body of {method.full_name}"
         self._expanded = method.arguments[0] if route.is_expanded else None
+        self._expanded_key = "" if self._expanded is None else json_key(self._expanded)
         self._located = tuple(_located(each, route) for each in route.bound if _is_located(each))
         self._names = frozenset(place.name for each in route.bound for place in each.places if place.kind == "query")
         self._whole = next((json_key(each.field) for each in route.bound if each.is_whole_body), "")
@@ -124,7 +125,7 @@ class RequestBinding:
         self._raw = next(((each.field.type, json_key(each.field)) for each in route.bound if _is_raw(each)), None)
         self._check = constraints_of(method)
         # The common case: a JSON object, and nothing else.
-        self._is_plain = self._has_json and not (self._located or self._whole or self._raw or self._expanded)
+        self._is_plain = self._has_json and not (self._located or self._whole or self._raw)
         self.has_form: Final = "form" in kinds
         self.is_raw: Final = self._raw is not None
         self.has_body: Final = self._has_json or self.has_form or self.is_raw
@@ -156,22 +157,21 @@ class RequestBinding:
         body = request.body
         if self._is_plain and not request.query:
             plain: Any = self._json(body) if body else {}
-            cost = self._meter.measure(plain, len(body), self._root)
-            arguments = arguments_from_plain(self._method, plain, self._options, from_peer=True)
+            size = len(body)
         else:
             plain = self._collected(request)
             size = len(body) + len(request.query) + sum(map(len, request.values))
-            arguments, cost = self._arguments(plain, size)
+        arguments, cost = self._arguments(plain, size)
         if self._check is not None:
             self._check(arguments)
         return arguments, cost
 
-    def _arguments(self, plain: dict[str, Any], size: int) -> tuple[tuple[Any, ...], int]:
+    def _arguments(self, plain: Any, size: int) -> tuple[tuple[Any, ...], int]:
         expanded = self._expanded
         if expanded is None:
             cost = self._meter.measure(plain, size, self._root)
             return arguments_from_plain(self._method, plain, self._options, from_peer=True), cost
-        cost = self._meter.measure({expanded.name: plain}, size, self._root)
+        cost = self._meter.measure({self._expanded_key: plain}, size, self._root)
         return (from_plain(expanded.type, plain, self._options),), cost
 
     def _collected(self, request: RequestParts) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def _value(each: _Located, source: _Source) -> Any:
         try:
             found = [each.read(text) for text in texts]
         except ConversionError as error:
-            raise RemoteProtocolError(f"cannot read {what}: {located(error, '')}") from None
+            raise RemoteProtocolError(f"cannot read {what}: {error.what}") from None
         return found if each.is_many else found[0]
     return _ABSENT
 

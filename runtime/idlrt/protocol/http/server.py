@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 import httptools
 
@@ -18,17 +18,19 @@ from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, 
 from idlrt.printable import plural
 from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
+from idlrt.protocol.http.calls import HttpCall
 from idlrt.protocol.http.compression import BadEncoding, unzipped
 from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, target_of
+from idlrt.protocol.http.known_heads import KnownHeads
 from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.results import PROBLEM, Payload, problem
-from idlrt.protocol.http.site import Endpoint, Site
+from idlrt.protocol.http.site import Site
 from idlrt.protocol.http.statuses import code_of, status_and_code
 from idlrt.spec import DeclaredError
 
-__all__ = ["CAPABILITIES", "HttpCall", "ServerConnection"]
+__all__ = ["CAPABILITIES", "ServerConnection"]
 
 CAPABILITIES: Final = Capabilities(metadata=True, context=True, max_in_flight=1)
 
@@ -39,30 +41,6 @@ _MAX_OVERHEAD: Final = 4096
 # Largest body that is read and dropped, so that the connection stays usable after an error.
 _MAX_DROPPED: Final = 65_536
 _MAX_BLANK: Final = 64
-
-
-class HttpCall(RequestReceived, frozen=True, gc=False, kw_only=True):
-    """A request.
-
-    Attributes:
-        endpoint: endpoint; `None` for a request that is refused.
-        reply: builds the response.
-        values: raw values of the path's variables.
-        query: raw query.
-        headers: values by lower-case name.
-        body: decoded body.
-        status: status of the refusal; 0 if its code decides.
-    """
-
-    acknowledges_oneway: ClassVar[bool] = True
-
-    endpoint: Endpoint | None
-    reply: Reply
-    values: tuple[bytes, ...] = ()
-    query: bytes = b""
-    headers: Mapping[bytes, bytes] = _NOTHING
-    body: bytes = b""
-    status: int = 0
 
 
 class _Stop(Exception):
@@ -78,8 +56,8 @@ class ServerConnection:
 
     __slots__ = (
         "_body", "_body_size", "_count", "_decision", "_events", "_fed", "_has_begun", "_headers", "_in_body",
-        "_is_over", "_limit", "_number", "_parser", "_path", "_query", "_repeated", "_reply", "_site", "_size", "_url",
-        "capabilities", "is_at_eof", "is_broken",
+        "_is_over", "_known", "_limit", "_number", "_parser", "_path", "_query", "_repeated", "_reply", "_site",
+        "_size", "_url", "capabilities", "is_at_eof", "is_broken",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -94,6 +72,7 @@ class ServerConnection:
         # Bytes of the head, or of the body with its chunk heads, that earlier calls of `receive_data` have fed.
         self._fed = 0
         self._is_over = False
+        self._known: KnownHeads | None = KnownHeads(site.options.max_requests)
         self._reset()
         self.capabilities = CAPABILITIES
         self.is_broken = False
@@ -131,6 +110,11 @@ class ServerConnection:
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         if self.is_broken or self._is_over:
             return []
+        if self._known is not None and not self._has_begun:
+            call = self._known.call(data, self._number + 1)
+            if call is not None:
+                self._number += 1
+                return [call]
         events = self._events = []
         had_begun, was_in_body, fed = self._has_begun, self._in_body, self._fed
         try:
@@ -145,6 +129,8 @@ class ServerConnection:
                 self._break(cause if isinstance(cause, BadHead) else self._malformed())
         if self.is_broken or self._is_over:
             return events
+        if self._known is not None and not had_begun and len(events) == 1 and not self._has_begun:
+            self._known = self._known.learn(data, events[0])
         # Bytes of a message that began in `data` are counted from the next call on: at most one read is not counted.
         if not self._has_begun:
             self._fed = fed + len(data) if not (had_begun or events) else 0
@@ -327,6 +313,7 @@ class ServerConnection:
         """Read nothing more."""
         self._is_over = True
         self._has_begun = False
+        self._known = None
         self._parser = cast("Any", None)  # it refers to this connection, which would be a cycle
 
     # Responses.
