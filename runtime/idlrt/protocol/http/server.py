@@ -21,9 +21,9 @@ from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, P
 from idlrt.protocol.http.calls import HttpCall
 from idlrt.protocol.http.compression import BadEncoding, unzipped
 from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, target_of
-from idlrt.protocol.http.known_heads import KnownHeads
 from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
+from idlrt.protocol.http.plain_requests import PlainRequests
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.results import PROBLEM, Payload, problem
 from idlrt.protocol.http.site import Site
@@ -56,7 +56,7 @@ class ServerConnection:
 
     __slots__ = (
         "_body", "_body_size", "_count", "_decision", "_events", "_fed", "_has_begun", "_headers", "_in_body",
-        "_is_over", "_known", "_limit", "_number", "_parser", "_path", "_query", "_repeated", "_reply", "_site",
+        "_is_over", "_limit", "_number", "_parser", "_path", "_plain", "_query", "_repeated", "_reply", "_site",
         "_size", "_url", "capabilities", "is_at_eof", "is_broken",
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ class ServerConnection:
         # Bytes of the head, or of the body with its chunk heads, that earlier calls of `receive_data` have fed.
         self._fed = 0
         self._is_over = False
-        self._known: KnownHeads | None = KnownHeads(site.options.max_requests)
+        self._plain = PlainRequests(site)
         self._reset()
         self.capabilities = CAPABILITIES
         self.is_broken = False
@@ -110,8 +110,8 @@ class ServerConnection:
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         if self.is_broken or self._is_over:
             return []
-        if self._known is not None and not self._has_begun:
-            call = self._known.call(data, self._number + 1)
+        if not self._has_begun:
+            call = self._plain.call(data, self._number + 1)
             if call is not None:
                 self._number += 1
                 return [call]
@@ -129,8 +129,6 @@ class ServerConnection:
                 self._break(cause if isinstance(cause, BadHead) else self._malformed())
         if self.is_broken or self._is_over:
             return events
-        if self._known is not None and not had_begun and len(events) == 1 and not self._has_begun:
-            self._known = self._known.learn(data, events[0])
         # Bytes of a message that began in `data` are counted from the next call on: at most one read is not counted.
         if not self._has_begun:
             self._fed = fed + len(data) if not (had_begun or events) else 0
@@ -313,7 +311,6 @@ class ServerConnection:
         """Read nothing more."""
         self._is_over = True
         self._has_begun = False
-        self._known = None
         self._parser = cast("Any", None)  # it refers to this connection, which would be a cycle
 
     # Responses.
