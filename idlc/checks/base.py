@@ -24,7 +24,12 @@ __all__ = ["Check", "Finding", "check", "checks_in", "run_checks"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Result of a check: a `Diagnostic` without the name and the severity of the check."""
+    """Result of a check: a `Diagnostic` without the name of the check.
+
+    Attributes:
+        severity: its severity if it is not that of the check: what is an error in annotations of our own may be a
+            warning in those of other tools, which accept it.
+    """
 
     message: str
     span: Span
@@ -32,6 +37,7 @@ class Finding(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...] = ()
     help: str = ""
     fixes: tuple[Fix, ...] = ()
+    severity: Severity | None = None
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -39,7 +45,7 @@ class Check(msgspec.Struct, frozen=True):
 
     Attributes:
         name: stable dotted name.
-        severity: severity of its findings.
+        severity: severity of its findings, unless they have one of their own.
         run: function that examines one file.
     """
 
@@ -79,13 +85,14 @@ def run_checks(programs: Sequence[Program], report: Report, modules: Iterable[Mo
         for rule in checks:
             if rule.severity == "error" or program.is_requested:
                 for finding in rule.run(program):
-                    report.add(_diagnostic(rule, finding))
+                    if program.is_requested or finding.severity in (None, "error"):
+                        report.add(_diagnostic(rule, finding))
 
 
 def _diagnostic(rule: Check, finding: Finding) -> Diagnostic:
     return Diagnostic(
         name=rule.name,
-        severity=rule.severity,
+        severity=finding.severity or rule.severity,
         message=finding.message,
         span=finding.span,
         note=finding.note,

@@ -16,9 +16,10 @@ from typing import Final
 
 import msgspec
 
+from idlc.model.constraints import problem_of
 from idlc.model.path_template import rewrite_path, rewrite_route
 from idlc.model.program import Annotations, BaseType, Declaration, Field, Function, Service, Struct, resolve
-from idlc.model.value_expression import constraints_of
+from idlc.model.value_expression import Constraints, constraints_of
 from idlc.syntax import nodes
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "ROUTES",
     "STRUCT_NAMES",
     "Given",
+    "cookie_names",
+    "field_constraints",
     "given",
     "runtime_annotations",
 ]
@@ -137,6 +140,8 @@ def _of_field(field: Field) -> list[Given]:
         lower = name.lower()
         if name in FIELD_NAMES or name.startswith("vt."):
             own.append(Given(name, _flag(value) if name in _FLAGS else value, node))
+        elif lower == "api.cookie" and "," in value:
+            own += (Given("http.cookie", cookie, node) for cookie in cookie_names(value))
         elif lower in _API_PLACES:
             own.append(Given(_API_PLACES[lower], "" if lower == "api.raw_body" else value, node))
         elif lower == "api.none":
@@ -146,7 +151,7 @@ def _of_field(field: Field) -> list[Given]:
         elif lower == "api.http_code":
             own.append(Given("http.status", "", node))
         elif lower == "api.vd":
-            own += (Given(*constraint, node) for constraint in constraints_of(value) or ())
+            own += (Given(*constraint, node) for constraint in field_constraints(field, value) or ())
         elif lower in _KEYS:
             keys.append(Given("http.name", value, node))
         elif lower == "agw.source" and value in _SOURCES:
@@ -162,6 +167,20 @@ def _of_field(field: Field) -> list[Given]:
             if "string" in options and resolve(field.type) == BaseType("i64"):
                 own.append(Given("http.as_text", "", node))
     return _resolved(own, twins, keys, is_hidden)
+
+
+def cookie_names(value: str) -> tuple[str, ...]:
+    """Return the name of a cookie in `name,Value`; empty for other attributes of a cookie, such as `name,Expires`."""
+    name, _, attribute = value.partition(",")
+    return (name.strip(),) if attribute.strip().lower() == "value" else ()
+
+
+def field_constraints(field: Field, expression: str) -> Constraints | None:
+    """Return the constraints that `api.vd` stands for; `None` if it is not understood, or not for this type."""
+    found = constraints_of(expression)
+    if found is None or any(problem_of(name.removeprefix("vt."), value, field.type)[0] for name, value in found):
+        return None
+    return found
 
 
 def _resolved(own: list[Given], twins: list[Given], keys: list[Given], is_hidden: list[Given]) -> list[Given]:

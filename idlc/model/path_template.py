@@ -1,8 +1,8 @@
 """Templates of HTTP paths: `/v1/users/{id}`, `/files/{name=**}`, `/v{version}`, `/v1/users/{id}:cancel`.
 
-The notation is that of `google.api.http`, without wildcards that have no name and without nested fields. Each segment
-has at most one variable, which may follow a literal prefix; `{name=**}` stands for the rest of the path. CloudWeGo's
-notation, `:name` and `*name`, is rewritten to it, so that the runtime knows one notation only.
+The notation is that of `google.api.http` without nested fields. Each segment has at most one variable, which may stand
+between literal text; `{name=**}` stands for the rest of the path. CloudWeGo's notation, `:name` and `*name`, is
+rewritten to it, so that the runtime knows one notation only.
 
 Source: https://github.com/googleapis/googleapis/blob/master/google/api/http.proto
 """
@@ -20,9 +20,11 @@ _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _COLON_SEGMENT: Final = re.compile(rf"/:({_NAME})(?=/|\Z)")
 _COLON_ANYWHERE: Final = re.compile(rf"(?<=/)([^/:{{}}*]*):({_NAME})(?=/|\Z)")
 _REST: Final = re.compile(rf"/\*({_NAME})(?=/|\Z)")
-_VARIABLE: Final = re.compile(rf"([^{{}}]*)\{{({_NAME})(=\*\*|=\*)?\}}")
+_ONE_SEGMENT: Final = re.compile(rf"\{{({_NAME})=\*\}}")
+_VARIABLE: Final = re.compile(rf"([^{{}}]*)\{{({_NAME})(=\*\*)?\}}([^{{}}]*)")
 _LITERAL: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()+,;=@-]|%[0-9A-Fa-f]{2})*")
 """Characters of a segment in RFC 3986 without `:` and `*`, which have a meaning in templates."""
+_VERB: Final = re.compile(rf"(.+?)(:{_NAME})")
 
 
 class InvalidTemplate(ValueError):
@@ -33,19 +35,21 @@ class Segment(msgspec.Struct, frozen=True):
     """Part of a path between two slashes.
 
     Attributes:
-        literal: the text; with a variable, the text before it.
+        prefix: text before the variable; the whole segment if there is no variable.
         variable: name of the variable, or `None`.
+        suffix: text after the variable.
         is_rest: whether the variable stands for all remaining segments.
     """
 
-    literal: str
+    prefix: str
     variable: str | None = None
+    suffix: str = ""
     is_rest: bool = False
 
     @property
     def shape(self) -> str:
         """The segment without the name of its variable."""
-        return self.literal if self.variable is None else f"{self.literal}{{{'**' if self.is_rest else ''}}}"
+        return self.prefix if self.variable is None else f"{self.prefix}{{{'**' * self.is_rest}}}{self.suffix}"
 
 
 class PathTemplate(msgspec.Struct, frozen=True):
@@ -53,11 +57,9 @@ class PathTemplate(msgspec.Struct, frozen=True):
 
     Attributes:
         segments: at least one; the last one is empty if the path ends in a slash.
-        verb: the text after the colon of the last segment, such as `cancel`; may be empty.
     """
 
     segments: tuple[Segment, ...]
-    verb: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -67,13 +69,12 @@ class PathTemplate(msgspec.Struct, frozen=True):
     @property
     def shape(self) -> str:
         """The template without the names of its variables: two templates of one shape match the same paths."""
-        path = "".join(f"/{segment.shape}" for segment in self.segments)
-        return f"{path}:{self.verb}" if self.verb else path
+        return "".join(f"/{segment.shape}" for segment in self.segments)
 
 
 def rewrite_path(path: str) -> str:
-    """Replace segments `:name` and `*name` by `{name}` and `{name=**}`; what is not understood stays as it is."""
-    return _REST.sub(r"/{\1=**}", _COLON_SEGMENT.sub(r"/{\1}", path))
+    """Replace `:name`, `*name` and `{name=*}` in own notation; what is not understood stays as it is."""
+    return _REST.sub(r"/{\1=**}", _COLON_SEGMENT.sub(r"/{\1}", _ONE_SEGMENT.sub(r"{\1}", path)))
 
 
 def rewrite_route(path: str) -> str:
@@ -93,43 +94,37 @@ def parse_template(path: str) -> PathTemplate:
     """
     if not path.startswith("/"):
         raise InvalidTemplate("it must start with `/`")
-    *inner, last = path[1:].split("/")
-    last, verb = _verb(last)
-    segments = tuple(map(_segment, [*inner, last]))
+    segments: list[Segment] = []
     names: set[str] = set()
-    for index, segment in enumerate(segments):
-        if not segment.shape and index < len(segments) - 1:
+    parts = path[1:].split("/")
+    for index, part in enumerate(parts):
+        is_last = index == len(parts) - 1
+        segment = _segment(part, is_last=is_last)
+        if not part and not is_last:
             raise InvalidTemplate("it has an empty segment")
-        if segment.is_rest and index < len(segments) - 1:
-            raise InvalidTemplate(f"variable `{segment.variable}` stands for the rest of the path and must be last")
+        if segment.is_rest and not is_last:
+            raise InvalidTemplate(f"`{part}` stands for the rest of the path and must be last")
+        if segment.is_rest and (segment.prefix or segment.suffix):
+            raise InvalidTemplate(f"variable `{segment.variable}` must be a whole segment")
         if segment.variable in names:
             raise InvalidTemplate(f"variable `{segment.variable}` is used twice")
         if segment.variable is not None:
             names.add(segment.variable)
-    return PathTemplate(segments, verb)
+        segments.append(segment)
+    return PathTemplate(tuple(segments))
 
 
-def _verb(segment: str) -> tuple[str, str]:
-    """Split `{id}:cancel` into the segment and the verb."""
-    before, colon, after = segment.rpartition(":")
-    if not colon or "}" in after:
-        return segment, ""
-    if not before or not re.fullmatch(_NAME, after):
-        raise InvalidTemplate(f"`{segment}` is not a valid segment")
-    return before, after
-
-
-def _segment(text: str) -> Segment:
-    if "{" not in text and "}" not in text:
-        return Segment(_literal(text))
-    found = _VARIABLE.fullmatch(text)
+def _segment(text: str, *, is_last: bool) -> Segment:
+    # Only the last segment ends in a verb: elsewhere a colon is a mistake for a variable.
+    verb = _VERB.fullmatch(text) if is_last else None
+    rest, end = (text, "") if verb is None else verb.groups()
+    if "{" not in rest and "}" not in rest:
+        return Segment(_literal(rest) + end)
+    found = _VARIABLE.fullmatch(rest)
     if found is None:
         raise InvalidTemplate(f"`{text}` is not a valid segment")
-    literal, name, pattern = found.groups()
-    is_rest = pattern == "=**"
-    if is_rest and literal:
-        raise InvalidTemplate(f"variable `{name}` stands for the rest of the path and cannot have a prefix")
-    return Segment(_literal(literal), name, is_rest)
+    prefix, name, pattern, suffix = found.groups()
+    return Segment(_literal(prefix), name, _literal(suffix) + end, pattern is not None)
 
 
 def _literal(text: str) -> str:

@@ -8,12 +8,37 @@ from typing import Any
 
 import pytest
 
-from idlc.checks import check, checks_in, enums, fields, includes, names, policy, run_checks, services
+from idlc.checks import (
+    check,
+    checks_in,
+    constraints,
+    enums,
+    fields,
+    http,
+    http_annotations,
+    http_bodies,
+    includes,
+    names,
+    policy,
+    run_checks,
+    services,
+)
 from idlc.diagnostics import Report, Severity
 from idlc.model import build
 from idlc.source import Loader
 
-MODULES = [enums, fields, includes, names, policy, services]
+MODULES = [
+    constraints,
+    enums,
+    fields,
+    http,
+    http_annotations,
+    http_bodies,
+    includes,
+    names,
+    policy,
+    services,
+]
 
 GOOD = """
 namespace py good
@@ -31,6 +56,10 @@ service Good extends Base {
 SHARED = "struct T {}\nexception X {}\nservice Base { void f() }\nenum E { A }"
 
 CASES: list[tuple[str, Severity, str]] = [
+    ("constraint.expression", "warning", 'struct A { 1: i32 a (api.vd = "email($)") }'),
+    ("constraint.type", "error", 'struct A { 1: string a (vt.gt = "1") }'),
+    ("constraint.unknown", "warning", 'struct A { 1: i32 a (vt.gtt = "1") }'),
+    ("constraint.value", "error", 'struct A { 1: i32 a (vt.gt = "x") }'),
     ("enum.member.duplicate", "error", "enum E { A, B, A }"),
     ("enum.value.duplicate", "warning", "enum E { A = 1, B = 1 }"),
     ("enum.value.negative", "warning", "enum E { A = -1 }"),
@@ -58,6 +87,22 @@ CASES: list[tuple[str, Severity, str]] = [
     ("function.oneway.throws", "error", "exception X {} service S { oneway void f() throws (1: X x) }"),
     ("function.throws", "error", "struct A {} service S { void f() throws (1: A a) }"),
     ("function.throws", "error", "service S { void f() throws (1: string a) }"),
+    ("http.annotation", "error", 'service S { void f() (http.gett = "/") }'),
+    ("http.as_text", "error", "struct A { 1: i32 a (http.as_text) }"),
+    ("http.body.verb", "error", 'service S { void f(1: i32 a (http.body)) (http.get = "/") }'),
+    ("http.body.whole", "error", 'service S { void f(1: i32 a (http.body), 2: required i32 b) (http.post = "/") }'),
+    ("http.cookie.attribute", "warning", 'struct A { 1: i32 a (api.cookie = "a,Expires") }'),
+    ("http.name.duplicate", "error", 'struct A { 1: i32 a, 2: i32 b (http.name = "a") }'),
+    ("http.path.type", "error", 'service S { void f(1: list<i32> a) (http.get = "/{a}") }'),
+    ("http.path.unbound", "error", 'service S { void f(1: i32 a) (http.get = "/{b}") }'),
+    ("http.path.unknown", "error", 'service S { void f(1: i32 a (http.path)) (http.get = "/") }'),
+    ("http.place.duplicate", "error", 'service S { void f(1: i32 a, 2: i32 b (http.query = "a")) (http.get = "/") }'),
+    ("http.place.name", "error", 'struct A { 1: i32 a (http.header = "X:Y") }'),
+    ("http.place.type", "error", "struct A { 1: map<i32, i32> a (http.query) }"),
+    ("http.query.type", "error", 'service S { void f(1: required map<i32, i32> a) (http.get = "/") }'),
+    ("http.route.duplicate", "error", 'service S { void f() (http.get = "/"), void g() (http.get = "/") }'),
+    ("http.route.invalid", "error", 'service S { void f() (http.get = "a") }'),
+    ("http.status", "error", 'service S { void f() (http.status = "99") }'),
     ("include.duplicate", "warning", 'include "shared.thrift" include "shared.thrift" struct A { 1: shared.T t }'),
     ("include.unused", "warning", 'include "shared.thrift" struct A {}'),
     ("name.builtin", "error", "struct string {}"),

@@ -15,7 +15,7 @@ struct Query {
   2: optional string fields (api.query = "fields", api.header = "X-Fields"),
   3: optional i32 limit = 10 (api.vd = "$>0 && $<=100", deprecated = "use pages"),
   4: string plain (unit = "ms"),
-  5: list<string> from (go.tag = 'json:"from_all,omitempty"', vt.in = "a", vt.in = "b", vt.min_size = "1"),
+  5: list<string> from (go.tag = 'json:"from_all,omitempty"', vt.elem.in = "a", vt.elem.in = "b", vt.min_size = "1"),
 } (vt.assert = "@equal($id, $id)")
 struct Empty {} (vt.skip = "true", unit = "ms")
 /** Documented. */
@@ -61,7 +61,7 @@ def test_classes_and_fields_have_their_annotations(compiled: Callable[[str], Mod
         "fields": {"http.query": ("fields",), "http.header": ("X-Fields",)},
         "limit": {"vt.gt": ("0",), "vt.le": ("100",), "deprecated": ("use pages",)},
         "plain": NO_ANNOTATIONS,
-        "from": {"http.name": ("from_all",), "vt.in": ("a", "b"), "vt.min_size": ("1",)},
+        "from": {"http.name": ("from_all",), "vt.elem.in": ("a", "b"), "vt.min_size": ("1",)},
     }
     assert annotations_of(demo.Query) == {"vt.assert": ("@equal($id, $id)",)}
     assert annotations_of(demo.Empty) == {"vt.skip": ("true",)}

@@ -12,13 +12,36 @@ from pathlib import Path
 
 import pytest
 
-from idlc.checks import enums, fields, includes, names, policy, run_checks, services
+from idlc.checks import (
+    constraints,
+    enums,
+    fields,
+    http,
+    http_annotations,
+    http_bodies,
+    includes,
+    names,
+    policy,
+    run_checks,
+    services,
+)
 from idlc.diagnostics import Report, render, summary
 from idlc.model import build
 from idlc.source import Loader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
-MODULES = [enums, fields, includes, names, policy, services]
+MODULES = [
+    constraints,
+    enums,
+    fields,
+    http,
+    http_annotations,
+    http_bodies,
+    includes,
+    names,
+    policy,
+    services,
+]
 
 
 def sections(text: str) -> dict[str, str]:

@@ -35,6 +35,7 @@ def test_routes_of_cloudwego_are_rewritten(path: str, expected: str) -> None:
         ("/v1/users/:id", "/v1/users/{id}"),
         ("/files/*path", "/files/{path=**}"),
         ("/v1/users:search", "/v1/users:search"),
+        ("/v1/{id=*}/x", "/v1/{id}/x"),
         ("v1/users", "v1/users"),
     ],
 )
@@ -45,10 +46,10 @@ def test_a_colon_behind_text_is_a_verb_in_own_paths(path: str, expected: str) ->
 def test_parts_of_a_template() -> None:
     template = parse_template("/v{version}/users/{id}:cancel")
     assert template.variables == ("version", "id")
-    assert template.verb == "cancel"
+    assert [each.suffix for each in template.segments] == ["", "", ":cancel"]
     assert template.shape == "/v{}/users/{}:cancel"
     assert parse_template("/a/{rest=**}").shape == "/a/{**}"
-    assert parse_template("/a/{x=*}").shape == "/a/{}"
+    assert parse_template("/a/{x}.json").shape == "/a/{}.json"
     assert parse_template("/").shape == "/"
     assert parse_template("/a/").shape == "/a/"
 
@@ -66,18 +67,20 @@ def test_shapes_ignore_names_of_variables_only() -> None:
         ("", "must start with `/`"),
         ("v1", "must start with `/`"),
         ("/a//b", "an empty segment"),
-        ("/{x=**}/b", "stands for the rest of the path and must be last"),
-        ("/a{x=**}", "cannot have a prefix"),
+        ("/{x=**}/b", "`{x=**}` stands for the rest of the path and must be last"),
+        ("/a{x=**}", "variable `x` must be a whole segment"),
+        ("/{x=**}:b", "variable `x` must be a whole segment"),
         ("/{x}/{x}", "variable `x` is used twice"),
         ("/{x}/{x=**}", "variable `x` is used twice"),
         ("/{x", "`{x` is not a valid segment"),
         ("/{}", "`{}` is not a valid segment"),
         ("/{a.b}", "`{a.b}` is not a valid segment"),
         ("/{x}{y}", "`{x}{y}` is not a valid segment"),
-        ("/{x}.json", "`{x}.json` is not a valid segment"),
         ("/{x=a/*}", "not a valid segment"),
-        ("/:", "`:` is not a valid segment"),
-        ("/a:", "`a:` is not a valid segment"),
+        ("/:", "':' is not allowed"),
+        ("/:x", "':' is not allowed"),
+        ("/a:", "':' is not allowed"),
+        ("/{x}:b/c", "':' is not allowed"),
         ("/a:b/c", "':' is not allowed"),
         ("/*", "'*' is not allowed"),
         ("/a b", "' ' is not allowed"),
