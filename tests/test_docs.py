@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from eventually import TIMEOUT
 from test_readme import BLOCK, moved, places
 
+from idlc.model.constraints import ALL_CONSTRAINTS
+from idlc.model.http import FIELD_NAMES, FUNCTION_NAMES, PLACES, ROUTES, STRUCT_NAMES
 from idlrt.balance import BALANCERS
 from idlrt.cli import main
 from idlrt.core import Freshness, ServiceKey, decisions
@@ -181,6 +183,13 @@ def test_the_page_of_protocols_names_what_there_is() -> None:
     assert set(Capabilities.__struct_fields__) <= named
     events = {each.__name__ for each in (*get_args(ServerEvent), *get_args(ClientEvent))}
     assert events - {"ProtocolDetected"} <= named
+
+
+def test_the_page_of_http_names_all_annotations_and_constraints() -> None:
+    named = set(re.findall(r"`((?:http|api|vt)\.\w+)[ `]", (DOCS / "http.md").read_text(encoding="utf-8")))
+    assert {*FUNCTION_NAMES, *FIELD_NAMES, *STRUCT_NAMES} <= named
+    assert {name.replace("http.", "api.") for name in (*ROUTES, *PLACES)} <= named
+    assert {f"vt.{name}" for name in ALL_CONSTRAINTS} <= named
 
 
 def test_no_table_of_the_page_names_what_is_not_there() -> None:
