@@ -29,6 +29,7 @@ from idlrt.errors import (
 )
 from idlrt.exports import lazy_exports
 from idlrt.net.tls import Tls
+from idlrt.protocol.http.options import Cors, Http
 from idlrt.serialization import Limits
 from idlrt.serialization.plain_json import from_json, to_json
 from idlrt.server import Server, ServerOptions, check_constraints
@@ -51,8 +52,10 @@ __all__ = [
     "ConnectFailed",
     "ConnectOptions",
     "ConnectionLost",
+    "Cors",
     "DeadlineExceeded",
     "DeclaredError",
+    "Http",
     "InstanceOptions",
     "Limits",
     "LocalProtocolError",

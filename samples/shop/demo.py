@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +28,16 @@ def shown(command: tuple[str, ...]) -> str:
 
 def run(*command: str) -> None:
     print("$", shown(command), flush=True)
+    subprocess.run(command, cwd=HERE, check=True)
+
+
+def curl(*arguments: str) -> None:
+    """Run curl, or show what it would do where it is not installed."""
+    command = ("curl", "-s", "-S", "-w", " (status %{http_code})\\n", *arguments)
+    if shutil.which("curl") is None:
+        print("$", shlex.join(command), "\nNOT RUN: curl is not installed", flush=True)
+        return
+    print("$", shlex.join(command), flush=True)
     subprocess.run(command, cwd=HERE, check=True)
 
 
@@ -73,7 +86,18 @@ def main() -> None:
         step(4, "call one of them by its address, blocking and with asyncio")
         run(PYTHON, "client.py", address)
 
-        step(5, "find the shop by its name, and kill one of the instances meanwhile")
+        step(5, "call it on the same port by HTTP, as routes and as JSON, and by JSON-RPC")
+        url = address.replace("tcp://", "http://")
+        curl(f"{url}/articles?text=tea&limit=2")
+        curl(f"{url}/articles/T-9")
+        line = {"sku": "T-2", "quantity": 1}
+        order = {"basket": {"customer": 8, "lines": [line]}, "payment": {"voucher": "WELCOME"}}
+        curl("-X", "POST", "-H", "Content-Type: application/json", "-d", json.dumps(order), f"{url}/ShopService/order")
+        target = address.replace("tcp://", "jsonrpc://")
+        call = ("call", target, "ShopService.get", '{"sku": "T-1"}', "--idl", "idl/shop.idl", "--compact-output")
+        run(PYTHON, "-m", "idlrt", *call)
+
+        step(6, "find the shop by its name, and kill one of the instances meanwhile")
         command = (PYTHON, "customers.py", registry, "3")
         print("$", shown(command), "&", flush=True)
         customers = subprocess.Popen(command, cwd=HERE)
@@ -84,10 +108,10 @@ def main() -> None:
         if customers.wait(timeout=30):
             raise SystemExit("the customers have noticed")
 
-        step(6, "stop the other one: it leaves the registry, answers what it has, and ends")
+        step(7, "stop the other one: it leaves the registry, answers what it has, and ends")
         print(f"it ended with exit code {end(second)}")
 
-    step(7, "compile again: nothing has changed, nothing is written")
+    step(8, "compile again: nothing has changed, nothing is written")
     run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
 
 

@@ -22,7 +22,7 @@ from company.shop import (
     shop_service,
 )
 
-from idlrt import Server, which
+from idlrt import Http, Server, which
 
 ARTICLES = [
     Article(sku="T-1", title="Green tea", price=Money(amount=450), tags={"tea"}, rating=5),
@@ -96,6 +96,8 @@ if __name__ == "__main__":
     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9090"
     # Where clients find the shop by its name; without one they need its address.
     registry = sys.argv[2] if len(sys.argv) > 2 else None
-    with Server(shop_service(InMemoryShop()), address, registry=registry) as server:
+    # Thrift, JSON-RPC and HTTP on one port; http://ADDRESS/_idl/ describes the HTTP interface.
+    http = Http(openapi=True, title="Shop")
+    with Server(shop_service(InMemoryShop()), address, registry=registry, http=http) as server:
         print(f"the shop is open at {server.address}", flush=True)
         server.serve()
