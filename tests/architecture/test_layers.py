@@ -38,7 +38,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.named", "idlrt.spec"},
         {"idlrt.core", "idlrt.serialization"},
         {"idlrt.protocol"},
-        {"idlrt.net"},
+        {"idlrt.net", "idlrt.openapi"},
         {"idlrt.balance", "idlrt.fault", "idlrt.guard", "idlrt.observe", "idlrt.registry", "idlrt.route"},
         {"idlrt.config"},
         {"idlrt.client", "idlrt.server"},
