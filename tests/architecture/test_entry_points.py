@@ -54,8 +54,13 @@ def test_every_file_of_checks_is_registered() -> None:
 
 
 def test_every_target_is_registered() -> None:
-    folders = {path.parent.name for path in (ROOT / "idlc" / "codegen").glob("*/__init__.py")}
-    assert {place.split(":")[0].rpartition(".")[2] for place in ENTRIES["idlc.targets"].values()} == folders
+    modules = {f"idlc.codegen.{path.parent.name}" for path in (ROOT / "idlc" / "codegen").glob("*/__init__.py")}
+    modules |= {
+        f"idlrt.{path.parent.name}.target"
+        for path in (ROOT / "runtime" / "idlrt").glob("*/target.py")
+        if "from idlc.codegen.target import" in path.read_text(encoding="utf-8")
+    }
+    assert {place.split(":")[0] for place in ENTRIES["idlc.targets"].values()} == modules
 
 
 def _classes(folder: str, suffix: str) -> set[str]:
