@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from types import FrameType
 from typing import Any, Final
@@ -35,7 +35,9 @@ RENAMED: Final[dict[str, dict[str, str]]] = {
 """Public names that were renamed: module → old name → new name. The old ones work for one version, with a warning."""
 
 
-def lazy_exports(package: str, modules: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
+def lazy_exports(
+    package: str, modules: Mapping[str, Iterable[str]], packages: Collection[str] = ()
+) -> Callable[[str], Any]:
     """Return a `__getattr__` for `package` that imports modules when a name of theirs is first used.
 
     It also serves the deprecated names of `package`. Values are stored in the package, so each is looked up once.
@@ -43,6 +45,8 @@ def lazy_exports(package: str, modules: Mapping[str, Iterable[str]]) -> Callable
     Args:
         package: `__name__` of the package.
         modules: the names that each module provides; a leading dot makes a module relative to the package.
+        packages: names of modules in `package` that are attributes of it without being imported, as in
+            `package.name.something`.
     """
     homes = {name: module for module, names in modules.items() for name in names}
     deprecated = deprecated_names(package)
@@ -50,7 +54,7 @@ def lazy_exports(package: str, modules: Mapping[str, Iterable[str]]) -> Callable
     def __getattr__(name: str) -> Any:
         home = homes.get(name)
         if home is None:
-            return deprecated(name)
+            return import_module(f"{package}.{name}") if name in packages else deprecated(name)
         value = getattr(import_module(home, package), name)
         setattr(sys.modules[package], name, value)
         return value

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import idlrt
 from idlrt.exports import RENAMED, deprecated_names, lazy_exports
 
 OLD_NAMES = [(module, old, new) for module, names in RENAMED.items() for old, new in names.items()]
@@ -35,6 +36,17 @@ def test_a_module_with_a_leading_dot_is_relative_to_the_package() -> None:
     load = lazy_exports("idlrt", {".printable": ("plural",)})
     assert load("plural") is import_module("idlrt.printable").plural
     del sys.modules["idlrt"].plural
+
+
+def test_packages_are_attributes_without_an_import() -> None:
+    load = lazy_exports("idlrt", {}, ("printable",))
+    assert load("printable") is import_module("idlrt.printable")
+    with pytest.raises(AttributeError, match="module 'idlrt' has no attribute 'wire'"):
+        load("wire")
+
+
+def test_names_of_the_runtime_are_listed_before_they_are_imported() -> None:
+    assert set(idlrt.__all__) <= set(dir(idlrt))
 
 
 def test_unknown_names_are_attribute_errors(package: Any) -> None:
