@@ -1,6 +1,6 @@
 """Entry point of `python -m idlrt`."""
 
-from idlrt.cli import main
+from idlrt.cli import run
 
 if __name__ == "__main__":
-    main(prog_name="idlrt")
+    run()

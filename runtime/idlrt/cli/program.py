@@ -1,0 +1,14 @@
+"""All commands of `idlrt`, as one click program."""
+
+from idlrt.cli.commands import main
+from idlrt.cli.governance import config
+from idlrt.cli.health_command import health
+from idlrt.cli.registry import registry
+from idlrt.cli.routing import route
+
+__all__ = ["main"]
+
+main.add_command(config)
+main.add_command(health)
+main.add_command(registry)
+main.add_command(route)
