@@ -32,8 +32,7 @@ _POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_COMMON: Final = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache"))
-_OF_PAGE: Final = (*_COMMON, ("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))
+_OF_PAGE: Final = (("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))
 
 
 def static_pages(document: bytes, prefix: str) -> Mapping[str, StaticPage]:
@@ -47,8 +46,8 @@ def static_pages(document: bytes, prefix: str) -> Mapping[str, StaticPage]:
     base = prefix.rstrip("/")
     pages = {
         f"{base}/": StaticPage("text/html; charset=utf-8", (folder / "index.html").read_bytes(), _OF_PAGE),
-        f"{base}/openapi.json": StaticPage("application/json", document, _COMMON),
+        f"{base}/openapi.json": StaticPage("application/json", document),
     }
     for name, content_type in _TYPES.items():
-        pages[f"{base}/{name}"] = StaticPage(content_type, (folder / name).read_bytes(), _COMMON)
+        pages[f"{base}/{name}"] = StaticPage(content_type, (folder / name).read_bytes())
     return pages

@@ -10,13 +10,14 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from weakref import WeakSet
 
 from idlrt.core import ServerCall
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
 from idlrt.server.method_table import ServerCallNext, ServerFilter
 
-__all__ = ["TOKEN", "allow_addresses", "require_token"]
+__all__ = ["TOKEN", "allow_addresses", "is_token_check", "require_token"]
 
 _log = get_logger("idlrt.server")
 
@@ -24,6 +25,7 @@ TOKEN: Final = "authorization"
 """Default name of the metadata entry that `require_token` checks."""
 
 _UNIX: Final = "unix"
+_token_checks: Final[WeakSet[ServerFilter]] = WeakSet()
 
 
 def allow_addresses(*allowed: str) -> ServerFilter:
@@ -103,7 +105,13 @@ def require_token(
             raise ApplicationError(f"missing or invalid token in metadata {name!r}", ApplicationCode.UNAUTHENTICATED)
         return await next(call)
 
+    _token_checks.add(check_token)
     return check_token
+
+
+def is_token_check(filter: ServerFilter) -> bool:
+    """Whether a filter was made by `require_token`."""
+    return filter in _token_checks
 
 
 def _log_rejection(call: ServerCall, reason: str) -> None:

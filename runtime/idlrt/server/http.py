@@ -13,6 +13,7 @@ from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.pages import StaticPage
 from idlrt.protocol.http.plugin import HttpProtocol
 from idlrt.protocol.http.routes import has_routes
+from idlrt.server.access import is_token_check
 from idlrt.server.settings import Settings
 
 __all__ = ["http_protocol"]
@@ -40,7 +41,7 @@ def http_protocol(served: Served, settings: Settings, address: Address) -> HttpP
         what = "HTTP needs the package httptools: pip install 'idlc[http]'; or turn HTTP off with http=False"
         raise ConfigurationError(what)
     options = wanted if isinstance(wanted, Http) else Http()
-    protocol = HttpProtocol(options, _pages(served, options), is_loopback=_is_loopback(address))
+    protocol = HttpProtocol(options, _pages(served, settings, options), is_loopback=_is_loopback(address))
     protocol.site(served, settings.reading)  # checks the routes
     return protocol
 
@@ -49,5 +50,19 @@ def _is_loopback(address: Address) -> bool:
     return not address.path and (address.host in _LOOPBACK or address.host.startswith("127."))
 
 
-def _pages(served: Served, options: Http) -> Mapping[bytes, StaticPage]:
-    return _NO_PAGES
+def _pages(served: Served, settings: Settings, options: Http) -> Mapping[bytes, StaticPage]:
+    """Return the pages of the OpenAPI document, by path."""
+    if not options.openapi:
+        return _NO_PAGES
+    from idlrt.openapi import OpenApiOptions, openapi_json, static_pages
+
+    described = OpenApiOptions(
+        title=options.title,
+        version=options.version,
+        prefix=options.prefix,
+        i64_as_text=options.i64_as_text,
+        enums_as_numbers=options.enums_as_numbers,
+        require_token=any(map(is_token_check, settings.filters)),
+    )
+    document = openapi_json([each.service for each in served.services], described)
+    return {path.encode(): page for path, page in static_pages(document, options.pages).items()}

@@ -145,7 +145,8 @@ class PlainRequests:
         )
 
     def _headers(self, lines: list[bytes]) -> dict[bytes, bytes] | None:
-        known, found = self._lines, {}
+        known = self._lines
+        found: dict[bytes, bytes] = {}
         for line in lines[1:]:
             pair = known.get(line)
             if pair is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from idlrt.protocol.http.compression import accepts_gzip, zipped
-from idlrt.protocol.http.pages import HttpResponse, StaticPage
+from idlrt.protocol.http.pages import HttpResponse
 from idlrt.protocol.http.results import Payload
 from idlrt.protocol.http.site import Site
 from idlrt.protocol.http.statuses import title
@@ -77,7 +77,7 @@ class Reply:
         if site.options.cors is not None and b"origin" in headers:
             lines += self._cors_lines()
         smallest = site.options.gzip
-        if smallest and len(body) >= smallest and b"accept-encoding" in headers:
+        if smallest and len(body) >= smallest and common is _CALL and b"accept-encoding" in headers:
             lines += b"vary: accept-encoding\r\n"
             # With cookies, a page of another origin could learn secrets from the size of responses (BREACH).
             is_text = any(kind in payload.content_type for kind in _COMPRESSIBLE)
@@ -97,10 +97,13 @@ class Reply:
             b"" if self._is_head else body,
         )
 
-    def page(self, page: StaticPage) -> bytes:
-        """Return the bytes of a response with a static page."""
-        payload = Payload(200, page.content_type.encode(), page.body, _lines(page.headers))
-        return self.data(payload, common=_PAGE)
+    def page(self, path: bytes) -> bytes:
+        """Return the bytes of a response with a static page, which is compressed once only."""
+        site = self._site
+        page, body, lines = site.pages[path], site.pages[path].body, b""
+        if len(body) >= site.options.gzip > 0 and accepts_gzip(self._headers.get(b"accept-encoding", b"")):
+            body, lines = site.zipped_page(path), b"content-encoding: gzip\r\nvary: accept-encoding\r\n"
+        return self.data(Payload(200, page.content_type.encode(), body, _lines(page.headers) + lines), common=_PAGE)
 
     def computed(self, response: HttpResponse, lines: bytes, is_draining: bool) -> bytes:
         """Return the bytes of a response with a computed page."""

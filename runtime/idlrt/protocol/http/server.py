@@ -272,7 +272,7 @@ class ServerConnection:
         """Return the event of a request without an endpoint."""
         reply = self._reply
         if decision.status == 200:
-            return DataToSend(reply.page(self._site.pages[self._path]))
+            return DataToSend(reply.page(self._path))
         if decision.status == 204:
             return DataToSend(reply.options(decision.allow))
         reply.allow = decision.allow

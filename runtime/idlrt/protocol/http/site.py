@@ -11,6 +11,7 @@ import msgspec
 
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.binding import RequestBinding
+from idlrt.protocol.http.compression import zipped
 from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.pages import PAGE, PAGES, StaticPage
 from idlrt.protocol.http.results import ResultWriter
@@ -90,6 +91,7 @@ class Site:
         self.hosts = hosts or (_LOOPBACK_HOSTS if is_loopback else frozenset())
         self.routes: list[Route] = []
         self._router: Router[Endpoint] = Router()
+        self._zipped: dict[bytes, bytes] = {}
         self._date_at = 0
         self._date = b""
         for handlers in served.services:
@@ -146,6 +148,13 @@ class Site:
             if colon and not port.isdigit():
                 return False
         return name in self.hosts
+
+    def zipped_page(self, path: bytes) -> bytes:
+        """Return the compressed body of a static page."""
+        found = self._zipped.get(path)
+        if found is None:
+            found = self._zipped[path] = zipped(self.pages[path].body)
+        return found
 
     def date_line(self) -> bytes:
         """Return the header line with the current date, which is computed once per second."""
