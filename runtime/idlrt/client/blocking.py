@@ -132,7 +132,7 @@ class PooledTransport(BlockingPool[_Connection]):
             if connection.is_used:
                 raise _StaleConnection from None
             raise not_sent(call, error) from error
-        if call.method.is_oneway:
+        if call.method.is_oneway and not protocol.capabilities.acknowledges_oneway:
             connection.is_reusable = True
             return None
         response = self._receive(connection, call, until)

@@ -129,10 +129,11 @@ class Link(PoolConnection):
             StaleLink: the connection was unusable before the call was sent.
             RpcError: the call failed.
         """
-        number, data = self._begin(waiter, call)
+        is_answered = not call.method.is_oneway or self._connection.capabilities.acknowledges_oneway
+        number, data = self._begin(waiter, call, is_answered=is_answered)
         try:
             self._send(waiter, call, data, until)
-            if not call.method.is_oneway:
+            if is_answered:
                 self._wait(waiter, until)
         except (RpcError, StaleLink):
             raise
@@ -141,7 +142,7 @@ class Link(PoolConnection):
             raise
         finally:
             self._leave(number, waiter)
-        if call.method.is_oneway:
+        if not is_answered:
             return None
         if waiter.response is not None:
             return result_of(waiter.response, call)
@@ -157,7 +158,7 @@ class Link(PoolConnection):
             self.exchange(Waiter(), ping := ping_before(call, ping_timeout), ping.deadline.at)
         return not (self.is_lost or self.is_stuck)
 
-    def _begin(self, waiter: Waiter, call: Call) -> tuple[int, bytes]:
+    def _begin(self, waiter: Waiter, call: Call, *, is_answered: bool) -> tuple[int, bytes]:
         """Register a call. Return its id and the bytes to send."""
         connection = self._connection
         with self._lock:
@@ -175,7 +176,7 @@ class Link(PoolConnection):
             except RpcError:
                 self._is_beginning = False
                 raise
-            if not call.method.is_oneway:
+            if is_answered:
                 waiter.order = self._made
                 self._made += 1
                 self._waiting[number] = ref(waiter, self._interrupted.append)

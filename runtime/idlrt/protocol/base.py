@@ -58,12 +58,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         max_in_flight: maximum number of requests in flight on one connection, cancelled ones included; 1 for protocols
             without request ids.
         drain: whether a server can tell its clients that it is draining.
+        acknowledges_oneway: whether oneway methods get a response, for which clients wait.
     """
 
     metadata: bool = False
     context: bool = False
     max_in_flight: int = 0x7FFFFFFF
     drain: bool = False
+    acknowledges_oneway: bool = False
 
 
 class Sniff(enum.Enum):
@@ -228,7 +230,8 @@ class ClientConnection(Protocol):
         metadata: Metadata = NO_METADATA,
         context: RequestContext = NO_CONTEXT,
     ) -> tuple[int, bytes]:
-        """Start a call: return its id and the bytes to send. A oneway call is complete once they are sent.
+        """Start a call: return its id and the bytes to send. A oneway call is complete once they are sent, unless the
+        protocol acknowledges it.
 
         Args:
             method: method to call.

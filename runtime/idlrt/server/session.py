@@ -269,8 +269,9 @@ class Session:
     def _handle(self, event: RequestReceived) -> bytes | None:
         """Process a request and return its response; `None` if it has none, or none yet."""
         shared, responder = self._context, self._responder
-        if self._is_draining and not self.connection.capabilities.drain:
-            self._is_ending = True  # the protocol has no other way to make the client use another instance
+        able = self.connection.capabilities
+        if self._is_draining and not (able.drain and able.max_in_flight > 1):
+            self._is_ending = True  # it carries no other call, or there is no other way to tell the client
         if event.refusal is not None:
             peer, why = self._transport.peer, event.refusal.message
             _log.info("rejected call from %s: %s", peer, why, extra={"peer": peer.address})

@@ -238,8 +238,14 @@ def _check_oneway(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
     pair = Pair(spoken, protocol)
     _, request = pair.ask(NOTE, ("to whom it may concern",))
     assert request.method is NOTE, "a oneway request finds its method"
-    assert request.is_oneway, "a oneway request is marked as one"
     assert pair.server.arguments(request)[0] == ("to whom it may concern",), "arguments of oneway requests arrive"
+    if spoken.capabilities.acknowledges_oneway:
+        assert not request.is_oneway, "a oneway request that is acknowledged is not marked as oneway"
+        assert request.acknowledges_oneway, "a oneway request that is acknowledged says so"
+        assert pair.client.in_flight == 1, "a oneway request is in flight until it is acknowledged"
+        assert pair.answer(pair.server.respond(request, None)).result() is None, "an acknowledgement has no result"
+    else:
+        assert request.is_oneway, "a oneway request is marked as one"
     assert pair.client.in_flight == 0, "a oneway request is not in flight: nothing is waited for"
     assert pair.client.is_idle, "a connection is idle after a oneway request"
     pair.still_works("a oneway request")
