@@ -7,7 +7,8 @@ A method without a route annotation has the route `POST /Service/method`, with a
 What a route binds is an argument, or, where a struct is the only argument, each field of that struct: *expanded*
 arguments, as in CloudWeGo's IDL. A bound field has places, which are tried in order: those of its annotations, or else
 the path variable of its name, the query of requests without a body (GET, HEAD, DELETE, OPTIONS), the JSON body of
-others.
+others. A field without a place, such as a struct in a GET request, is never set: CloudWeGo's IDL has such fields for
+metadata. So has it path variables without a field, whose values are ignored; the compiler reports both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.responses import success_status
 from idlrt.protocol.http.templates import PathTemplate, parse_template
 from idlrt.serialization.plain_json import json_key
-from idlrt.spec import Field, Method, Service, StructType, Union
+from idlrt.spec import BaseType, EnumType, Field, ListType, Method, Service, SetType, StructType, Type, Union
 
 __all__ = [
     "ANY_VERB",
@@ -173,13 +174,10 @@ def _annotated(method: Method[..., Any], service: str, verb: str, template: Path
     for field in fields:
         if "http.none" in field.annotations:
             continue
-        places = tuple(_places(field, variables, has_body=verb not in _WITHOUT_BODY, is_argument=struct is None))
+        found = _places(field, variables, has_body=verb not in _WITHOUT_BODY, is_argument=struct is None)
+        places = tuple(place for place in found if _fits(field.type, place.kind))
         if places:
             bound.append(BoundField(field, places))
-    known = {place.name for each in bound for place in each.places if place.kind == "path"}
-    if missing := variables - known:
-        names = ", ".join(sorted(missing))
-        raise ConfigurationError(f"no argument or field for {names}")
     return Route(verb, template, service, method, tuple(bound), struct is not None, True, success_status(method))
 
 
@@ -191,6 +189,15 @@ def _expanded(method: Method[..., Any]) -> Any:
     if not isinstance(field.type, StructType) or issubclass(field.type.cls, Union):
         return None
     return None if _PLACES.keys() & field.annotations.keys() else field.type.cls
+
+
+def _fits(type: Type[Any], kind: PlaceKind) -> bool:
+    """Whether values of a type have a form in a part of the request: structs and maps have one in bodies only."""
+    if kind in ("body", "raw_body"):
+        return True
+    if isinstance(type, ListType | SetType) and kind not in ("path", "cookie"):
+        type = type.element
+    return isinstance(type, BaseType | EnumType)
 
 
 def _places(field: Field[Any], variables: set[str], *, has_body: bool, is_argument: bool) -> Iterator[Place]:
