@@ -102,12 +102,19 @@ def expressions_are_not_enforced(program: Program) -> Iterator[Finding]:
             elif name.startswith(_PREFIX) and is_expression(value) and not name.endswith(".pattern"):
                 message = f"`{name}` of `{field.name}` is not enforced: its value is an expression"
                 yield Finding(message, program.document.span(node), help="use a literal value")
+
+
+@check("constraint.struct", "warning")
+def structs_have_no_constraints(program: Program) -> Iterator[Finding]:
+    """Constraints are those of single fields; `vt.assert` of a struct is an expression about several."""
     for struct in program.structs:
         for node in struct.node.annotations:
-            if node.name.text == f"{_PREFIX}assert":
-                message = f"`{node.name.text}` of `{struct.name}` is not enforced: its value is an expression"
-                help = "check it in the handler, or use constraints of fields"
-                yield Finding(message, program.document.span(node), help=help)
+            if node.name.text.startswith(_PREFIX):
+                yield Finding(
+                    f"`{node.name.text}` of `{struct.name}` is not enforced",
+                    program.document.span(node),
+                    help="use constraints of fields, or check it in the handler",
+                )
 
 
 def _reason(field: Field, expression: str) -> str:

@@ -6,7 +6,8 @@ that exist, so that what is merely unclean in them is accepted, and what the run
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from idlc.checks.base import Finding, check
@@ -22,13 +23,16 @@ __all__ = ["is_scalar", "reported_as", "routed_functions", "span_of"]
 _RESERVED: Final = "_idl"
 
 
-def routed_functions(program: Program) -> Iterator[tuple[Function, list[Route], Bound]]:
-    """Yield the functions of a file that have routes, with what these bind."""
+@lru_cache(maxsize=1)  # the checks of a file run one after the other
+def routed_functions(program: Program) -> Sequence[tuple[Function, list[Route], Bound]]:
+    """Return the functions of a file that have routes, with what these bind."""
+    found: list[tuple[Function, list[Route], Bound]] = []
     for service in program.services:
         for function in service.functions:
-            found = routes(function)
-            if found:
-                yield function, found, bound(function)
+            of_function = routes(function)
+            if of_function:
+                found.append((function, of_function, bound(function)))
+    return found
 
 
 def span_of(given: Given, declaration: Declaration) -> Span:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from idlc.checks.base import Finding, check
@@ -113,11 +114,15 @@ def _status_field(field: Field, each: Given) -> Iterator[Finding]:
         )
 
 
-def _fields(program: Program) -> Iterator[tuple[Field, Given]]:
-    for owner, _, kind in _owners(program):
-        if isinstance(owner, Field) and kind != "exception":
-            for each in given(owner) if owner.annotations else ():
-                yield owner, each
+@lru_cache(maxsize=1)  # the checks of a file run one after the other
+def _fields(program: Program) -> Sequence[tuple[Field, Given]]:
+    """Return the annotations of arguments and fields of structs."""
+    return [
+        (owner, each)
+        for owner, _, kind in _owners(program)
+        if isinstance(owner, Field) and kind != "exception" and owner.annotations
+        for each in given(owner)
+    ]
 
 
 @check("http.place.type", "error")

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from idlc.model.constraints import problem_of
+from idlc.model.constraints import is_enforced
 from idlc.model.path_template import rewrite_path, rewrite_route
 from idlc.model.program import Annotations, BaseType, Declaration, Field, Function, Service, Struct, resolve
 from idlc.model.value_expression import Constraints, constraints_of
@@ -49,6 +49,7 @@ FUNCTION_NAMES: Final = (*ROUTES, "http.status")
 FIELD_NAMES: Final = (*PLACES, "http.none", "http.name", "http.as_text", "http.status")
 STRUCT_NAMES: Final = ("http.status",)
 
+_VT: Final = "vt."
 _API_ROUTES: Final = {name.replace("http.", "api."): name for name in ROUTES}
 _API_PLACES: Final = {name.replace("http.", "api."): name for name in PLACES}
 _FLAGS: Final = {"http.none", "http.as_text"}
@@ -96,7 +97,7 @@ def given(declaration: Function | Field | Struct | Service) -> list[Given]:
             found = [
                 Given(each.name.text, each.value or "", each)
                 for each in declaration.node.annotations
-                if each.name.text in STRUCT_NAMES or each.name.text.startswith("vt.")
+                if each.name.text in STRUCT_NAMES
             ]
         case Service():
             found = []
@@ -138,7 +139,10 @@ def _of_field(field: Field) -> list[Given]:
     for node in field.node.annotations:
         name, value = node.name.text, node.value or ""
         lower = name.lower()
-        if name in FIELD_NAMES or name.startswith("vt."):
+        if name.startswith(_VT):
+            if is_enforced(name.removeprefix(_VT), value, field.type):
+                own.append(Given(name, value, node))
+        elif name in FIELD_NAMES:
             own.append(Given(name, _flag(value) if name in _FLAGS else value, node))
         elif lower == "api.cookie" and "," in value:
             own += (Given("http.cookie", cookie, node) for cookie in cookie_names(value))
@@ -178,7 +182,7 @@ def cookie_names(value: str) -> tuple[str, ...]:
 def field_constraints(field: Field, expression: str) -> Constraints | None:
     """Return the constraints that `api.vd` stands for; `None` if it is not understood, or not for this type."""
     found = constraints_of(expression)
-    if found is None or any(problem_of(name.removeprefix("vt."), value, field.type)[0] for name, value in found):
+    if found is None or not all(is_enforced(name.removeprefix(_VT), value, field.type) for name, value in found):
         return None
     return found
 

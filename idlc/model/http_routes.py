@@ -86,7 +86,7 @@ class BoundField(msgspec.Struct, frozen=True, eq=False):
             if kind == "raw_body":
                 found.append(Place(kind, "", each))
             elif kind == "body" and route.has_body:
-                found.append(Place(kind, each.value if is_argument else name, each))
+                found.append(Place(kind, each.value if is_argument else each.value or self._key(), each))
             elif kind == "header":
                 found.append(Place(kind, name.lower(), each))
             elif kind != "body" and (kind != "path" or name in variables):
@@ -97,9 +97,12 @@ class BoundField(msgspec.Struct, frozen=True, eq=False):
         if self.field.name in variables:
             return [*found, Place("path", self.field.name)]
         if route.has_body:
-            keys = [each.value for each in given(self.field) if each.name == "http.name"]
-            return [*found, Place("body", keys[-1] if keys else self.field.name)]
+            return [*found, Place("body", self._key())]
         return [*found, Place("query", in_body.value if in_body is not None and in_body.value else self.field.name)]
+
+    def _key(self) -> str:
+        keys = [each.value for each in given(self.field) if each.name == "http.name"]
+        return keys[-1] if keys else self.field.name
 
 
 class Bound(msgspec.Struct, frozen=True, eq=False):

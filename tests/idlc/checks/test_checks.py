@@ -57,6 +57,7 @@ SHARED = "struct T {}\nexception X {}\nservice Base { void f() }\nenum E { A }"
 
 CASES: list[tuple[str, Severity, str]] = [
     ("constraint.expression", "warning", 'struct A { 1: i32 a (api.vd = "email($)") }'),
+    ("constraint.struct", "warning", 'struct A { 1: i32 a } (vt.assert = "@equal($a, 1)")'),
     ("constraint.type", "error", 'struct A { 1: string a (vt.gt = "1") }'),
     ("constraint.unknown", "warning", 'struct A { 1: i32 a (vt.gtt = "1") }'),
     ("constraint.value", "error", 'struct A { 1: i32 a (vt.gt = "x") }'),

@@ -57,7 +57,8 @@ def of_function(build_well: Build, annotations: str) -> Annotations:
         ('agw.target = "ignore"', {"http.none": ("",)}),
         ('agw.target = "sse"', {}),
         ('api.category = "x", api.gen_path = "y", other = "z"', {}),
-        ('vt.gt = "1", vt.elem.skip = "false"', {"vt.gt": ("1",), "vt.elem.skip": ("false",)}),
+        ('vt.gt = "1", vt.skip = "false"', {"vt.gt": ("1",), "vt.skip": ("false",)}),
+        ('vt.gt = "$other", vt.lt = "@add($x, 1)", vt.ge = "x", vt.min_size = "1", vt.gtt = "1"', {}),
         ('vt.in = "1", vt.in = "2"', {"vt.in": ("1", "2")}),
         ('api.vd = "$>0 && $<9"', {"vt.gt": ("0",), "vt.lt": ("9",)}),
         ('api.vd = "email($)"', {}),
@@ -124,7 +125,7 @@ def test_names_of_exceptions_throws_and_services(build_well: Build) -> None:
         service S { void f() throws (1: X x (http.status = "410")) } (deprecated = "old", api.base_domain = "x")
         """
     )
-    assert runtime_annotations(program.structs[0]) == {"http.status": ("404",), "vt.assert": ("@equal(1, 1)",)}
+    assert runtime_annotations(program.structs[0]) == {"http.status": ("404",)}
     assert runtime_annotations(program.services[0].functions[0].throws[0]) == {"http.status": ("410",)}
     assert runtime_annotations(program.services[0]) == {"deprecated": ("old",)}
 
