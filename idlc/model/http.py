@@ -52,7 +52,9 @@ STRUCT_NAMES: Final = ("http.status",)
 _VT: Final = "vt."
 _API_ROUTES: Final = {name.replace("http.", "api."): name for name in ROUTES}
 _API_PLACES: Final = {name.replace("http.", "api."): name for name in PLACES}
-_FLAGS: Final = {"http.none", "http.as_text"}
+_SENSITIVE: Final = "sensitive"
+"""Values of such fields are not in error messages."""
+_FLAGS: Final = {"http.none", "http.as_text", _SENSITIVE}
 _JS_CONV: Final = ("api.js_conv", "agw.js_conv")
 _KEYS: Final = ("api.key", "agw.key")
 _SOURCES: Final = {
@@ -142,7 +144,7 @@ def _of_field(field: Field) -> list[Given]:
         if name.startswith(_VT):
             if is_enforced(name.removeprefix(_VT), value, field.type):
                 own.append(Given(name, value, node))
-        elif name in FIELD_NAMES:
+        elif name in FIELD_NAMES or name == _SENSITIVE:
             own.append(Given(name, _flag(value) if name in _FLAGS else value, node))
         elif lower == "api.cookie" and "," in value:
             own += (Given("http.cookie", cookie, node) for cookie in cookie_names(value))

@@ -62,6 +62,8 @@ def of_function(build_well: Build, annotations: str) -> Annotations:
         ('vt.in = "1", vt.in = "2"', {"vt.in": ("1", "2")}),
         ('api.vd = "$>0 && $<9"', {"vt.gt": ("0",), "vt.lt": ("9",)}),
         ('api.vd = "email($)"', {}),
+        ("sensitive", {"sensitive": ("",)}),
+        ('sensitive = "false"', {}),
         ('deprecated = "use b"', {"deprecated": ("use b",)}),
         ("deprecated", {"deprecated": ("",)}),
         ('deprecated = "false"', {}),

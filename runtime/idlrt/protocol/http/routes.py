@@ -7,8 +7,8 @@ A method without a route annotation has the route `POST /Service/method`, with a
 What a route binds is an argument, or, where a struct is the only argument, each field of that struct: *expanded*
 arguments, as in CloudWeGo's IDL. A bound field has places, which are tried in order: those of its annotations, or else
 the path variable of its name, the query of requests without a body (GET, HEAD, DELETE, OPTIONS), the JSON body of
-others. A field without a place, such as a struct in a GET request, is never set: CloudWeGo's IDL has such fields for
-metadata. So has it path variables without a field, whose values are ignored; the compiler reports both.
+others. A field that does not fit into its place, such as a struct in the query, is never set, and path variables
+without a field are ignored: CloudWeGo's IDL has both. In annotations of our own, the compiler rejects them.
 """
 
 from __future__ import annotations
