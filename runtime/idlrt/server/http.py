@@ -26,7 +26,7 @@ def http_protocol(served: Served, settings: Settings, address: Address) -> HttpP
     """Return HTTP with the options of a server; `None` if it is off.
 
     Raises:
-        ConfigurationError: a route is invalid, or a package is missing.
+        ConfigurationError: a route is invalid, or a package is missing or too old.
     """
     wanted, names = settings.http, settings.protocols
     if wanted is None:
@@ -40,6 +40,9 @@ def http_protocol(served: Served, settings: Settings, address: Address) -> HttpP
     if find_spec("httptools") is None:
         what = "HTTP needs the package httptools: pip install 'idlc[http]'; or turn HTTP off with http=False"
         raise ConfigurationError(what)
+    from idlrt.protocol.http.probe import check_parser
+
+    check_parser()
     options = wanted if isinstance(wanted, Http) else Http()
     protocol = HttpProtocol(options, _pages(served, settings, options), is_loopback=_is_loopback(address))
     protocol.site(served, settings.reading)  # checks the routes

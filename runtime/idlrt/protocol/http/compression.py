@@ -7,9 +7,12 @@ from typing import Final
 
 from idlrt.printable import plural
 
-__all__ = ["BadEncoding", "accepts_gzip", "unzipped", "zipped"]
+__all__ = ["GZIP", "BadEncoding", "accepts_gzip", "unzipped", "zipped"]
 
-_GZIP: Final = 31
+GZIP: Final = (b"gzip", b"x-gzip")
+"""Values of `Content-Encoding` that are supported."""
+
+_WINDOW: Final = 31
 _LEVEL: Final = 1
 # Highest ratio of decoded to encoded size, for what is larger than `_ANY_RATIO` bytes.
 _MAX_RATIO: Final = 20
@@ -41,7 +44,7 @@ def unzipped(body: bytes, limit: int) -> bytes:
     if not body:
         return b""
     most = min(limit, max(_MAX_RATIO * len(body), _ANY_RATIO))
-    decoder = zlib.decompressobj(_GZIP)
+    decoder = zlib.decompressobj(_WINDOW)
     try:
         data = decoder.decompress(body, most + 1)
     except zlib.error:
@@ -55,7 +58,7 @@ def unzipped(body: bytes, limit: int) -> bytes:
 
 def zipped(body: bytes) -> bytes:
     """Return an encoded body."""
-    return zlib.compress(body, _LEVEL, _GZIP)
+    return zlib.compress(body, _LEVEL, _WINDOW)
 
 
 def accepts_gzip(value: bytes) -> bool:
@@ -65,7 +68,7 @@ def accepts_gzip(value: bytes) -> bool:
     """
     for part in value.lower().split(b","):
         name, _, parameters = part.partition(b";")
-        if name.strip() in (b"gzip", b"x-gzip"):
+        if name.strip() in GZIP:
             quality = parameters.strip().removeprefix(b"q=")
             return quality.strip(b"0.") != b"" if quality else True
     return False

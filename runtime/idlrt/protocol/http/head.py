@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from idlrt.printable import plural
+from idlrt.protocol.http.compression import GZIP
+from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.site import Endpoint, Site
 
-__all__ = ["BadHead", "Decision", "check_head", "decide", "target_of"]
+__all__ = ["BadHead", "Decision", "check_head", "decide", "line_size", "target_of", "too_large"]
 
 _TOKEN_VERBS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
 _SINGLE: Final = frozenset(
     {b"host", b"content-length", b"content-type", b"authorization", b"expect", b"content-encoding"}
 )
-_ENCODINGS: Final = (b"", b"identity", b"gzip", b"x-gzip")
+_ENCODINGS: Final = (b"", b"identity", *GZIP)
+_CHARSETS: Final = (b"utf-8", b"utf8", b"us-ascii")
 
 
 class BadHead(Exception):
@@ -54,6 +58,27 @@ class Decision:
         self.status = status
         self.why = why
         self.allow = allow
+
+
+def line_size(verb: bytes, url: bytes) -> int:
+    """Return the size of a request line in bytes, without its line break."""
+    return len(verb) + len(url) + len("  HTTP/1.1")
+
+
+def too_large(options: Http, verb: bytes, url: bytes, count: int) -> BadHead:
+    """Return the error of a head that exceeds a limit.
+
+    Args:
+        options: limits.
+        verb: HTTP method.
+        url: request target, or as much of it as has arrived.
+        count: number of headers so far.
+    """
+    if line_size(verb, url) > options.max_line:
+        return BadHead(414, f"the request line must have at most {plural(options.max_line, 'byte')}")
+    if count > options.max_headers:
+        return BadHead(431, f"the request must have at most {plural(options.max_headers, 'header')}")
+    return BadHead(431, f"the head of the request must have at most {plural(options.max_head, 'byte')}")
 
 
 def check_head(version: str, headers: Mapping[bytes, bytes], repeated: frozenset[bytes] | set[bytes]) -> None:
@@ -127,11 +152,21 @@ def decide(site: Site, verb: bytes, path: bytes, headers: Mapping[bytes, bytes])
             kind = content_type.partition(b";")[0].strip().lower()
             if not binding.accepts(kind):
                 return Decision(None, (), 415, f"the content type must be {binding.accepted}")
+            if b"charset" in content_type.lower() and not binding.is_raw and not _is_utf8(content_type):
+                return Decision(None, (), 415, "the charset of the content type must be UTF-8")
         elif not binding.is_raw and (headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers):
             return Decision(None, (), 415, f"header content-type is missing; it must be {binding.accepted}")
     if headers.get(b"content-encoding", b"").lower() not in _ENCODINGS:
         return Decision(None, (), 415, "the only supported content encoding is gzip")
     return Decision(endpoint, values)
+
+
+def _is_utf8(content_type: bytes) -> bool:
+    for part in content_type.lower().split(b";")[1:]:
+        name, _, value = part.partition(b"=")
+        if name.strip() == b"charset" and value.strip(b' \t"') not in _CHARSETS:
+            return False
+    return True
 
 
 def _without_route(site: Site, verb: bytes, path: bytes) -> Decision:

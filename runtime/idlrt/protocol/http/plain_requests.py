@@ -23,7 +23,7 @@ from idlrt.core.metadata import Metadata
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.events import RequestContext
 from idlrt.protocol.http.calls import HttpCall
-from idlrt.protocol.http.head import decide
+from idlrt.protocol.http.head import decide, line_size
 from idlrt.protocol.http.metadata import read_metadata
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.site import Endpoint, Site
@@ -38,7 +38,9 @@ _TARGET: Final = re.compile(rb"/[!\"$-~]*")
 # Tokens without `_` (RFC 9110, section 5.6.2), and field values (section 5.5).
 _LINE: Final = re.compile(rb"([!#$%&'*+.^`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
-_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"trailer", b"te"})
+_NOT_PLAIN: Final = frozenset(
+    {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"proxy-connection", b"trailer", b"te"}
+)
 _MAX_LINES: Final = 64
 _MAX_LINE: Final = 256
 _MAX_HEADS: Final = 8
@@ -122,7 +124,11 @@ class PlainRequests:
         target, _, version = rest.partition(b" ")
         if version != b"HTTP/1.1" or verb not in _VERBS or not _TARGET.fullmatch(target):
             return None
-        if len(target) + 16 > options.max_line or len(data) > options.max_head or len(lines) > options.max_headers:
+        if (
+            line_size(verb, target) > options.max_line
+            or len(data) > options.max_head
+            or len(lines) > options.max_headers
+        ):
             return None
         headers = self._headers(lines)
         if headers is None or b"host" not in headers:

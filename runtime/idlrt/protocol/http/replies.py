@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+from idlrt.errors import LocalProtocolError
 from idlrt.protocol.http.compression import accepts_gzip, zipped
 from idlrt.protocol.http.pages import HttpResponse
+from idlrt.protocol.http.responses import RESERVED
 from idlrt.protocol.http.results import Payload
 from idlrt.protocol.http.site import Site
 from idlrt.protocol.http.statuses import title
@@ -20,7 +23,10 @@ _PAGE: Final = b"cache-control: no-cache\r\nx-content-type-options: nosniff\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _KEEP: Final = b"connection: keep-alive\r\n"
 _WITHOUT_BODY: Final = (204, 304)
-_FORBIDDEN: Final = ("\r", "\n", "\0")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Latin-1 without control characters but the tab (RFC 9110, section 5.5).
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FIRST, _LAST = 200, 599
 _CORS_HEADERS: Final = "content-type, authorization, traceparent, tracestate, baggage, rpc-timeout-ms"
 _COMPRESSIBLE: Final = (b"json", b"text/", b"javascript", b"xml")
 
@@ -103,11 +109,20 @@ class Reply:
         page, body, lines = site.pages[path], site.pages[path].body, b""
         if len(body) >= site.options.gzip > 0 and accepts_gzip(self._headers.get(b"accept-encoding", b"")):
             body, lines = site.zipped_page(path), b"content-encoding: gzip\r\nvary: accept-encoding\r\n"
-        return self.data(Payload(200, page.content_type.encode(), body, _lines(page.headers) + lines), common=_PAGE)
+        content_type = _value("content-type", page.content_type)
+        return self.data(Payload(200, content_type, body, _lines(page.headers) + lines), common=_PAGE)
 
     def computed(self, response: HttpResponse, lines: bytes, is_draining: bool) -> bytes:
-        """Return the bytes of a response with a computed page."""
-        payload = Payload(response.status, response.content_type.encode(), response.body, _lines(response.headers))
+        """Return the bytes of a response with a computed page.
+
+        Raises:
+            LocalProtocolError: its status or a header is invalid.
+        """
+        status = response.status
+        if not _FIRST <= status <= _LAST:
+            raise LocalProtocolError(f"cannot send a page: its status must be from {_FIRST} to {_LAST}, got {status!r}")
+        content_type = _value("content-type", response.content_type)
+        payload = Payload(status, content_type, response.body, _lines(response.headers))
         return self.data(payload, lines, is_draining)
 
     def options(self, allow: str) -> bytes:
@@ -151,7 +166,20 @@ class Reply:
 
 
 def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return the lines of headers of a page.
+
+    Raises:
+        LocalProtocolError: one is invalid, or set by the protocol.
+    """
+    lines: list[bytes] = []
     for name, value in headers:
-        if any(char in name + value for char in _FORBIDDEN):
-            raise ValueError(f"header {name!r} must not contain line breaks")
-    return b"".join(b"%b: %b\r\n" % (name.lower().encode(), value.encode("latin-1")) for name, value in headers)
+        if not _TOKEN.fullmatch(name) or name.lower() in RESERVED:
+            raise LocalProtocolError(f"cannot send header {name!r}: it is no header name, or set by the protocol")
+        lines.append(b"%b: %b\r\n" % (name.lower().encode(), _value(name, value)))
+    return b"".join(lines)
+
+
+def _value(name: str, value: str) -> bytes:
+    if not _VALUE.fullmatch(value):
+        raise LocalProtocolError(f"cannot send header {name!r}: its value must be Latin-1 text on one line")
+    return value.encode("latin-1")

@@ -6,6 +6,7 @@ value of a field with `http.status` is its status, and a field with `http.raw_bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias
 
@@ -14,7 +15,15 @@ import msgspec
 from idlrt.errors import ConfigurationError
 from idlrt.spec import Annotations, Field, Method, StructType, annotations_of
 
-__all__ = ["DeclaredResponse", "LocatedField", "Location", "declared_responses", "located_fields", "success_status"]
+__all__ = [
+    "RESERVED",
+    "DeclaredResponse",
+    "LocatedField",
+    "Location",
+    "declared_responses",
+    "located_fields",
+    "success_status",
+]
 
 Location: TypeAlias = Literal["header", "cookie", "status", "raw_body"]
 """Part of a response other than the JSON body."""
@@ -26,8 +35,7 @@ _LOCATIONS: Final[tuple[tuple[str, Location], ...]] = (
     ("http.raw_body", "raw_body"),
 )
 _DEFAULT_ERROR: Final = 400
-# They say where a message ends, or concern one connection (RFC 9110, section 7.6.1).
-_RESERVED: Final = frozenset(
+RESERVED: Final = frozenset(
     {
         "connection",
         "content-encoding",
@@ -40,6 +48,8 @@ _RESERVED: Final = frozenset(
         "upgrade",
     }
 )
+"""Headers that say where a message ends, or concern one connection (RFC 9110, section 7.6.1); in lower case."""
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class LocatedField(msgspec.Struct, frozen=True, eq=False):
@@ -86,7 +96,7 @@ def located_fields(fields: Iterable[Field[Any]]) -> tuple[LocatedField, ...]:
     """Return the fields outside of the JSON body, each once.
 
     Raises:
-        ConfigurationError: a header is set by the protocol.
+        ConfigurationError: a header is set by the protocol, or a name is invalid.
     """
     found: list[LocatedField] = []
     for field in fields:
@@ -94,7 +104,9 @@ def located_fields(fields: Iterable[Field[Any]]) -> tuple[LocatedField, ...]:
             values = field.annotations.get(key)
             if values is not None:
                 name = values[-1] or field.name if location in ("header", "cookie") else ""
-                if location == "header" and name.lower() in _RESERVED:
+                if location in ("header", "cookie") and not _TOKEN.fullmatch(name):
+                    raise ConfigurationError(f"field {field.name}: invalid name of a {location}: {name!r}")
+                if location == "header" and name.lower() in RESERVED:
                     raise ConfigurationError(f"field {field.name}: header {name} is set by the protocol")
                 found.append(LocatedField(field, location, name))
                 break

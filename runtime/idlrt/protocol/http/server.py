@@ -8,7 +8,6 @@ a request is uncertain closes the connection, with a response.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import httptools
@@ -18,11 +17,12 @@ from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, 
 from idlrt.printable import plural
 from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
-from idlrt.protocol.http.calls import HttpCall
-from idlrt.protocol.http.compression import BadEncoding, unzipped
-from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, target_of
+from idlrt.protocol.http.calls import NO_HEADERS, HttpCall, page_request
+from idlrt.protocol.http.compression import GZIP, BadEncoding, unzipped
+from idlrt.protocol.http.extents import ChunkScanner, HeadScanner
+from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, line_size, target_of, too_large
 from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
-from idlrt.protocol.http.pages import HttpRequest, HttpResponse
+from idlrt.protocol.http.pages import HttpResponse
 from idlrt.protocol.http.plain_requests import PlainRequests
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.results import PROBLEM, Payload, problem
@@ -35,12 +35,8 @@ __all__ = ["CAPABILITIES", "ServerConnection"]
 CAPABILITIES: Final = Capabilities(metadata=True, context=True, max_in_flight=1)
 
 _CONTINUE: Final = DataToSend(b"HTTP/1.1 100 Continue\r\n\r\n")
-_NOTHING: Final[Mapping[bytes, bytes]] = {}
-# Bytes of chunk heads, extensions and trailers of one message, in addition to as many as its body has.
-_MAX_OVERHEAD: Final = 4096
 # Largest body that is read and dropped, so that the connection stays usable after an error.
 _MAX_DROPPED: Final = 65_536
-_MAX_BLANK: Final = 64
 
 
 class _Stop(Exception):
@@ -55,9 +51,9 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_body", "_body_size", "_count", "_decision", "_events", "_fed", "_has_begun", "_headers", "_in_body",
-        "_is_over", "_limit", "_number", "_parser", "_path", "_plain", "_query", "_repeated", "_reply", "_site",
-        "_size", "_url", "capabilities", "is_at_eof", "is_broken",
+        "_body", "_body_size", "_chunks", "_count", "_decision", "_events", "_has_begun", "_head", "_headers",
+        "_in_body", "_is_over", "_is_upgrade", "_left", "_limit", "_number", "_parser", "_path", "_plain",
+        "_query", "_repeated", "_reply", "_site", "_size", "_url", "capabilities", "is_at_eof", "is_broken",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -69,8 +65,6 @@ class ServerConnection:
         # Whether a request has begun, and whether its head is complete.
         self._has_begun = False
         self._in_body = False
-        # Bytes of the head, or of the body with its chunk heads, that earlier calls of `receive_data` have fed.
-        self._fed = 0
         self._is_over = False
         self._plain = PlainRequests(site)
         self._reset()
@@ -87,6 +81,12 @@ class ServerConnection:
         self._count = 0
         self._body: list[bytes] = []
         self._body_size = 0
+        self._head = HeadScanner(self._site.options.max_head)
+        # What is left of the body: its size, or the state of its chunks.
+        self._left = 0
+        self._chunks: ChunkScanner | None = None
+        # Whether the parser takes the body for that of another protocol.
+        self._is_upgrade = False
 
     @property
     def is_between_messages(self) -> bool:
@@ -110,37 +110,58 @@ class ServerConnection:
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         if self.is_broken or self._is_over:
             return []
-        if not self._has_begun:
+        if not self._head.size:
             call = self._plain.call(data, self._number + 1)
             if call is not None:
                 self._number += 1
                 return [call]
         events = self._events = []
-        had_begun, was_in_body, fed = self._has_begun, self._in_body, self._fed
+        at, size = 0, len(data)
         try:
-            if had_begun and not was_in_body and fed > self._site.options.max_head:
-                raise self._too_large()
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the response to the request before is the last one
+            while at < size and not self._is_over:
+                at = self._parse_body(data, at) if self._in_body else self._parse_head(data, at)
         except (httptools.HttpParserError, BadHead) as error:
             if not self._is_over:
                 cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
                 self._break(cause if isinstance(cause, BadHead) else self._malformed())
-        if self.is_broken or self._is_over:
-            return events
-        # Bytes of a message that began in `data` are counted from the next call on: at most one read is not counted.
-        if not self._has_begun:
-            self._fed = fed + len(data) if not (had_begun or events) else 0
-            if self._fed > _MAX_BLANK and not events:
-                self._break(BadHead(400, "expected a request"))
-        elif had_begun and was_in_body == self._in_body and not events:
-            self._fed = fed + len(data)
-            if self._in_body and self._fed - self._body_size > _MAX_OVERHEAD + self._body_size:
-                self._break(BadHead(400, "the chunks of the body have too much overhead"))
-        else:
-            self._fed = 0 if self._in_body else self._size
         return events
+
+    # Extents of heads and bodies. They are found before parsing, so that limits are exact, and nothing behind the last
+    # request is parsed.
+
+    def _parse_head(self, data: bytes, at: int) -> int:
+        """Parse the head of a request, or as much of it as has arrived. Returns where it ends in `data`."""
+        head = self._head
+        end = head.scan(data, at)
+        with contextlib.suppress(httptools.HttpParserUpgrade):
+            self._parser.feed_data(data if at == 0 and end == len(data) else data[at:end])
+        if head.is_over_limit:
+            raise self._too_large()
+        if head.is_complete and self._has_begun and not self._in_body:
+            raise self._malformed()
+        return end
+
+    def _parse_body(self, data: bytes, at: int) -> int:
+        """Parse the body of a request, or as much of it as has arrived. Returns where it ends in `data`."""
+        chunks = self._chunks
+        if chunks is None:
+            end = min(at + self._left, len(data))
+            self._left -= end - at
+        else:
+            end = chunks.scan(data, at)
+        piece = data if at == 0 and end == len(data) else data[at:end]
+        if self._is_upgrade:
+            self.on_body(piece)
+            if not self._left:
+                self._complete()
+            return end
+        self._parser.feed_data(piece)
+        if chunks is not None and chunks.is_over_limit:
+            raise BadHead(400, "the chunks of the body have too much overhead")
+        is_whole = not self._left if chunks is None else chunks.is_complete or chunks.is_malformed
+        if is_whole and self._in_body:
+            raise self._malformed()
+        return end
 
     def receive_eof(self) -> list[ServerEvent]:
         self.is_at_eof = True
@@ -181,10 +202,12 @@ class ServerConnection:
     def on_headers_complete(self) -> None:
         site, headers, parser = self._site, self._headers, self._parser
         options = site.options
-        if len(self._url) + 16 > options.max_line or self._size > options.max_head or self._count > options.max_headers:
+        verb = parser.get_method()
+        if line_size(verb, self._url) > options.max_line or self._count > options.max_headers:
             raise self._too_large()
         check_head(parser.get_http_version(), headers, self._repeated or frozenset())
-        verb = parser.get_method()
+        if verb == b"CONNECT":
+            raise BadHead(501, "this HTTP method is not supported")
         path, self._query = target_of(self._url, headers)
         self._path = path
         self._number += 1
@@ -196,11 +219,15 @@ class ServerConnection:
             raise BadHead(413, f"the body must have at most {plural(self._limit, 'byte')}")
         decision = self._decision = decide(site, verb, path, headers)
         self._in_body = True
-        self._fed = 0
-        has_body = is_chunked or (length is not None and length != b"0")
+        if is_chunked:
+            self._chunks = ChunkScanner()
+        elif length is not None:
+            self._left = int(length)
+        has_body = is_chunked or self._left > 0
         if parser.should_upgrade():
-            if has_body:
-                raise BadHead(400, "a request to upgrade the connection must not have a body")
+            if is_chunked:
+                raise BadHead(400, "a request to upgrade the connection must not have a chunked body")
+            self._is_upgrade = has_body
             self._reply.close()
         if not has_body:
             return
@@ -208,7 +235,7 @@ class ServerConnection:
         if decision.endpoint is not None:
             if expects:
                 self._events.append(_CONTINUE)
-        elif expects or is_chunked or int(length or b"0") > _MAX_DROPPED:
+        elif expects or is_chunked or self._left > _MAX_DROPPED:
             # Respond at once: the body is not worth reading.
             self._reply.close()
             self._complete()
@@ -222,7 +249,8 @@ class ServerConnection:
             self._body.append(data)
 
     def on_message_complete(self) -> None:
-        self._complete()
+        if not self._is_upgrade:  # then the parser does not read the body
+            self._complete()
 
     def _complete(self) -> None:
         """Emit the event of a request that has arrived."""
@@ -240,9 +268,13 @@ class ServerConnection:
         try:
             context, metadata = read_metadata(headers, self._site.metadata)
             body = b"".join(self._body)
-            if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+            if b"content-encoding" in headers and headers[b"content-encoding"].lower() in GZIP:
                 body = unzipped(body, self._limit)
-            arguments = None if endpoint.binding is not None else (self._page_request(body),)
+            arguments = (
+                None
+                if endpoint.binding is not None
+                else (page_request(self._parser.get_method(), self._path, self._query, headers, body),)
+            )
         except (RemoteProtocolError, BadEncoding) as error:
             refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
             status = error.status if isinstance(error, BadEncoding) else 0
@@ -254,19 +286,6 @@ class ServerConnection:
             self._number, endpoint.key, endpoint.method, False, False, metadata, context, None, arguments, None, size,
             endpoint=endpoint, reply=self._reply, values=decision.values, query=self._query, headers=headers, body=body,
         )  # fmt: skip
-
-    def _page_request(self, body: bytes) -> HttpRequest:
-        from idlrt.protocol.http.forms import parse_pairs
-        from idlrt.protocol.http.templates import unquoted
-
-        verb = self._parser.get_method().decode()
-        return HttpRequest(
-            verb="GET" if verb == "HEAD" else verb,
-            path=unquoted(self._path, "path"),
-            query=tuple((name, value) for name, found in parse_pairs(self._query, "query").items() for value in found),
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers.items()},
-            body=body,
-        )
 
     def _refused(self, decision: Decision) -> ServerEvent:
         """Return the event of a request without an endpoint."""
@@ -285,12 +304,7 @@ class ServerConnection:
     # Ends of the connection.
 
     def _too_large(self) -> BadHead:
-        options = self._site.options
-        if len(self._url) + 16 > options.max_line:
-            return BadHead(414, f"the request line must have at most {plural(options.max_line, 'byte')}")
-        if self._count > options.max_headers:
-            return BadHead(431, f"the request must have at most {plural(options.max_headers, 'header')}")
-        return BadHead(431, f"the head of the request must have at most {plural(options.max_head, 'byte')}")
+        return too_large(self._site.options, self._parser.get_method(), self._url, self._count)
 
     def _malformed(self) -> BadHead:
         part = "body" if self._in_body else "head"
@@ -304,7 +318,7 @@ class ServerConnection:
         self._events.append(ConnectionBroken(error, self._broken_reply(bad.status, bad.why)))
 
     def _broken_reply(self, status: int, why: str) -> bytes:
-        reply = Reply(self._site, False, False, False, _NOTHING)
+        reply = Reply(self._site, False, False, False, NO_HEADERS)
         return reply.data(Payload(status, PROBLEM, problem(status, code_of(status), why)))
 
     def _end(self) -> None:
@@ -329,8 +343,8 @@ class ServerConnection:
         lines = write_metadata(metadata) if metadata else b""
         if own.endpoint.binding is None:
             response = cast("HttpResponse", result)
-            return own.reply.computed(response, lines, is_draining)
-        return own.reply.data(own.endpoint.writer.result(result), lines, is_draining)
+            return own.reply.computed(response, lines, is_draining and self._is_latest(own))
+        return own.reply.data(own.endpoint.writer.result(result), lines, is_draining and self._is_latest(own))
 
     def respond_error(
         self,
@@ -344,7 +358,7 @@ class ServerConnection:
         payload = own.endpoint.writer.error(error)
         if payload is None:
             return None
-        return own.reply.data(payload, write_metadata(metadata), is_draining)
+        return own.reply.data(payload, write_metadata(metadata), is_draining and self._is_latest(own))
 
     def refuse(
         self,
@@ -362,7 +376,16 @@ class ServerConnection:
         with contextlib.suppress(LocalProtocolError, AttributeError, TypeError):
             lines += write_metadata(metadata)
         payload = Payload(status, PROBLEM, problem(status, code, f"{error.message}"))
-        return own.reply.data(payload, lines, is_draining)
+        return own.reply.data(payload, lines, is_draining and self._is_latest(own))
+
+    def _is_latest(self, request: HttpCall) -> bool:
+        """Whether no later request has arrived, so that the response may announce the end of the connection: a client
+        ignores what follows it (RFC 9112, section 9.6).
+        """
+        if request.id != self._number:
+            return False
+        self._end()
+        return True
 
     def pong(self, ping: PingReceived) -> bytes:
         """Return nothing: HTTP has no pings."""
