@@ -10,7 +10,10 @@ import msgspec
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.templates import parse_template
 
-__all__ = ["Cors", "Http"]
+__all__ = ["PREFIX_KEY", "Cors", "Http"]
+
+PREFIX_KEY: Final = "http.prefix"
+"""Key in `Instance.metadata`: path in front of the routes of an instance, for example `/shop`."""
 
 _ORIGIN: Final = re.compile(r"https?://[^/\s?#@]+")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from idlrt.errors import ConfigurationError
 from idlrt.protocol.base import ClientProtocol, Sniff
 from idlrt.protocol.base import ServerConnection as ServerEnd
 from idlrt.protocol.http.options import Http
@@ -76,4 +75,6 @@ class HttpProtocol:
     def clients(
         self, options: Mapping[str, Any], limits: Limits, instance: Instance | None = None
     ) -> tuple[ClientProtocol, ...]:
-        raise ConfigurationError("clients do not support HTTP yet")
+        from idlrt.protocol.http.client import http_clients
+
+        return http_clients(options, limits, instance)

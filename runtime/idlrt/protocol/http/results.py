@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ __all__ = ["JSON", "PROBLEM", "Payload", "ResultWriter", "problem"]
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
+_NOTHING: Final[Mapping[str, Any]] = {}
 _TEXT: Final = b"text/plain; charset=utf-8"
 _BYTES: Final = b"application/octet-stream"
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -190,12 +192,15 @@ class ResultWriter:
         return payload
 
 
-def problem(status: int, code: str, detail: str) -> bytes:
+def problem(status: int, code: str, detail: str, more: Mapping[str, Any] = _NOTHING) -> bytes:
     """Return the body of an error that the IDL does not declare.
+
+    Args:
+        more: further members.
 
     Source: RFC 9457
     """
-    body = {"type": "about:blank", "title": title(status), "status": status, "detail": detail, "code": code}
+    body = {"type": "about:blank", "title": title(status), "status": status, "detail": detail, "code": code, **more}
     try:
         return _ENCODE(body)
     except UnicodeEncodeError:

@@ -15,28 +15,31 @@ import httptools
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
-from idlrt.protocol.base import Capabilities, ServerEvent
+from idlrt.protocol.base import ServerEvent
 from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
 from idlrt.protocol.http.calls import NO_HEADERS, HttpCall, page_request
+from idlrt.protocol.http.capabilities import CAPABILITIES
 from idlrt.protocol.http.compression import GZIP, BadEncoding, unzipped
 from idlrt.protocol.http.extents import ChunkScanner, HeadScanner
 from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, line_size, target_of, too_large
 from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
 from idlrt.protocol.http.pages import HttpResponse
 from idlrt.protocol.http.plain_requests import PlainRequests
+from idlrt.protocol.http.problems import rpc_members
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.results import PROBLEM, Payload, problem
 from idlrt.protocol.http.site import Site
 from idlrt.protocol.http.statuses import code_of, status_and_code
 from idlrt.spec import DeclaredError
 
-__all__ = ["CAPABILITIES", "ServerConnection"]
-
-CAPABILITIES: Final = Capabilities(metadata=True, context=True, max_in_flight=1)
+__all__ = ["ServerConnection"]
 
 _CONTINUE: Final = DataToSend(b"HTTP/1.1 100 Continue\r\n\r\n")
 # Largest body that is read and dropped, so that the connection stays usable after an error.
 _MAX_DROPPED: Final = 65_536
+# Bytes of a problem document without its detail, and of a character in it, at most.
+_PROBLEM_SIZE: Final = 512
+_WIDEST: Final = 6
 
 
 class _Stop(Exception):
@@ -293,6 +296,8 @@ class ServerConnection:
         if decision.status == 200:
             return DataToSend(reply.page(self._path))
         if decision.status == 204:
+            if self._path == b"*":
+                return PingReceived((reply, decision.allow))
             return DataToSend(reply.options(decision.allow))
         reply.allow = decision.allow
         code = ApplicationCode.UNKNOWN_METHOD if decision.status in (404, 405, 501) else ApplicationCode.PROTOCOL_ERROR
@@ -375,7 +380,8 @@ class ServerConnection:
         # The error must be sent in any case; it matters more than metadata.
         with contextlib.suppress(LocalProtocolError, AttributeError, TypeError):
             lines += write_metadata(metadata)
-        payload = Payload(status, PROBLEM, problem(status, code, f"{error.message}"))
+        detail = f"{error.message}"[: max((self._limit - _PROBLEM_SIZE) // _WIDEST, 0)]
+        payload = Payload(status, PROBLEM, problem(status, code, detail, rpc_members(status, code, error)))
         return own.reply.data(payload, lines, is_draining and self._is_latest(own))
 
     def _is_latest(self, request: HttpCall) -> bool:
@@ -388,8 +394,9 @@ class ServerConnection:
         return True
 
     def pong(self, ping: PingReceived) -> bytes:
-        """Return nothing: HTTP has no pings."""
-        return b""
+        """Return the response to `OPTIONS *`, by which clients of this runtime check a connection."""
+        reply, allow = cast("tuple[Reply, str]", ping.token)
+        return reply.options(allow)
 
     def drain_notice(self) -> bytes:
         """Return nothing: responses say `Connection: close`."""
