@@ -226,7 +226,7 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
     from idlrt.client.target import NamedTarget, parse_target, resolve_protocol
     from idlrt.tools.probe import ProbeClient, probe
 
-    address, _, _ = resolve_protocol(url, None, None)
+    address = resolve_protocol(url, None, None).target
     target = parse_target(address, "a")
     is_without_service = target != parse_target(address, "b")
     if is_without_service and isinstance(target, NamedTarget) and target.registry.scheme != "static":

@@ -105,7 +105,7 @@ def client_options(command: Command) -> Command:
             help="Framing: framed, unframed, header, header_zlib, or auto to detect it.  [default: as registered, else "
             "framed]",
         ),
-        click.option("--protocol", show_default="binary", help="Protocol: binary, compact, json, or jsonrpc."),
+        click.option("--protocol", show_default="binary", help="Protocol: binary, compact, json, jsonrpc, or http."),
         click.option(
             "--multiplexed", is_flag=True, help="Prefix method names with the service name, for multi-service servers."
         ),

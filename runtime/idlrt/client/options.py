@@ -54,8 +54,9 @@ class ConnectOptions(TypedDict, total=False):
             pings before the first call. `None`, the default: the best one that an instance announces in its registry,
             preferably `header`; `framed` for servers at addresses.
         protocol: serialization of Thrift messages: `binary`, `compact` or `json`; or the name of another RPC protocol:
-            `protocol="jsonrpc"` is equivalent to the target `jsonrpc://host:port`. `None`, the default: what an
-            instance announces in its registry; `binary` for servers at addresses.
+            `protocol="jsonrpc"` is equivalent to the target `jsonrpc://host:port`, and `protocol="http"` to
+            `http://host:port`. `None`, the default: what an instance announces in its registry; `binary` for servers at
+            addresses.
         multiplexed: name of the service on a server with several services; `True`: its name in the IDL. Default:
             `False`, for a server with one service.
         limits: limits on the size, depth and memory of responses. Default: `idlrt.Limits()`.
@@ -77,7 +78,7 @@ class ConnectOptions(TypedDict, total=False):
         heartbeat: idle time after which an instance of a registry is checked with a ping; without a response it
             receives no calls until it responds to a ping. Default: 1; `None` disables it.
         tls: TLS settings: trusted authorities and, for mutual TLS, a certificate. `idlrt.Tls()` trusts the authorities
-            of the system. `None`, the default: no TLS.
+            of the system. `None`, the default: no TLS; for targets `https://...`, `idlrt.Tls()`.
         policy: call settings by key, nested as in `{"fault": "hedge", "hedge": {"delay": 0.02}}` or dotted;
             `idlrt config keys` lists them. Default: none.
         config: configuration file, or its contents as nested tables (`idlrt.config.read`). `None`, the default: the

@@ -30,6 +30,7 @@ from idlrt.core import (
 )
 from idlrt.core.keyword_options import check_names, documented
 from idlrt.errors import ConfigurationError, DeadlineExceeded
+from idlrt.net.tls import Tls
 from idlrt.serialization.options import with_options
 from idlrt.spec import Method, Service
 
@@ -89,8 +90,8 @@ class ClientBase:
 
         Args:
             target: a server, `tcp://host:port`, `host:port` or `unix:/path`; several servers,
-                `tcp://h1:9090,h2:9090`; or a service of a registry, as in
-                `embedded://127.0.0.1:7400/UserService?group=blue`. See `idlrt.client.target`.
+                `tcp://h1:9090,h2:9090`; a server of HTTP, `http://host:port/prefix` or `https://...`; or a service of a
+                registry, as in `embedded://127.0.0.1:7400/UserService?group=blue`. See `idlrt.client.target`.
             options: see `ConnectOptions`.
 
         Raises:
@@ -175,9 +176,16 @@ def connect_settings(
     if given.get("calls_per_connection") is None:
         given["calls_per_connection"] = calls_per_connection
     checked = ConnectSettings(**given)
-    target, rpc, wire = resolve_protocol(target, options.get("framing"), options.get("protocol"))
+    resolved = resolve_protocol(target, options.get("framing"), options.get("protocol"))
+    if resolved.is_encrypted and checked.tls is None:
+        given["tls"] = Tls()
+    elif resolved.is_encrypted is False and checked.tls is not None:
+        raise ConfigurationError(f"target {target!r} selects no TLS, but tls= is set; connect to https://...")
     given["limits"] = with_options(checked.limits, checked.text_errors, checked.unknown)
-    return target, Settings(**given, rpc=rpc, wire=wire, service=service_name(client, checked.multiplexed))
+    own = client.__thrift_service__.name
+    service = service_name(client, checked.multiplexed)
+    settings = Settings(**given, rpc=resolved.protocol, wire=resolved.options, service=service, idl_service=own)
+    return resolved.target, settings
 
 
 def service_name(client: type[ClientBase], multiplexed: object) -> str:

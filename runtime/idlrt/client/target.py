@@ -5,7 +5,8 @@
 as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
 the registry is enough. Several servers without a registry are separated by commas: `tcp://h1:9090,h2:9090` is short for
 the registry `static://h1:9090,h2:9090`. The name of a protocol as the scheme selects `tcp` with that protocol:
-`jsonrpc://host:port`.
+`jsonrpc://host:port`. `http://host:port/prefix` and `https://host:port/prefix` are targets of HTTP
+(`idlrt.client.http_target`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.balance import BALANCERS
+from idlrt.client.http_target import HTTP, HttpTarget, authority_of, is_http_target
 from idlrt.core import DEFAULT_GROUP, ServiceKey
 from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
@@ -23,7 +25,7 @@ from idlrt.protocol.detection import is_protocol
 from idlrt.registry.backend import REGISTRIES
 from idlrt.registry.url import RegistryUrl
 
-__all__ = ["NamedTarget", "parse_target", "resolve_protocol"]
+__all__ = ["NamedTarget", "ResolvedTarget", "parse_target", "resolve_protocol"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ADDRESSES: Final = ("tcp", "unix")
@@ -76,10 +78,24 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)
 
 
-def resolve_protocol(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Return the target, its protocol and the options of that protocol, from arguments of `connect`.
+class ResolvedTarget(msgspec.Struct, frozen=True):
+    """Target of a client, and the protocol that the arguments of `connect` select.
 
-    The protocol is empty if the arguments name none: then it is Thrift, or one that a registry announces.
+    Attributes:
+        target: target without the name of a protocol.
+        protocol: name of the protocol; empty for Thrift, or one that a registry announces.
+        options: options of the protocol.
+        is_encrypted: whether the target requires TLS; `None` if it does not say.
+    """
+
+    target: str
+    protocol: str
+    options: dict[str, Any]
+    is_encrypted: bool | None = None
+
+
+def resolve_protocol(target: str, framing: str | None, protocol: str | None) -> ResolvedTarget:
+    """Return the target, its protocol and the options of that protocol, from arguments of `connect`.
 
     Args:
         target: its scheme may be the name of a protocol.
@@ -93,8 +109,14 @@ def resolve_protocol(target: str, framing: str | None, protocol: str | None) -> 
         if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{name} must be a string, got {value!r}")
     rpc, given = "", target
+    wire: dict[str, Any] = {"framing": framing}
+    is_encrypted: bool | None = None
     match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-    if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
+    if match is not None and is_http_target(target):
+        web = HttpTarget.parse(target)
+        rpc, target, is_encrypted = HTTP, web.servers, web.is_encrypted
+        wire |= {"prefix": web.prefix, "authority": web.authority or None}
+    elif match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
         scheme = match[1].lower()
         if is_protocol(scheme):
             rpc, target = scheme, f"tcp://{target[match.end() :]}"
@@ -102,9 +124,18 @@ def resolve_protocol(target: str, framing: str | None, protocol: str | None) -> 
         if rpc not in ("", protocol):
             what = f"target {given!r} selects {rpc}, but protocol={protocol!r} selects {protocol}"
             raise ConfigurationError(f"{what}; drop one of them")
+        if protocol == HTTP and not rpc:
+            wire |= {"authority": _authority(target)}
         rpc, protocol = protocol, None
-    wire = {"framing": framing, "serialization": protocol}
-    return target, rpc, {name: value for name, value in wire.items() if value is not None}
+    wire["serialization"] = protocol
+    options = {name: value for name, value in wire.items() if value is not None}
+    return ResolvedTarget(target, rpc, options, is_encrypted)
+
+
+def _authority(target: str) -> str | None:
+    """Return host and port of a server that HTTP is spoken to; `None` for a service of a registry."""
+    found = parse_target(target, "any")
+    return authority_of(found) if isinstance(found, Address) else None
 
 
 def _static(servers: str, rest: str) -> RegistryUrl:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from idlrt.client.http_target import HTTP
 from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
 from idlrt.client.options import MAX_CONNECTIONS, ConnectSettings
 from idlrt.client.peer_state import PeerState
@@ -16,13 +17,16 @@ from idlrt.client.transport import BlockingClientTransport
 from idlrt.core import THRIFT, Instance
 from idlrt.net.address import Address
 from idlrt.protocol import ClientProtocol
-from idlrt.protocol.detection import BUILT_IN, protocol
+from idlrt.protocol.detection import protocol
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedTransport
     from idlrt.net.tls_context import TlsContext
 
 __all__ = ["Settings", "async_transport", "blocking_transport"]
+
+# Protocols that clients speak to instances of registries that do not list Thrift, in the order of preference.
+_OTHERS: Final = ("jsonrpc", HTTP)
 
 
 class Settings(ConnectSettings, frozen=True, kw_only=True):
@@ -33,6 +37,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
         rpc: name of the protocol; empty for Thrift, or another protocol that an instance of a registry announces.
         wire: options of the protocol, which validates them.
         service: name of the service on a server with several services; empty for a server with one.
+        idl_service: name of the service in the client's IDL, which the paths of HTTP have.
 
     Raises:
         ConfigurationError: a value is invalid.
@@ -41,6 +46,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
     rpc: str = ""
     wire: Mapping[str, Any] = {}
     service: str = ""
+    idl_service: str = ""
 
     @property
     def idle(self) -> float:
@@ -65,6 +71,8 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
             rpc, values = chosen
             if rpc == THRIFT:
                 options["serialization"] = values
+        if rpc == HTTP:
+            options = {**options, "service": self.idl_service}
         return protocol(rpc or THRIFT).clients(options, self.limits, instance)
 
     def _preferences(self, options: Mapping[str, Any]) -> list[ProtocolChoice]:
@@ -73,7 +81,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
         values = [options["serialization"]] if "serialization" in options else protocol(own).serializations
         preferred = [(own, each) for each in values]
         if not self.rpc and not options:
-            preferred += [(name, each) for name in BUILT_IN if name != own for each in protocol(name).serializations]
+            preferred += [(name, each) for name in _OTHERS for each in protocol(name).serializations]
         return preferred
 
     def peer(self, instance: Instance | None = None) -> PeerState:

@@ -63,6 +63,7 @@ class ServerBase:
                 self._address,
                 rpc_protocols={each.name: each.serializations for each in self._protocols},
                 is_encrypted=settings.tls is not None,
+                http_prefix=self._http.options.prefix if self._http is not None else "",
             )
         self._bound: Address | None = None
         self._listening: socket.socket | None = None

@@ -18,6 +18,7 @@ from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.local_address import local_host_for
 from idlrt.printable import plural
+from idlrt.protocol.http.options import PREFIX_KEY
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
 __all__ = ["InstanceOptions", "ServiceRegistrar"]
@@ -79,6 +80,7 @@ class ServiceRegistrar:
         wanted: address on which the server will listen; port 0 is allowed.
         rpc_protocols: RPC protocols that the server supports, with the serializations of each.
         is_encrypted: whether clients need TLS.
+        http_prefix: path in front of the routes of HTTP; empty for none.
         register_timeout: seconds that `wait_registered` waits for the registry.
         deregister_timeout: seconds that `deregister` waits for the registry, for all registrations together.
 
@@ -95,6 +97,7 @@ class ServiceRegistrar:
         *,
         rpc_protocols: RpcProtocols,
         is_encrypted: bool,
+        http_prefix: str = "",
         register_timeout: float = _REGISTER_TIMEOUT,
         deregister_timeout: float = _DEREGISTER_TIMEOUT,
     ) -> None:
@@ -107,6 +110,7 @@ class ServiceRegistrar:
         self._served = served
         self._rpc_protocols = rpc_protocols
         self._is_encrypted = is_encrypted
+        self._http_prefix = http_prefix
         self._register_timeout = register_timeout
         self._deregister_timeout = deregister_timeout
         self._registry: Registry | None = None
@@ -146,6 +150,8 @@ class ServiceRegistrar:
         metadata = dict(options.pop("metadata", {}))
         if self._is_encrypted:
             metadata.setdefault("tls", "true")
+        if self._http_prefix:
+            metadata.setdefault(PREFIX_KEY, self._http_prefix)
         made: list[Instance] = []
         for number, handlers in enumerate(self._served.services):
             own = handlers.service.name

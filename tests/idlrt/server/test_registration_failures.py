@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from by_hand import pass_time
@@ -52,7 +53,7 @@ def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, 
         Server(user_service(Users()), registry=url)
 
 
-def presence(url: str, *handlers: Handlers, **timeouts: float) -> ServiceRegistrar:
+def presence(url: str, *handlers: Handlers, **timeouts: Any) -> ServiceRegistrar:
     return ServiceRegistrar(url, {}, serve(handlers), ADDRESS, rpc_protocols={}, is_encrypted=False, **timeouts)
 
 

@@ -62,6 +62,7 @@ class _Head(NamedTuple):
     query: bytes
     headers: Mapping[bytes, bytes]
     length: int
+    size: int
 
 
 class PlainRequests:
@@ -103,7 +104,8 @@ class PlainRequests:
         if len(data) != end + head.length:
             return None
         return HttpCall(
-            number, head.key, head.method, False, False, head.metadata, head.context, None, None, None, len(data),
+            number, head.key, head.method, False, False, head.metadata, head.context, None, None, None,
+            head.size + head.length,
             endpoint=head.endpoint, reply=head.reply, values=head.values, query=head.query, headers=head.headers,
             body=data[end:],
         )  # fmt: skip
@@ -146,9 +148,12 @@ class PlainRequests:
         except RemoteProtocolError:
             return None
         reply = Reply(site, False, True, False, headers)
+        # As llhttp's callbacks count it.
+        size = len(target) + sum([len(name) + len(value) + 4 for name, value in headers.items()])
         return _Head(
-            endpoint, endpoint.key, endpoint.method, metadata, context, reply, decision.values, query, headers, length
-        )
+            endpoint, endpoint.key, endpoint.method, metadata, context, reply, decision.values, query, headers, length,
+            size,
+        )  # fmt: skip
 
     def _headers(self, lines: list[bytes]) -> dict[bytes, bytes] | None:
         known = self._lines
