@@ -25,6 +25,7 @@ __all__ = ["PURPOSES", "examine"]
 PURPOSES = {
     "dns": "DNS registries (dns://), with host and SRV records",
     "etcd": "etcd registries (etcd://)",
+    "http": "HTTP servers and clients (http://)",
     "testing": "hypothesis strategies for generated classes (idlrt.testing.strategies)",
     "zookeeper": "ZooKeeper registries (zookeeper://), with the layouts of Motan and Dubbo",
 }

@@ -28,7 +28,7 @@ from idlrt.protocol.http.plain_requests import PlainRequests
 from idlrt.protocol.http.problems import rpc_members
 from idlrt.protocol.http.replies import Reply
 from idlrt.protocol.http.results import PROBLEM, Payload, problem
-from idlrt.protocol.http.site import Site
+from idlrt.protocol.http.site import Endpoint, Site
 from idlrt.protocol.http.statuses import code_of, status_and_code
 from idlrt.spec import DeclaredError
 
@@ -129,17 +129,15 @@ class ServerConnection:
                 self._break(cause if isinstance(cause, BadHead) else self._malformed())
         return events
 
-    # Extents of heads and bodies. They are found before parsing, so that limits are exact, and nothing behind the last
-    # request is parsed.
-
     def _parse_head(self, data: bytes, at: int) -> int:
-        """Parse the head of a request, or as much of it as has arrived. Returns where it ends in `data`."""
+        """Parse the head of a request, or as much of it as has arrived. Returns where it ends in `data`: this is found
+        before parsing, so that limits are exact, and nothing behind the last request is parsed."""
         head = self._head
         end = head.scan(data, at)
         with contextlib.suppress(httptools.HttpParserUpgrade):
             self._parser.feed_data(data if at == 0 and end == len(data) else data[at:end])
         if head.is_over_limit:
-            raise self._too_large()
+            raise too_large(self._site.options, self._parser.get_method(), self._url, self._count)
         if head.is_complete and self._has_begun and not self._in_body:
             raise self._malformed()
         return end
@@ -207,7 +205,7 @@ class ServerConnection:
         options = site.options
         verb = parser.get_method()
         if line_size(verb, self._url) > options.max_line or self._count > options.max_headers:
-            raise self._too_large()
+            raise too_large(self._site.options, self._parser.get_method(), self._url, self._count)
         check_head(parser.get_http_version(), headers, self._repeated or frozenset())
         if verb == b"CONNECT":
             raise BadHead(501, "this HTTP method is not supported")
@@ -273,11 +271,9 @@ class ServerConnection:
             body = b"".join(self._body)
             if b"content-encoding" in headers and headers[b"content-encoding"].lower() in GZIP:
                 body = unzipped(body, self._limit)
-            arguments = (
-                None
-                if endpoint.binding is not None
-                else (page_request(self._parser.get_method(), self._path, self._query, headers, body),)
-            )
+            arguments: tuple[Any, ...] | None = None
+            if endpoint.binding is None:
+                arguments = (page_request(self._parser.get_method(), self._path, self._query, headers, body),)
         except (RemoteProtocolError, BadEncoding) as error:
             refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
             status = error.status if isinstance(error, BadEncoding) else 0
@@ -308,9 +304,6 @@ class ServerConnection:
 
     # Ends of the connection.
 
-    def _too_large(self) -> BadHead:
-        return too_large(self._site.options, self._parser.get_method(), self._url, self._count)
-
     def _malformed(self) -> BadHead:
         part = "body" if self._in_body else "head"
         return BadHead(400, f"the {part} of the request is malformed")
@@ -335,21 +328,19 @@ class ServerConnection:
     # Responses.
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
-        own = cast("HttpCall", request)
-        assert own.endpoint is not None
-        assert own.endpoint.binding is not None
-        return own.endpoint.binding.read(own)
+        own, endpoint = _called(request)
+        assert endpoint.binding is not None
+        return endpoint.binding.read(own)
 
     def respond(
         self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
     ) -> bytes:
-        own = cast("HttpCall", request)
-        assert own.endpoint is not None
+        own, endpoint = _called(request)
         lines = write_metadata(metadata) if metadata else b""
-        if own.endpoint.binding is None:
+        if endpoint.binding is None:
             response = cast("HttpResponse", result)
             return own.reply.computed(response, lines, is_draining and self._is_latest(own))
-        return own.reply.data(own.endpoint.writer.result(result), lines, is_draining and self._is_latest(own))
+        return own.reply.data(endpoint.writer.result(result), lines, is_draining and self._is_latest(own))
 
     def respond_error(
         self,
@@ -358,9 +349,8 @@ class ServerConnection:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes | None:
-        own = cast("HttpCall", request)
-        assert own.endpoint is not None
-        payload = own.endpoint.writer.error(error)
+        own, endpoint = _called(request)
+        payload = endpoint.writer.error(error)
         if payload is None:
             return None
         return own.reply.data(payload, write_metadata(metadata), is_draining and self._is_latest(own))
@@ -401,3 +391,9 @@ class ServerConnection:
     def drain_notice(self) -> bytes:
         """Return nothing: responses say `Connection: close`."""
         return b""
+
+
+def _called(request: RequestReceived) -> tuple[HttpCall, Endpoint]:
+    own = cast("HttpCall", request)
+    assert own.endpoint is not None
+    return own, own.endpoint
