@@ -99,7 +99,7 @@ class Transport:
     def resume_reading(self) -> None:
         self.is_reading = True
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         self.is_closed = True
 
 

@@ -24,6 +24,9 @@ _log = get_logger("idlrt.net")
 _LINGER_STEP = 0.005
 # Seconds in which a client may acknowledge the last bytes before its connection is closed.
 _LINGER_TIMEOUT = 5.0
+# Limits on what a client may still send after its last response, as those of `Channel`.
+_DISCARD_TIMEOUT = 1.0
+_MAX_DISCARDED = 128 << 20
 
 
 class AsyncioChannel(asyncio.Protocol):
@@ -53,6 +56,10 @@ class AsyncioChannel(asyncio.Protocol):
         self._is_blocked = False
         self._is_paused = False
         self._is_closing = False
+        self._is_discarding = False
+        self._discarded = 0
+        # Time at which everything was acknowledged.
+        self._discards_since = 0.0
         self._linger_until = 0.0
 
     # Callbacks of asyncio.
@@ -80,12 +87,18 @@ class AsyncioChannel(asyncio.Protocol):
         assert self._receiver is not None
         if not self._is_closing:
             self._notify(self._receiver.data_received, data)
+        elif self._is_discarding:
+            self._discarded += len(data)
+            if self._discarded > _MAX_DISCARDED:
+                self.abort()
 
     def eof_received(self) -> bool:
         """Pass on the end of stream; without TLS responses can still be sent."""
         assert self._receiver is not None
         if not self._is_closing:
             self._notify(self._receiver.eof_received)
+        elif self._is_discarding:
+            return False  # the transport closes itself
         return not self.peer.is_encrypted  # asyncio does not support half-closed TLS connections
 
     def pause_writing(self) -> None:
@@ -162,12 +175,12 @@ class AsyncioChannel(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         if self._is_closing:
             return
         transport = self._transport
         if self._out and not self.peer.is_encrypted:
-            if self._socket.family == socket.AF_UNIX:
+            if self._socket.family == socket.AF_UNIX and not discard:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)
             cork(self._socket)
@@ -175,8 +188,12 @@ class AsyncioChannel(asyncio.Protocol):
         self._is_closing = True
         if transport is None or transport.is_closing():
             return
-        with contextlib.suppress(RuntimeError):
-            transport.pause_reading()  # raises if it is paused already
+        self._is_discarding = discard
+        with contextlib.suppress(RuntimeError):  # reading is paused, or not
+            if discard:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
         if transport.can_write_eof():
             transport.write_eof()
         self._linger_until = self._loop.time() + _LINGER_TIMEOUT
@@ -187,8 +204,12 @@ class AsyncioChannel(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        now = self._loop.time()
         is_left = transport.get_write_buffer_size() or unacknowledged(self._socket)
-        if is_left and self._loop.time() < self._linger_until:
+        if not is_left and self._is_discarding and not self._discards_since:
+            self._discards_since = now
+        is_sending = self._is_discarding and now - max(self.last_read, self._discards_since) < _DISCARD_TIMEOUT
+        if (is_left or is_sending) and now < self._linger_until:
             self._loop.call_later(_LINGER_STEP, self._linger)
         else:
             transport.close()

@@ -28,6 +28,9 @@ _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
 _LINGER_TIMEOUT = 5.0
+# Limits on what a client may still send after its last response: seconds without any data, and bytes.
+_DISCARD_TIMEOUT = 1.0
+_MAX_DISCARDED = 128 << 20
 
 
 class Receiver(Protocol):
@@ -94,8 +97,9 @@ class Channel:
     """
 
     __slots__ = (
-        "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_linger_timeout", "_linger_until", "_loop", "_out",
-        "_receiver", "_socket", "_watched", "last_read", "last_written", "peer", "pending",
+        "_at_eof", "_discarded", "_discarded_at", "_is_closed", "_is_closing", "_is_discarding", "_is_paused",
+        "_linger_timeout", "_linger_until", "_loop", "_out", "_receiver", "_socket", "_watched", "last_read",
+        "last_written", "peer", "pending",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +116,10 @@ class Channel:
         self._is_paused = False
         self._at_eof = False
         self._is_closing = False
+        # Data of the client that has been discarded since `close`: number of bytes, and time of the last ones.
+        self._is_discarding = False
+        self._discarded = 0
+        self._discarded_at = 0.0
         self._linger_timeout = linger_timeout
         self._linger_until = 0.0
         self._is_closed = False
@@ -157,14 +165,22 @@ class Channel:
             return False
         return self._read()
 
-    def close(self) -> None:
-        """Close once the client has received everything. Data that it sends meanwhile is ignored."""
+    def close(self, *, discard: bool = False) -> None:
+        """Close once the client has received everything.
+
+        Args:
+            discard: whether the client may be sending, so that it reads its last response only afterwards. What it
+                sends is read and discarded until it closes, or sends nothing for a second, at most for the linger
+                timeout. (A reset would end its sending with an error, and most clients then ignore the response.)
+                Otherwise nothing more is read.
+        """
         if self._is_closed or self._is_closing:
             return
         self._is_closing = True
+        self._is_discarding = discard
         self._watch()
         if self._out:
-            if self._socket.family == socket.AF_UNIX:
+            if self._socket.family == socket.AF_UNIX and not discard:
                 # The same effect as `cork`: a client that has read the last response cannot send another request.
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)
@@ -221,7 +237,7 @@ class Channel:
             self._receiver.drained()
 
     def _linger(self) -> None:
-        """Wait until the client's kernel has acknowledged all bytes.
+        """Wait until the client's kernel has acknowledged all bytes, and the client has finished sending.
 
         If data from the client arrived at a closed socket, the kernel would send a reset, which discards responses that
         are in transit.
@@ -229,17 +245,40 @@ class Channel:
         if self._is_closed:
             return
         now = time.monotonic()
-        if not self._linger_until:
+        is_first = not self._linger_until
+        if is_first:
             self._linger_until = now + self._linger_timeout
-        if not unacknowledged(self._socket) or now > self._linger_until:
+        if now > self._linger_until or not (unacknowledged(self._socket) or self._expects_data(now)):
             self._close_now(None)
             return
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._close_now(error)
-            return
+        if is_first:
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                self._close_now(error)
+                return
         self._loop.call_later(_LINGER_STEP, self._linger)
+
+    def _expects_data(self, now: float) -> bool:
+        """Whether the client may still be sending, once everything is acknowledged."""
+        if not self._is_discarding or self._at_eof:
+            return False
+        if not self._discarded_at:
+            self._discarded_at = now
+        return now - self._discarded_at < _DISCARD_TIMEOUT
+
+    def _discard(self, data: bytes) -> None:
+        """Discard data of a client whose connection is being closed."""
+        self._discarded += len(data)
+        self._discarded_at = time.monotonic()
+        if self._discarded > _MAX_DISCARDED:
+            self._close_now(None)
+        elif not data:
+            self._at_eof = True
+            if self._out:
+                self._watch()
+            else:
+                self._close_now(None)
 
     def abort(self, error: Exception | None = None) -> None:
         """Close at once, without sending the buffered data."""
@@ -255,7 +294,10 @@ class Channel:
         """Register the events to wait for with the poller."""
         if self._is_closed:
             return
-        wanted = 0 if self._is_paused or self._at_eof or self._is_closing else READ
+        if self._is_closing:
+            wanted = READ if self._is_discarding and not self._at_eof else 0
+        else:
+            wanted = 0 if self._is_paused or self._at_eof else READ
         if self._out:
             wanted |= WRITE
         if wanted == self._watched:
@@ -287,6 +329,9 @@ class Channel:
             return False
         except OSError as error:
             self._close_now(error)
+            return False
+        if self._is_closing:
+            self._discard(data)
             return False
         if data:
             self.last_read = self._loop.now

@@ -110,7 +110,7 @@ class TlsChannel:
     def read_now(self) -> bool:
         return self._channel.read_now()
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         """Send a closure alert, so that the client can tell a regular end from a truncated stream, then close."""
         if self._is_closing:
             return
@@ -118,7 +118,7 @@ class TlsChannel:
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush()
-        self._channel.close()
+        self._channel.close(discard=discard)
 
     def abort(self, error: Exception | None = None) -> None:
         self._channel.abort(error)
@@ -147,7 +147,7 @@ class TlsChannel:
         self._is_closing = True
         self._error = error = plaintext_error(first)
         self._channel.send(error.answer)
-        self._channel.close()
+        self._channel.close(discard=True)
 
     def eof_received(self) -> None:
         """Pass on the end of stream, also without a closure alert: the protocol detects truncated messages itself."""

@@ -42,8 +42,13 @@ class Transport(Protocol):
         """Resume reading."""
         ...
 
-    def close(self) -> None:
-        """Close the connection once the send buffer is empty."""
+    def close(self, *, discard: bool = False) -> None:
+        """Close the connection once the send buffer is empty.
+
+        Args:
+            discard: whether the client may be sending a request that is not read: it must be able to finish, so that
+                it reads its response.
+        """
         ...
 
 

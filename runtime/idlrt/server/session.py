@@ -54,7 +54,7 @@ class Session:
     """
 
     __slots__ = (
-        "_arrived", "_closed", "_context", "_deadline", "_forks", "_held", "_in_flight", "_is_closed",
+        "_arrived", "_closed", "_context", "_deadline", "_forks", "_held", "_in_flight", "_is_closed", "_is_cut",
         "_is_detecting", "_is_draining", "_is_ending", "_is_flush_due", "_is_paused", "_now", "_request", "_responder",
         "_slots", "_transport", "_unordered", "_waiting", "connection", "received",
     )  # fmt: skip
@@ -86,8 +86,8 @@ class Session:
         self._is_flush_due = False
         self._is_detecting = True
         self._is_draining = False
-        # Set when no more requests are expected: close once all are answered.
-        self._is_ending = False
+        # Set when no more requests are expected: close once all are answered; `_is_cut`: the client may be sending.
+        self._is_ending = self._is_cut = False
         self._is_closed = False
         # Class of the requests of this protocol: `type(event) is` takes a quarter of the time of `isinstance`.
         self._request = RequestReceived
@@ -181,6 +181,7 @@ class Session:
     def finish(self, answer: bytes = b"") -> None:
         """Answer the calls that have arrived, then close. `answer` is sent unless responses have to precede it."""
         if answer and not self._in_flight and not self._slots:
+            self._is_cut = True
             self._transport.send(answer)
         self._is_draining = self._responder.is_draining = self._is_ending = True
         self._process()
@@ -227,7 +228,7 @@ class Session:
                 transport.pause_reading()
             return
         if self._is_ending and not self._in_flight and not self._is_closed and not self.is_mid_message:
-            transport.close()
+            transport.close(discard=self._is_cut)
         elif self._is_paused:
             self._is_paused = False
             transport.resume_reading()
@@ -257,12 +258,12 @@ class Session:
         if isinstance(event, DataToSend):
             return event.data
         if isinstance(event, EndOfRequests):
-            self._is_ending = True
+            self._is_ending = self._is_cut = True
             return None
         if isinstance(event, ConnectionBroken):
             peer = self._transport.peer
             _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
-            self._is_ending = True
+            self._is_ending, self._is_cut = True, bool(event.answer)
             return event.answer
         return self.connection.pong(event) if isinstance(event, PingReceived) else None
 

@@ -175,7 +175,7 @@ class _Transport:
         """Send bytes to the client."""
         self._send(data)
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         """Close the connection."""
         self._close()
 

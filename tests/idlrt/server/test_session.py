@@ -82,7 +82,7 @@ class Bench:
     def resume_reading(self) -> None:
         self.is_reading = True
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         self.is_closed = True
 
     # The test's side.
