@@ -76,6 +76,7 @@ THIRD_PARTIES = {
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
     "packaging": {"idlc.doctor"},
+    "python_multipart": {"idlrt.protocol.http.multipart"},
     "typing_extensions": {"idlrt.codegen"},
 }
 

@@ -14,7 +14,7 @@ import msgspec
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.printable import plural
-from idlrt.protocol.http.forms import FORM_TYPES, MULTIPART, URL_ENCODED, cookies_of, parse_multipart, parse_pairs
+from idlrt.protocol.http.forms import FORM_TYPES, MULTIPART, URL_ENCODED, cookies_of, parse_pairs
 from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.routes import BoundField, Place, Route
 from idlrt.protocol.http.templates import unquoted
@@ -127,6 +127,16 @@ class RequestBinding:
         # The common case: a JSON object, and nothing else.
         self._is_plain = self._has_json and not (self._located or self._whole or self._raw)
         self.has_form: Final = "form" in kinds
+        if self.has_form:
+            from idlrt.protocol.http.multipart import parse_multipart
+
+            self._parse_multipart = parse_multipart
+            self._binary = frozenset(
+                place.name
+                for each in route.bound
+                for place in each.places
+                if place.kind == "form" and _is_binary(each.field.type)
+            )
         self.is_raw: Final = self._raw is not None
         self.has_body: Final = self._has_json or self.has_form or self.is_raw
 
@@ -187,7 +197,7 @@ class RequestBinding:
             elif self.has_form and kind == URL_ENCODED:
                 form = parse_pairs(body, "form")
             elif self.has_form and kind == MULTIPART:
-                form = parse_multipart(body, content_type)
+                form = self._parse_multipart(body, content_type, self._binary)
             elif self._has_json:
                 decoded = self._json(body)
                 if self._whole:
@@ -239,6 +249,11 @@ def _located(bound: BoundField, route: Route) -> _Located:
     )
     read = _json_reader(cast("ListType[Any]", type).element if is_many else type)
     return _Located(json_key(bound.field), getters, read, is_many, any(each.kind == "body" for each in bound.places))
+
+
+def _is_binary(type: Type[Any]) -> bool:
+    element: Type[Any] = type.element if isinstance(type, ListType | SetType) else type
+    return isinstance(element, BaseType) and element.name == "binary"
 
 
 def _json_reader(type: Type[Any]) -> Callable[[str], Any]:
