@@ -95,7 +95,7 @@ def _spoken(name: str, rpc: str, **options: str) -> Spoken:
 SPOKEN: Final = [
     _spoken("framed", "thrift", framing="framed"),
     _spoken("header", "thrift", framing="header"),
-    *(_spoken(name, name) for name in ("jsonrpc", "lines") if is_protocol(name)),
+    *(_spoken(name, name) for name in ("jsonrpc", "http", "lines") if is_protocol(name)),
 ]
 
 
@@ -123,7 +123,7 @@ def serving(kind: Kind, handler: object | None, certificates: Path, **options: A
         tls = Tls(authorities=str(certificates / "authority.pem"), server_name="localhost")
     folder = tempfile.mkdtemp(dir="/tmp", prefix="idlrt")
     address = f"unix:{folder}/{next(_numbers)}.sock" if kind.place == "unix" else "127.0.0.1:0"
-    options = {"workers": kind.workers, "drain_s": 0.05, **options}
+    options = {"workers": kind.workers, "drain_s": 0.05, "http": True, **options}
     try:
         bound = handler if isinstance(handler, Handlers) else user_service(handler)
         with _ENGINES[kind.engine](bound, address, options) as (where, stop):
