@@ -104,6 +104,7 @@ class RequestWriter:
             except ConfigurationError as error:
                 name = f"{route.method.full_name}: `{bound.field.name}`"
                 raise ConfigurationError(f"cannot call {name} over HTTP: {error}") from None
+        self._puts += [(field, _refuse) for field in _unbound(route)]
 
     def write(self, arguments: Sequence[Any]) -> OutgoingRequest:
         """Return the parts of a request.
@@ -236,6 +237,20 @@ def request_writer(method: Method[..., Any], service: str, prefix: str, limits: 
         return found
     made: RequestWriter = method.codecs.setdefault(key, RequestWriter(routes_of(method, service, prefix)[0], limits))
     return made
+
+
+def _unbound(route: Route) -> list[Field[Any]]:
+    """Return the arguments or fields that the route has no place for, without those that are not sent by intention."""
+    [*fields] = route.method.arguments
+    if route.is_expanded:
+        whole: Any = fields[0].type
+        fields = [*whole.cls.__thrift_fields__]
+    known = {id(each.field) for each in route.bound}
+    return [field for field in fields if id(field) not in known and "http.none" not in field.annotations]
+
+
+def _refuse(content: _Content, value: Any) -> None:
+    raise ConversionError("the route has no place for it")
 
 
 def _chosen(bound: BoundField) -> Place | None:
