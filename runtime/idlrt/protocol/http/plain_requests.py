@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import RemoteProtocolError
@@ -49,7 +51,7 @@ _MAX_HEAD: Final = 2048
 _MAX_MISSES: Final = 32
 
 
-class _Head(NamedTuple):
+class _Head(msgspec.Struct, frozen=True, gc=False):
     """Meaning of a plain head."""
 
     endpoint: Endpoint
@@ -62,7 +64,6 @@ class _Head(NamedTuple):
     query: bytes
     headers: Mapping[bytes, bytes]
     length: int
-    size: int
 
 
 class PlainRequests:
@@ -104,8 +105,7 @@ class PlainRequests:
         if len(data) != end + head.length:
             return None
         return HttpCall(
-            number, head.key, head.method, False, False, head.metadata, head.context, None, None, None,
-            head.size + head.length,
+            number, head.key, head.method, False, False, head.metadata, head.context, None, None, None, len(data),
             endpoint=head.endpoint, reply=head.reply, values=head.values, query=head.query, headers=head.headers,
             body=data[end:],
         )  # fmt: skip
@@ -148,12 +148,9 @@ class PlainRequests:
         except RemoteProtocolError:
             return None
         reply = Reply(site, False, True, False, headers)
-        # As llhttp's callbacks count it.
-        size = len(target) + sum([len(name) + len(value) + 4 for name, value in headers.items()])
         return _Head(
-            endpoint, endpoint.key, endpoint.method, metadata, context, reply, decision.values, query, headers, length,
-            size,
-        )  # fmt: skip
+            endpoint, endpoint.key, endpoint.method, metadata, context, reply, decision.values, query, headers, length
+        )
 
     def _headers(self, lines: list[bytes]) -> dict[bytes, bytes] | None:
         known = self._lines

@@ -56,7 +56,7 @@ class ServerConnection:
     __slots__ = (
         "_body", "_body_size", "_chunks", "_count", "_decision", "_events", "_has_begun", "_head", "_headers",
         "_in_body", "_is_over", "_is_upgrade", "_left", "_limit", "_number", "_parser", "_path", "_plain",
-        "_query", "_repeated", "_reply", "_site", "_size", "_url", "capabilities", "is_at_eof", "is_broken",
+        "_query", "_repeated", "_reply", "_site", "_url", "capabilities", "is_at_eof", "is_broken",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -80,7 +80,6 @@ class ServerConnection:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._repeated: set[bytes] | None = None
-        self._size = 0
         self._count = 0
         self._body: list[bytes] = []
         self._body_size = 0
@@ -180,12 +179,10 @@ class ServerConnection:
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:
             return  # a trailer field, which nothing reads; its bytes count as overhead
-        self._size += len(name) + len(value) + 4
         self._count += 1
         if b"_" in name:
             return  # gateways treat it like the name with a hyphen: X_Real_IP could forge X-Real-IP
@@ -264,7 +261,7 @@ class ServerConnection:
             self._events.append(EndOfRequests())
 
     def _call(self, decision: Decision) -> ServerEvent:
-        endpoint, headers, size = decision.endpoint, self._headers, self._size + self._body_size
+        endpoint, headers, size = decision.endpoint, self._headers, self._head.size + self._body_size
         assert endpoint is not None
         try:
             context, metadata = read_metadata(headers, self._site.metadata)
@@ -299,7 +296,14 @@ class ServerConnection:
         code = ApplicationCode.UNKNOWN_METHOD if decision.status in (404, 405, 501) else ApplicationCode.PROTOCOL_ERROR
         refusal = ApplicationError(decision.why, code)
         return HttpCall(
-            self._number, "", None, refusal=refusal, size=self._size, endpoint=None, reply=reply, status=decision.status
+            self._number,
+            "",
+            None,
+            refusal=refusal,
+            size=self._head.size,
+            endpoint=None,
+            reply=reply,
+            status=decision.status,
         )
 
     # Ends of the connection.
