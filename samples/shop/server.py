@@ -58,12 +58,14 @@ class InMemoryShop:
 
     def get(self, sku: str) -> Article:
         if sku not in self._articles:
-            raise UnknownArticle(sku=sku, similar=[known for known in self._articles if known[0] == sku[:1]])
+            raise UnknownArticle(sku=sku, similar=[known for known in self._articles if known[:1] == sku[:1]])
         return self._articles[sku]
 
     def order(self, basket: Basket, payment: Payment) -> Order:
         if not basket.lines:
             raise InvalidRequest(message="the basket is empty", fields=["lines"])
+        if any(line.quantity < 1 for line in basket.lines):
+            raise InvalidRequest(message="quantities must be positive", fields=["lines"])
         for line in basket.lines:
             left = self._stock.get(self.get(line.sku).sku, 0)
             if left < line.quantity:
