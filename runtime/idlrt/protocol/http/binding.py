@@ -113,7 +113,7 @@ class RequestBinding:
         method = route.method
         kinds = route.kinds
         self._method = method
-        self._options = JsonOptions(rest=True, max_depth=limits.max_depth)
+        self._options = JsonOptions(rest=True, i64_as_text=options.i64_as_text, max_depth=limits.max_depth)
         self._meter = Meter(method.arguments, limits, rest=True)
         self._root = f"body of {method.full_name}"
         self._expanded = method.arguments[0] if route.is_expanded else None
@@ -189,12 +189,12 @@ class RequestBinding:
         plain: dict[str, Any] = {}
         body = request.body
         form: Mapping[str, list[str]] = {}
-        if body:
+        if self._raw is not None:
+            plain[self._raw[1]] = _raw_value(*self._raw, body)  # an empty body is a value, too
+        elif body:
             content_type = request.headers.get(b"content-type", b"")
             kind = content_type.partition(b";")[0].strip().lower()
-            if self._raw is not None:
-                plain[self._raw[1]] = _raw_value(*self._raw, body)
-            elif self.has_form and kind == URL_ENCODED:
+            if self.has_form and kind == URL_ENCODED:
                 form = parse_pairs(body, "form")
             elif self.has_form and kind == MULTIPART:
                 form = self._parse_multipart(body, content_type, self._binary)

@@ -172,12 +172,12 @@ def _is_utf8(content_type: bytes) -> bool:
 def _without_route(site: Site, verb: bytes, path: bytes) -> Decision:
     if path == b"*" and verb == b"OPTIONS":
         return Decision(None, (), 204, allow=", ".join(each.decode() for each in sorted(_TOKEN_VERBS)))
-    if verb not in _TOKEN_VERBS:
-        return Decision(None, (), 501, "this HTTP method is not supported")
     if path in site.pages and verb in (b"GET", b"HEAD"):
         return Decision(None, (), 200)
     verbs = site.verbs(path)
     allow = ", ".join(verbs)
+    if not verbs and verb not in _TOKEN_VERBS:
+        return Decision(None, (), 501, "this HTTP method is not supported")
     if not verbs:
         return Decision(None, (), 404, "no route has this path")
     if verb == b"OPTIONS":

@@ -61,7 +61,8 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         prefix: path in front of all routes, such as `/api`; empty for none.
         openapi: whether to serve the OpenAPI document and a page to read it and try calls.
         pages: path below which both are: `/_idl/openapi.json` and `/_idl/`. Routes cannot use it.
-        title: title of the OpenAPI document; empty for the name of the first service.
+        title: title of the OpenAPI document; empty for the first sentence of the comment at the top of the IDL file, or
+            else the names of the services.
         version: version of the API in the OpenAPI document.
         cors: cross-origin requests that browsers may send. `None`: none.
         hosts: names and addresses that the `Host` header may have, without port. Empty: any, but on a loopback
