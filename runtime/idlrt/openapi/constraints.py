@@ -23,6 +23,8 @@ Rules: TypeAlias = Mapping[str, tuple[str, ...]]
 """Values by name of the rule, without `vt.`."""
 
 _BOUNDS: Final = {"lt": "exclusiveMaximum", "le": "maximum", "gt": "exclusiveMinimum", "ge": "minimum"}
+_POSITIVE: Final = "^[1-9][0-9]{0,18}$"
+_NOT_NEGATIVE: Final = "^(?:0|[1-9][0-9]{0,18})$"
 _SIZE: Final = re.compile(r"[0-9]{1,9}")
 # Escaped by `re.escape`, but not special, and rejected by readers with the flag `u` of ECMA-262.
 _NEEDLESS: Final = re.compile(r"\\([^\w\s^$\\.*+?()\[\]{}|/])")
@@ -103,13 +105,15 @@ def _of_scalar(schema: Schema, name: str, rules: Rules) -> Schema:
         return schema | _of_binary(rules)
     if name in BITS or name == "double":
         found = _of_number(rules, is_whole=name != "double")
-        if found and "anyOf" in schema:
-            # Text cannot be compared.
-            branches: Sequence[Schema] = schema["anyOf"]
-            number = next(each for each in branches if each["type"] != "string")
-            narrow = _narrowed(number, found)
-            return narrow if name == "double" else {"anyOf": [branches[0], narrow]}
-        return schema if schema["type"] == "string" else _narrowed(schema, found)
+        if not found:
+            return schema
+        if "anyOf" not in schema:
+            return _narrowed_text(schema, found) if schema["type"] == "string" else _narrowed(schema, found)
+        branches: Sequence[Schema] = schema["anyOf"]
+        number = next(each for each in branches if each["type"] != "string")
+        if name == "double":
+            return _narrowed(number, found)  # no rule allows NaN; the infinities are not worth a schema
+        return {"anyOf": [_narrowed_text(branches[0], found), _narrowed(number, found)]}
     return schema
 
 
@@ -125,6 +129,21 @@ def _narrowed(schema: Schema, found: Schema) -> Schema:
         return {name: value for name, value in schema.items() if name not in ("minimum", "maximum")} | found
     merged = {name: value for name, value in schema.items() if name not in needless}
     return merged | {name: value for name, value in found.items() if name not in needless or name not in schema}
+
+
+def _narrowed_text(schema: Schema, found: Schema) -> Schema:
+    """Return the schema of an integer as text. Of bounds it has those that decide about the sign only."""
+    low = max(found.get("minimum", -math.inf), found.get("exclusiveMinimum", -math.inf) + 1)
+    narrow: Schema = {}
+    if low >= 0:
+        narrow["pattern"] = _POSITIVE if low >= 1 else _NOT_NEGATIVE
+    if "const" in found:
+        narrow["const"] = str(found["const"])
+    if "enum" in found:
+        narrow["enum"] = [str(each) for each in found["enum"]]
+    if "not" in found:
+        narrow["not"] = {"enum": [str(each) for each in found["not"]["enum"]]}
+    return schema | narrow
 
 
 def _of_number(rules: Rules, *, is_whole: bool) -> Schema:
@@ -201,13 +220,20 @@ def _of_text(rules: Rules) -> Schema:
 
 
 def _of_binary(rules: Rules) -> Schema:
-    """Return bounds of the base64 text, which has 4 characters for 3 bytes, or fewer at its end without padding."""
+    """Return bounds of the base64 text: 4 characters for 3 bytes, and fewer or padding (`=`) at its end."""
     found: Schema = {}
+    excluded: list[Schema] = []
     if (low := size_of(rules, "min_size")) is not None:
         found["minLength"] = -(-low * 4 // 3)
+        # Text with this number of characters has fewer bytes if some of them are padding.
+        if low and low % 3 != 1:
+            excluded.append({"maxLength": -(-low // 3) * 4, "pattern": "=$" if low % 3 == 0 else "==$"})
     if (high := size_of(rules, "max_size")) is not None:
         found["maxLength"] = -(-high // 3) * 4
-    return found
+        # Text with this number of characters has more bytes without padding.
+        if high % 3:
+            excluded.append({"minLength": -(-high * 4 // 3) + 1, "pattern": "[^=]=?$" if high % 3 == 1 else "[^=]$"})
+    return found | ({"not": {"anyOf": excluded}} if excluded else {})
 
 
 def _literals(texts: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from idlrt.errors import LocalProtocolError
 from idlrt.serialization.plain_json import JsonOptions, json_key, to_plain
 from idlrt.spec import Argument, BaseType, DeclaredError, EnumType, Field, ListType, MapType, SetType, StructType, Type
 
-__all__ = ["NO_VALUE", "default_of"]
+__all__ = ["NO_VALUE", "default_of", "has_default"]
 
 NO_VALUE: Final = object()
 """No default, where `None` could be one."""
@@ -36,6 +36,11 @@ def default_of(field: Field[Any], cls: Any, options: JsonOptions, *, as_text: bo
             return _ordered(field.type, plain)
     except LocalProtocolError:
         return NO_VALUE
+
+
+def has_default(cls: Any, field: Field[Any]) -> bool:
+    """Whether a field of a class has a default other than `None`."""
+    return _declared(field, cls) not in (None, msgspec.NODEFAULT)
 
 
 def _declared(field: Field[Any], cls: Any) -> Any:

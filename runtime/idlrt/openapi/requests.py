@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from idlrt.openapi.constraints import has_flag, rules_of
 from idlrt.openapi.docs import Doc
 from idlrt.openapi.references import Key
 from idlrt.openapi.scalars import Schema
@@ -22,7 +23,7 @@ _RESERVED: Final = frozenset({"accept", "content-type", "authorization"})
 
 
 def parameters(route: Route, schemas: Schemas, doc: Doc, renamed: Mapping[str, str]) -> list[Schema]:
-    """Return the parameters of a route, in the order of its fields.
+    """Return the parameters of a route, in the order of its fields; then path variables without a field.
 
     Args:
         doc: documentation of the method.
@@ -33,6 +34,12 @@ def parameters(route: Route, schemas: Schemas, doc: Doc, renamed: Mapping[str, s
         for place in bound.places:
             if place.kind in _PARAMETERS and not (place.kind == "header" and place.name in _RESERVED):
                 found.append(_parameter(route, bound, place, schemas, doc, renamed))
+    known = {each["name"] for each in found if each["in"] == "path"}
+    for name in route.template.variables:
+        if renamed.get(name, name) not in known:
+            schema = {"type": "string", "minLength": 1}
+            ignored: Schema = {"name": renamed.get(name, name), "in": "path", "required": True}
+            found.append(ignored | {"description": "Ignored.", "schema": schema, "example": name})
     return found
 
 
@@ -55,7 +62,7 @@ def _parameter(
         notes.append(f"Alternatively in {_listed(others)}.")
     is_single = not others
     found: Schema = {"name": renamed.get(place.name, place.name) if place.kind == "path" else place.name}
-    found |= {"in": place.kind, "required": place.kind == "path" or (is_single and is_needed(field))}
+    found |= {"in": place.kind, "required": place.kind == "path" or (is_single and _is_needed(route, field))}
     if text := "\n\n".join(filter(None, notes)):
         found["description"] = text
     if schema.pop("deprecated", False):
@@ -82,6 +89,19 @@ def _member(route: Route, field: Field[Any], schemas: Schemas, doc: Doc, *, as_t
     return schemas.member(field, owner, is_input=True, as_text=as_text, doc=text)
 
 
+def _is_needed(route: Route, field: Field[Any]) -> bool:
+    """Whether the server rejects a request without a bound field.
+
+    An argument without a default is needed even where the IDL does not mark it `required`, because the functions of
+    generated code, and so handlers, have no default for it.
+    """
+    owner, method = _owner(route), route.method
+    if owner is not None:
+        return is_needed(owner, field)
+    is_not_nil = has_flag(rules_of(field.annotations), "not_nil")
+    return field.is_required or is_not_nil or method.mandatory[method.arguments.index(field)]
+
+
 def _owner(route: Route) -> Any:
     """Return the class of the expanded argument; `None` if arguments are bound."""
     if not route.is_expanded:
@@ -98,11 +118,11 @@ def request_body(route: Route, schemas: Schemas, doc: Doc) -> Schema | None:
         doc: documentation of the method.
     """
     content: Schema = {}
-    is_required = False
+    is_required = False  # of a raw body, too: an empty one is a value
     for bound in route.bound:
         for place in bound.places:
-            if place.kind in ("body", "form", "raw_body"):
-                is_required = is_required or (len(bound.places) == 1 and is_needed(bound.field))
+            if place.kind in ("body", "form"):
+                is_required = is_required or (len(bound.places) == 1 and _is_needed(route, bound.field))
             if place.kind == "raw_body":
                 content["*/*"] = {"schema": _raw(bound.field)}
             elif place == Place("body", ""):
@@ -139,7 +159,7 @@ def _object(
         value = schemas.examples.of_field(bound.field, owner, as_text=False if is_text else None)
         if value is not None and example is not None:
             example[place.name] = value
-        elif bound.field.is_required:
+        elif _is_needed(route, bound.field):
             example = None
     if owner is not None and not is_text and _is_whole(owner, members):
         return _with_example(schemas.refer(Key(owner, "input")), example)
@@ -147,7 +167,7 @@ def _object(
         (
             place.name,
             _member(route, bound.field, schemas, doc, as_text=False if is_text else None),
-            len(bound.places) == 1 and is_needed(bound.field),
+            len(bound.places) == 1 and _is_needed(route, bound.field),
         )
         for bound, place in members
     )

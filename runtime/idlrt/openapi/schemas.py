@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from idlrt.openapi.constraints import constrain, enum_names, has_flag, rules_of, rules_within
-from idlrt.openapi.defaults import NO_VALUE, default_of
+from idlrt.openapi.defaults import NO_VALUE, default_of, has_default
 from idlrt.openapi.docs import DocReader
 from idlrt.openapi.examples import Examples
 from idlrt.openapi.options import OpenApiOptions
@@ -150,7 +150,7 @@ class Schemas:
             (
                 json_key(field),
                 self.member(field, cls, is_input=is_input),
-                is_needed(field) if is_input else is_always_written(cls, field),
+                is_needed(cls, field) if is_input else is_always_written(cls, field),
             )
             for field in _in_idl_order(cls)
             if field not in left_out
@@ -236,9 +236,10 @@ def _in_idl_order(cls: Any) -> list[Field[Any]]:
     return sorted(fields, key=lambda field: order.get(field.attribute, len(order)))
 
 
-def is_needed(field: Field[Any]) -> bool:
-    """Whether a reader rejects an object without a field."""
-    return field.is_required or has_flag(rules_of(field.annotations), "not_nil")
+def is_needed(cls: Any, field: Field[Any]) -> bool:
+    """Whether a reader rejects an object without a field, even a `required` one: it fills in defaults."""
+    is_not_nil = has_flag(rules_of(field.annotations), "not_nil")
+    return (field.is_required or is_not_nil) and not has_default(cls, field)
 
 
 def is_always_written(cls: Any, field: Field[Any]) -> bool:

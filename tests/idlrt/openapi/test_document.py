@@ -37,7 +37,7 @@ def test_every_route_is_an_operation_with_a_name_of_its_own(library_document: Do
     assert found["get", "/books"] == "Library_search"
     assert found["patch", "/books/{isbn}"] == "Library_change"
     assert found["put", "/books/{isbn}"] == "Library_change_put"
-    assert found["post", "/books/{isbn}:lend"] == "Library_lend"
+    assert found["post", "/loans/{isbn}:lend"] == "Library_lend"
     assert found["get", "/files/{path}"] == "Library_file"
     assert found["post", "/Library/statistics"] == "Library_statistics"
     assert len({*found.values()}) == len(found) == 14
@@ -57,7 +57,7 @@ def test_comments_of_the_idl_are_documentation(library_document: Document) -> No
     book = library_document["components"]["schemas"]["Book"]
     assert book["description"] == "A book that can be lent."
     assert book["properties"]["isbn"]["description"] == "Number of the book."
-    lend = json_schema(operation(library_document, "post", "/books/{isbn}:lend")["requestBody"])
+    lend = json_schema(operation(library_document, "post", "/loans/{isbn}:lend")["requestBody"])
     assert lend["properties"]["reader"]["description"] == "Number of the reader."
     shelf = library_document["components"]["schemas"]["Shelf"]
     assert shelf["description"] == "Where a book is.\n\n* `HALL` = 1\n* `CELLAR` = 2: Ask for the key."
@@ -89,14 +89,29 @@ def test_bodies_have_what_is_in_no_other_place(library_document: Document) -> No
     assert change["requestBody"]["required"] is False
     assert [*json_schema(change["requestBody"])["properties"]] == ["title", "shelf"]
     assert [each["name"] for each in change["parameters"]] == ["isbn", "quiet"]
-    lend = operation(library_document, "post", "/books/{isbn}:lend")["requestBody"]
+    lend = operation(library_document, "post", "/loans/{isbn}:lend")["requestBody"]
     assert lend["required"] is True
     assert json_schema(lend)["required"] == ["reader"]
     login = operation(library_document, "post", "/login")["requestBody"]["content"]
     assert [*login] == ["application/x-www-form-urlencoded", "multipart/form-data"]
     assert login["multipart/form-data"]["schema"]["required"] == ["name", "password"]
     upload = operation(library_document, "put", "/covers/{isbn}")["requestBody"]
-    assert upload == {"required": True, "content": {"*/*": {"schema": {}}}}
+    assert upload == {"required": False, "content": {"*/*": {"schema": {}}}}
+
+
+def test_arguments_that_handlers_must_have_are_required(document: Callable[..., Document]) -> None:
+    found = document("""
+        struct R { 1: i32 x }
+        service S {
+          void f(1: i32 a, 2: required i32 b, 3: optional i32 c, 4: i32 d = 1)
+          void g(1: i32 a, 2: i32 b = 2) (http.get = "/g")
+          void h(1: R r) (http.post = "/h")
+        }
+    """)
+    body = operation(found, "post", "/S/f")["requestBody"]
+    assert (body["required"], json_schema(body)["required"]) == (True, ["a", "b"])
+    assert [each["required"] for each in operation(found, "get", "/g")["parameters"]] == [True, False]
+    assert operation(found, "post", "/h")["requestBody"]["required"] is False
 
 
 def test_responses_are_listed_by_status(library_document: Document) -> None:
@@ -106,12 +121,12 @@ def test_responses_are_listed_by_status(library_document: Document) -> None:
     assert statuses("get", "/books/{isbn}") == ["200", "400", "404", "default"]
     assert statuses("post", "/books") == ["201", "400", "default"]
     assert statuses("delete", "/books/{isbn}") == ["204", "400", "404", "default"]
-    assert statuses("post", "/books/{isbn}:seen") == ["202", "400", "default"]
+    assert statuses("post", "/loans/{isbn}:seen") == ["202", "400", "default"]
     assert "content" not in operation(library_document, "delete", "/books/{isbn}")["responses"]["204"]
 
 
 def test_exceptions_are_problems(library_document: Document) -> None:
-    found = operation(library_document, "post", "/books/{isbn}:lend")["responses"]
+    found = operation(library_document, "post", "/loans/{isbn}:lend")["responses"]
     assert problem_schema(found["404"]) == {"$ref": "#/components/schemas/NoBookProblem"}
     assert problem_schema(found["409"])["oneOf"] == [
         {"$ref": "#/components/schemas/LentProblem"},
@@ -140,7 +155,7 @@ def test_fields_of_results_may_be_headers_or_the_whole_body(library_document: Do
 
 def test_policies_and_deprecations(library_document: Document) -> None:
     assert operation(library_document, "get", "/books/{isbn}")["x-idempotent"] is True
-    assert operation(library_document, "post", "/books/{isbn}:lend")["x-timeout"] == 1.5
+    assert operation(library_document, "post", "/loans/{isbn}:lend")["x-timeout"] == 1.5
     old = operation(library_document, "post", "/Library/statistics")
     assert (old["deprecated"], old["description"]) == (True, "Deprecated: use another")
 
@@ -179,6 +194,13 @@ def test_templates_that_match_the_same_paths_are_one_path(document: Callable[...
     assert found["paths"]["/a/{id}"]["put"]["parameters"][0]["name"] == "id"
     assert [*found["paths"]["/c/{x}"]] == ["get", "post", "put", "patch", "delete"]
     assert found["paths"]["/c/{x}"]["delete"]["operationId"] == "S_all_delete"
+
+
+def test_path_variables_without_a_field_are_parameters(document: Callable[..., Document]) -> None:
+    found = document('service S { void f(1: required string x) (http.get = "/{tenant}/{x}") }')
+    own = operation(found, "get", "/{tenant}/{x}")
+    assert [each["name"] for each in own["parameters"]] == ["x", "tenant"]
+    assert parameter(own, "tenant")["description"] == "Ignored."
 
 
 def test_paths_that_differ_only_in_the_kind_of_a_variable(document: Callable[..., Document]) -> None:

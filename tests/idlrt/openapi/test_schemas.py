@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from compiled_idl import importable, written
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from idlrt.openapi import openapi_document
@@ -102,6 +104,14 @@ def test_what_is_read_has_another_schema_only_where_it_differs(document: Callabl
     assert found["OuterInput"]["properties"]["next"] == {"$ref": "#/components/schemas/OuterInput"}
 
 
+def test_required_fields_with_a_default_may_be_left_out_of_requests(document: Callable[..., Document]) -> None:
+    found = document("""
+        struct R { 1: required i32 a = 5, 2: required i32 b }
+        service S { R f(1: R r) }
+    """)["components"]["schemas"]
+    assert (found["R"]["required"], found["RInput"]["required"]) == (["a", "b"], ["b"])
+
+
 def test_classes_with_the_same_name_are_told_apart_by_namespace(tmp_path: Path) -> None:
     other = "namespace py told_apart.b\nstruct User { 1: required i32 x }\nstruct Own { 1: i32 x }"
     own = (
@@ -157,7 +167,6 @@ def test_keys_and_text_of_fields(document: Callable[..., Document]) -> None:
         ("string", 'vt.contains = "-x"', {"pattern": "-x"}),
         ("string", 'vt.not_contains = "x"', {"allOf": [{"not": {"pattern": "x"}}]}),
         ("string", 'vt.in = "a", vt.in = "b"', {"enum": ["a", "b"]}),
-        ("binary", 'vt.min_size = "1", vt.max_size = "4"', {"minLength": 2, "maxLength": 8}),
         ("Color", 'vt.defined_only = "true"', {"enum": ["RED", "GREEN", 1, 2]}),
         ("Color", 'vt.in = "Color.RED"', {"enum": ["RED", 1]}),
         ("list<i32>", 'vt.min_size = "1", vt.max_size = "2"', {"minItems": 1, "maxItems": 2}),
@@ -171,6 +180,41 @@ def test_constraints_are_keywords(
     text = IDL.format(type=type).replace(" value }", f" value ({rules}) }}")
     found = value_of(document(text))
     assert {key: found.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("bound", range(8))
+def test_sizes_of_binary_are_exact(document: Callable[..., Document], bound: int) -> None:
+    def accepted(rule: str) -> set[tuple[int, bool]]:
+        text = IDL.format(type="binary").replace(" value }", f' value ({rule} = "{bound}") }}')
+        validator = Draft202012Validator(value_of(document(text)))
+        return {
+            (size, is_padded)
+            for size in range(12)
+            for is_padded in (True, False)
+            if validator.is_valid(b64encode(b"x" * size).decode().rstrip("" if is_padded else "="))
+        }
+
+    assert accepted("vt.min_size") == {(size, padded) for size in range(bound, 12) for padded in (True, False)}
+    assert accepted("vt.max_size") == {(size, padded) for size in range(bound + 1) for padded in (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("rules", "accepted"),
+    [
+        ('vt.gt = "0"', {"1", "25"}),
+        ('vt.ge = "0"', {"0", "1", "25"}),
+        ('vt.in = "0", vt.in = "-1"', {"0", "-1"}),
+        ('vt.not_in = "0"', {"1", "25", "-1"}),
+    ],
+)
+def test_constraints_of_integers_as_text(document: Callable[..., Document], rules: str, accepted: set[str]) -> None:
+    text = IDL.format(type="i64").replace(" value }", f" value ({rules}) }}")
+    schemas = document(text, i64_as_text=True)["components"]["schemas"]
+    written, read = (schemas[name]["properties"]["value"] for name in ("Whole", "WholeInput"))
+    values = {"0", "1", "25", "-1"}
+    assert {each for each in values if Draft202012Validator(written).is_valid(each)} == accepted
+    assert {each for each in values if Draft202012Validator(read).is_valid(each)} == accepted
+    assert {each for each in values if Draft202012Validator(read).is_valid(int(each))} == accepted
 
 
 def test_constraints_of_elements(document: Callable[..., Document]) -> None:
