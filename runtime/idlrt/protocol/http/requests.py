@@ -7,7 +7,7 @@ has its value. `None` is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ _BYTES: Final = "application/octet-stream"
 _RAW_TYPES: Final = ("string", "binary")
 # Of `Any`, so that type checkers do not ask what is inside.
 _ITEMS: tuple[type[Any], ...] = (list, tuple, set, frozenset)
+_SIZED: tuple[type[Any], ...] = (Sized,)
 _BYTES_LIKE: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 _DOTS: Final = (".", "..")
 
@@ -250,7 +251,9 @@ def _unbound(route: Route) -> list[Field[Any]]:
 
 
 def _refuse(content: _Content, value: Any) -> None:
-    raise ConversionError("the route has no place for it")
+    # An empty container may be the default of the IDL.
+    if not isinstance(value, _SIZED) or len(value):
+        raise ConversionError("the route has no place for it")
 
 
 def _chosen(bound: BoundField) -> Place | None:

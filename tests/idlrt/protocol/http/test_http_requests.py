@@ -281,6 +281,18 @@ def test_a_struct_cannot_be_in_a_query() -> None:
         client().connect().request(method, (Article(sku="a"), "y"))
 
 
+def test_an_empty_value_needs_no_place() -> None:
+    method = odd({"http.query": ""}, {"http.post": "/x"}, rpc.map_of(rpc.STRING, rpc.STRING))
+    assert written(method, {}, "y")[2] == b"other=y"
+    with pytest.raises(LocalProtocolError, match="the route has no place for it"):
+        written(method, {"a": "b"}, "y")
+
+
+def test_a_path_with_a_variable_that_has_no_value() -> None:
+    with pytest.raises(LocalProtocolError, match=r"`other_id` of the path /x/\{other_id\}: missing"):
+        written(odd({"http.query": ""}, {"http.post": "/x/{other_id}"}), "x", "y")
+
+
 def test_a_value_goes_to_the_first_place_that_can_carry_it() -> None:
     method = odd({"http.cookie": "", "http.form": "v"}, {"http.post": "/x"}, rpc.list_of(rpc.STRING))
     assert written(method, ["a", "b"], "y")[2] == b"v=a&v=b&other=y"
