@@ -68,6 +68,8 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
             if language in ("thrift", "python", "toml", "jinja"):
                 (tmp_path / name).parent.mkdir(exist_ok=True)
                 (tmp_path / name).write_text(text)
+            elif language == "yaml":
+                pass  # of other programs
             elif language == "text":
                 assert output == text
                 commands += 1

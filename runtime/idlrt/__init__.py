@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from idlrt.protocol.http.options import Cors, Http
     from idlrt.serialization import Limits
     from idlrt.serialization.plain_json import from_json, to_json
-    from idlrt.server import AsyncServer, ProcessServer, Server, ServerOptions, check_constraints
+    from idlrt.server import Admin, AsyncServer, ProcessServer, Server, ServerOptions, check_constraints
     from idlrt.server.registration import InstanceOptions
     from idlrt.spec import DeclaredError, which
 
 __all__ = [
+    "Admin",
     "ApplicationCode",
     "ApplicationError",
     "AsyncServer",
@@ -114,7 +115,7 @@ if not TYPE_CHECKING:
             "idlrt.protocol.http.options": ("Cors", "Http"),
             "idlrt.serialization": ("Limits",),
             "idlrt.serialization.plain_json": ("from_json", "to_json"),
-            "idlrt.server": ("AsyncServer", "ProcessServer", "Server", "ServerOptions", "check_constraints"),
+            "idlrt.server": ("Admin", "AsyncServer", "ProcessServer", "Server", "ServerOptions", "check_constraints"),
             "idlrt.server.registration": ("InstanceOptions",),
             "idlrt.spec": ("DeclaredError", "which"),
         },

@@ -95,6 +95,7 @@ SOCKET_OPENERS = {
 SOCKETS_ALLOWED = {
     **SOCKET_OPENERS,
     "idlrt.server.base": "the type of the listening socket is named; `net` opens and accepts",
+    "idlrt.server.process_slot": "likewise",
     "idlrt.server.processes": "likewise; processes are waited for with `select`",
     "idlrt.server.server": "likewise",
 }
@@ -107,6 +108,7 @@ ASYNCIO_USERS = {
     "idlrt.embedded",
     "idlrt.net",
     "idlrt.registry",
+    "idlrt.server.admin",
     "idlrt.server.aio",
     "idlrt.server.coroutines",
     "idlrt.server.eager",

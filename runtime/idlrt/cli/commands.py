@@ -81,6 +81,11 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="Attribute of the registered instance: group, zone, weight, version, advertise, status, ...; repeatable.",
 )
+@click.option(
+    "--admin",
+    metavar="ADDRESS",
+    help="Admin port with health checks and status: a port of the loopback interface, or an address.",
+)
 @click.option("--log-level", default="info", show_default=True, help="Log level: debug, info, warning or error.")
 @report_errors
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:

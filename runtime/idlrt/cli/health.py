@@ -32,7 +32,7 @@ _LONGEST_TIMEOUT: Final = 3600.0
 
 
 class Target(NamedTuple):
-    """What a probe requests.
+    """Parsed URL of a probe.
 
     Attributes:
         text: URL as it is shown.
@@ -119,7 +119,7 @@ def probe(target: Target, timeout: float, *, is_verbose: bool = False) -> int:
     """Request a page, and return the exit code: 0 for a status from 200 to 399, otherwise 1 after a line of why.
 
     Args:
-        target: what to request.
+        target: the page.
         timeout: seconds for the whole probe.
         is_verbose: whether to ask for all checks, and to print the body of the response.
     """
@@ -164,7 +164,7 @@ def _request(target: Target, end: float, is_verbose: bool) -> tuple[int, str, st
             connection = ssl.create_default_context().wrap_socket(connection, server_hostname=target.host)
         path = f"{target.path}?verbose" if is_verbose and "?" not in target.path else target.path
         lines = [f"GET {path} HTTP/1.1", f"host: {target.authority}", "accept: text/plain, */*;q=0.1"]
-        lines += ["user-agent: idlrt-health", "connection: close"]
+        lines += ["user-agent: idlrt-health", "connection: close", f"rpc-timeout-ms: {_left(end) * 1000:.0f}"]
         token = os.environ.get(TOKEN_VARIABLE, "")
         if token:
             if not token.isascii() or not token.isprintable():
@@ -223,7 +223,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _without_chunks(data: bytes) -> bytes:
-    """Return the content of a chunked body, as far as it is complete."""
+    """Return the content of a chunked body, up to the first incomplete chunk."""
     content = b""
     while data:
         size, found, data = data.partition(b"\r\n")

@@ -44,6 +44,11 @@ class Address(msgspec.Struct, frozen=True):
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address, over the network stack."""
+        return not self.path and (self.host in ("localhost", "::1") or self.host.startswith("127."))
+
+    @property
     def socket_path(self) -> str:
         """Path of a Unix socket in the form that the operating system takes."""
         return f"\0{self.path[1:]}" if self.path.startswith("@") else self.path

@@ -86,6 +86,7 @@ class Entry:
         state: current state.
         listeners: called on each state transition.
         is_done: set when the registry has acknowledged `wanted`.
+        was_registered: whether the registry has ever acknowledged it.
         needs_reclaim: whether the instance was registered and is missing, so that it may only be reclaimed.
     """
 
@@ -97,6 +98,7 @@ class Entry:
         self.state = RegistrationState.PENDING
         self.listeners: list[Callable[[RegistrationEvent], object]] = []
         self.is_done = threading.Event()
+        self.was_registered = False
         self.needs_reclaim = False
         self.written: _Written | None = None
         # Session of the last attempt: the write may have succeeded although no response arrived.
@@ -119,6 +121,7 @@ class Entry:
         """Enter a state; notify the listeners if it is a new one."""
         if self.state is not state:
             self.state = state
+            self.was_registered = self.was_registered or state is RegistrationState.REGISTERED
             for each in list(self.listeners):
                 _notify(each, self.event())
 

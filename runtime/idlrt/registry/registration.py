@@ -46,6 +46,11 @@ class Registration:
         """State of the registration as of the last heartbeat."""
         return self._entry.state
 
+    @property
+    def was_registered(self) -> bool:
+        """Whether the registry has acknowledged the registration at any time, so that clients may know the instance."""
+        return self._entry.was_registered
+
     def listen(self, listener: Callable[[RegistrationEvent], object]) -> None:
         """Call `listener` with the current state and on each transition, on the registry's thread. It must return
         quickly and must not call the registry. No effect in a forked child of the registering process.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from idlrt.exports import lazy_exports
 from idlrt.server.access import TOKEN, allow_addresses, require_token
+from idlrt.server.admin import Admin, HealthCheck
 from idlrt.server.checks import check_constraints
 from idlrt.server.method_table import ServerCallNext, ServerFilter
 from idlrt.server.server import Server
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TOKEN",
+    "Admin",
     "AsyncServer",
+    "HealthCheck",
     "ProcessServer",
     "Server",
     "ServerCallNext",

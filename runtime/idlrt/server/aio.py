@@ -27,6 +27,7 @@ from idlrt.server.context import OnDone, ServerContext
 from idlrt.server.coroutines import catch, close_unstarted, task_result
 from idlrt.server.engine import EngineBase
 from idlrt.server.forked_child import exit_child
+from idlrt.server.server import Server
 from idlrt.server.session import Session
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
@@ -59,7 +60,6 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._is_forced = False
-        self._is_started = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
         self._forks = forks.count
@@ -92,7 +92,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         )
         if self._timeouts.interval:
             self._timeout_task = loop.create_task(self._check_timeouts())
-        self._log_serving()
+        self._serving_began()
         self._register()
         if self._registrar is not None:
             await asyncio.to_thread(self._wait_registered)
@@ -153,14 +153,10 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             return
         if self._stopping is None:
             grace_s = self._grace(grace_s)
+            self._is_stopping = True
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
         if asyncio.current_task() not in self._tasks:
             await asyncio.shield(self._stopping)
-
-    @property
-    def connections(self) -> int:
-        """Number of open connections, without those whose TLS handshake is in progress."""
-        return len(self._channels)
 
     def after_fork(self) -> None:
         """Close the inherited sockets in a forked child, as `Server.after_fork` does."""
@@ -178,6 +174,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
 
     def _stop_soon(self) -> None:
         if self._stopping is None:
+            self._is_stopping = True
             self._stopping = asyncio.get_running_loop().create_task(self._stop(self._settings.grace_s))
 
     def _force_stop(self) -> None:
@@ -219,6 +216,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             await asyncio.get_running_loop().run_in_executor(None, self._workers.stop)
         await self._wait_closed(1.0)
         self._log_stopped()
+        await asyncio.to_thread(self._close_admin)
         self._stopped.set()
 
     async def _wait_closed(self, seconds: float) -> None:
@@ -256,6 +254,13 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         task = asyncio.get_running_loop().create_task(catch(coroutine), context=context)
         self._tasks.add(task)
         task.add_done_callback(partial(self._finished, coroutine, done))
+
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(function)
+
+    def _new_server(self, handlers: Handlers, address: str, options: dict[str, Any]) -> Server:
+        return Server(handlers, address, **options)
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
         function()  # event loop and sessions share a thread

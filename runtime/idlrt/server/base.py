@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,6 +15,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.net import Address, listen, socket_inode, unlink
 from idlrt.protocol.base import ServerConnection
 from idlrt.protocol.detection import DetectingConnection, served_protocols
+from idlrt.server.admin.options import admin_options
 from idlrt.server.context import Load, OnDone, ServerContext
 from idlrt.server.http import http_protocol
 from idlrt.server.method_table import ServerFilter, method_table
@@ -24,6 +26,8 @@ from idlrt.spec import Method
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
     from idlrt.registry import Registration
+    from idlrt.server.admin.checks import Check
+    from idlrt.server.admin.port import AdminPort, BackgroundServer
     from idlrt.server.registration import ServiceRegistrar
 
 __all__ = ["ServerBase"]
@@ -69,6 +73,11 @@ class ServerBase:
         self._listening: socket.socket | None = None
         # Inode of the file of a Unix socket; 0 if there is none.
         self._file = 0
+        self._is_started = False
+        self._is_stopping = False
+        # Time at which serving began, in seconds since 1970; 0 before.
+        self._serving_since = 0.0
+        self._admin = self._make_admin()
 
     def _connection(self) -> ServerConnection:
         """Return the protocol state machine of a new connection."""
@@ -108,6 +117,17 @@ class ServerBase:
         """
         address = self.address
         return 0 if address.startswith("unix:") else int(address.rpartition(":")[2])
+
+    @property
+    def admin_address(self) -> str:
+        """URL of the admin port, such as `http://127.0.0.1:9901`; `unix:/path` for a Unix socket.
+
+        Raises:
+            ConfigurationError: the server has no admin port, or is not bound yet.
+        """
+        if self._admin is None:
+            raise ConfigurationError("the server has no admin port; set admin=9901, or another port")
+        return self._admin.address
 
     @property
     def registrations(self) -> Sequence[Registration]:
@@ -162,16 +182,77 @@ class ServerBase:
         """
         if self._listening is None:
             settings = self._settings
+            if self._admin is not None:
+                self._admin.bind()
             try:
                 self._listening = listen(self._address, backlog=settings.backlog, reuse_port=settings.reuse_port)
             except OSError as error:
                 why = error.strerror or str(error)
+                self._close_admin()
                 raise ConfigurationError(f"cannot listen on {self._address}: {why}") from error
             self._bound = self._address
             self._file = socket_inode(self._address)
             if not self._address.path:
                 self._bound = Address(self._address.host, self._listening.getsockname()[1])
         return self._listening
+
+    # Admin port.
+
+    def _make_admin(self) -> AdminPort | None:
+        options = admin_options(self._settings.admin)
+        if options is None:
+            return None
+        from idlrt.server.admin.port import AdminPort
+        from idlrt.server.admin.server_pages import server_pages
+        from idlrt.server.admin.view import ServerView
+
+        view = ServerView(
+            kind=type(self).__name__,
+            served=self._served,
+            settings=self._settings,
+            protocols=self._protocols,
+            address=lambda: self.address,
+            started_at=lambda: self._serving_since,
+            is_stopping=lambda: self._is_stopping,
+            numbers=self._numbers,
+            details=self._details,
+            loop_checks=self._loop_checks(),
+            ready_checks=self._ready_checks(),
+            registrar=self._registrar,
+            switch=self._switch,
+        )
+        return AdminPort(options, server_pages(view), self._new_server, lambda: self._is_started)
+
+    def _new_server(self, handlers: Handlers, address: str, options: dict[str, Any]) -> BackgroundServer:
+        """Return a `Server`."""
+        raise NotImplementedError
+
+    def _numbers(self) -> Mapping[str, int]:
+        """Return gauges for the status page."""
+        raise NotImplementedError
+
+    def _details(self) -> Mapping[str, Any]:
+        """Return more facts for the status page."""
+        return {}
+
+    def _loop_checks(self) -> Sequence[Check]:
+        """Return the checks of the loops that serve."""
+        raise NotImplementedError
+
+    def _ready_checks(self) -> Sequence[Check]:
+        """Return checks of what else serving needs."""
+        return ()
+
+    def _open_admin(self) -> None:
+        """Start the admin port, now that the server serves."""
+        self._serving_since = time.time()
+        if self._admin is not None:
+            self._admin.start()
+
+    def _close_admin(self) -> None:
+        """Close the admin port, after all else."""
+        if self._admin is not None:
+            self._admin.stop()
 
     def _make_context(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.logs import get_logger
@@ -19,6 +19,9 @@ from idlrt.server.context import OnDone
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
 from idlrt.server.workers import WorkerPool, run_caught
+
+if TYPE_CHECKING:
+    from idlrt.server.admin.checks import Check
 
 __all__ = ["EngineBase"]
 
@@ -47,6 +50,8 @@ class EngineBase(ServerBase, Generic[C]):
         **options: Unpack[ServerOptions],
     ) -> None:
         super().__init__(handlers, address, **options)
+        # Whether the loop has ended, or is about to.
+        self._is_over = False
         self._channels: dict[Session, C] = {}
         self._workers: WorkerPool | None = None
         self._is_draining = False
@@ -76,11 +81,21 @@ class EngineBase(ServerBase, Generic[C]):
             session.discard_requests()
             channel.abort()
 
-    def _log_serving(self) -> None:
+    @property
+    def connections(self) -> int:
+        """Number of open connections, without those whose TLS handshake is in progress."""
+        return len(self._channels)
+
+    def _serving_began(self) -> None:
         _log.info("serving %s on %s", str(self._served), str(self._bound), extra=self._fields())
+        self._open_admin()
 
     def _log_draining(self) -> None:
         _log.info("draining %s on %s", str(self._served), str(self._bound), extra=self._fields())
+
+    def _serving_ended(self) -> None:
+        self._log_stopped()
+        self._close_admin()
 
     def _log_stopped(self) -> None:
         _log.info("stopped serving %s on %s", str(self._served), str(self._bound), extra=self._fields())
@@ -105,9 +120,25 @@ class EngineBase(ServerBase, Generic[C]):
             extra={"connections": connections},
         )
 
+    def _numbers(self) -> Mapping[str, int]:
+        return {"connections": self.connections, "in_flight": self.in_flight, "unsent_bytes": self.unsent_bytes}
+
+    def _loop_checks(self) -> Sequence[Check]:
+        from idlrt.server.admin.checks import LoopCheck
+
+        return (LoopCheck(self.call_threadsafe, lambda: self._is_over),)
+
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        """Call `function` on the server's thread, soon. May be called on any thread while the server runs.
+
+        Raises:
+            RuntimeError: the event loop of an `AsyncServer` is closed.
+        """
+        raise NotImplementedError
+
     def _call_on_thread(self, function: Callable[..., object]) -> None:
         """Call `function` on the server's thread. Called on the event loop on which filters run."""
-        raise NotImplementedError
+        self.call_threadsafe(function)
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
         from idlrt.server.coroutines import run_on_thread

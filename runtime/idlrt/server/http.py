@@ -18,7 +18,6 @@ from idlrt.server.settings import Settings
 
 __all__ = ["http_protocol"]
 
-_LOOPBACK: Final = ("localhost", "::1")
 _NO_PAGES: Final[Mapping[bytes, StaticPage]] = {}
 
 
@@ -44,13 +43,9 @@ def http_protocol(served: Served, settings: Settings, address: Address) -> HttpP
 
     check_parser()
     options = wanted if isinstance(wanted, Http) else Http()
-    protocol = HttpProtocol(options, _pages(served, settings, options), is_loopback=_is_loopback(address))
+    protocol = HttpProtocol(options, _pages(served, settings, options), is_loopback=address.is_loopback)
     protocol.site(served, settings.reading)  # checks the routes
     return protocol
-
-
-def _is_loopback(address: Address) -> bool:
-    return not address.path and (address.host in _LOOPBACK or address.host.startswith("127."))
 
 
 def _pages(served: Served, settings: Settings, options: Http) -> Mapping[bytes, StaticPage]:

@@ -17,14 +17,13 @@ import mmap
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
@@ -33,10 +32,16 @@ from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, listen, socket_inode
 from idlrt.server.base import ServerBase
-from idlrt.server.restarts import RestartDelay, exit_code, exit_text
+from idlrt.server.lifeline import Lifeline
+from idlrt.server.process_slot import ProcessSlot
+from idlrt.server.process_stats import ProcessStats, report_numbers
+from idlrt.server.restarts import exit_code, exit_text
 from idlrt.server.server import Server
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
+
+if TYPE_CHECKING:
+    from idlrt.server.admin.checks import Check
 
 __all__ = ["ProcessServer"]
 
@@ -46,17 +51,8 @@ _log = get_logger("idlrt.server")
 # Time before a process is killed, beyond what its own stop may take, in seconds.
 _KILL_MARGIN: Final = 5.0
 _TICK: Final = 0.05
-
-
-class _ProcessSlot:
-    """A supervised process: its listening socket, process id and restart state."""
-
-    def __init__(self, listening: socket.socket) -> None:
-        self.listening = listening
-        self.pid = 0
-        self.started_at = 0.0
-        self.start_at = 0.0
-        self.delay = RestartDelay()
+# Time without a tick after which the supervisor counts as blocked. Waiting for the registry takes less.
+_BLOCKED_AFTER: Final = 5.0
 
 
 class ProcessServer(ServerBase):
@@ -85,22 +81,23 @@ class ProcessServer(ServerBase):
             raise ConfigurationError(what)
         if processes < 1:
             raise ConfigurationError(f"processes: must be at least 1, got {processes!r}")
+        self._slots: list[ProcessSlot] = []
+        self._stats = ProcessStats(self._slots, processes)
+        self._ticked_at = 0.0
         super().__init__(handlers, address, **options)
-        # The supervisor registers once for all processes.
+        # The supervisor registers once for all processes, and has their admin port.
         options.pop("registry", None)
         options.pop("instance", None)
+        options.pop("admin", None)
+        options.pop("health", None)
         self._arguments = handlers, address, options
         self._processes = processes
-        self._slots: list[_ProcessSlot] = []
-        self._is_stopping = False
         self._is_forced = False
         self._is_killing = False
-        self._is_started = False
         self._kill_after_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        # A pipe: processes stop at its end of file, when the supervisor has closed it or is gone.
-        self._lifeline_reader, self._lifeline_writer = -1, -1
+        self._lifeline = Lifeline()
         # Memory shared with the processes: 1 once they must stop at once.
         self._force_flag = mmap.mmap(-1, 1)
         self._forks = forks.count
@@ -126,22 +123,26 @@ class ProcessServer(ServerBase):
     def _take_address(self) -> None:
         settings, is_unix = self._settings, bool(self._address.path)
         wanted = self._address
+        if self._admin is not None:
+            self._admin.bind()
         try:
             for number in range(self._processes):
                 if number and is_unix:
-                    self._slots.append(_ProcessSlot(self._slots[0].listening))
+                    self._slots.append(ProcessSlot(self._slots[0].listening))
                     continue
                 listening = listen(wanted, backlog=settings.backlog, reuse_port=not is_unix)
-                self._slots.append(_ProcessSlot(listening))
+                self._slots.append(ProcessSlot(listening))
                 if not is_unix:
                     wanted = Address(wanted.host, listening.getsockname()[1])
         except OSError as error:
             self._close_sockets()
+            self._slots.clear()
+            self._close_admin()
             raise ConfigurationError(f"cannot listen on {wanted}: {error.strerror or error}") from error
         self._bound = wanted
         self._listening = self._slots[0].listening
         self._file = socket_inode(wanted)
-        self._lifeline_reader, self._lifeline_writer = os.pipe()
+        self._lifeline.open()
 
     def __enter__(self) -> Self:
         return self.bind()
@@ -218,7 +219,7 @@ class ProcessServer(ServerBase):
         if not self._is_started or self._forking == threading.get_ident():
             return
         self._close_sockets()
-        self._close_lifeline()
+        self._lifeline.close()
         self._file = 0
 
     # Processes.
@@ -227,10 +228,11 @@ class ProcessServer(ServerBase):
         for slot in self._slots:
             self._fork(slot)
 
-    def _fork(self, slot: _ProcessSlot) -> None:
+    def _fork(self, slot: ProcessSlot) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         slot.started_at = time.monotonic()
+        self._stats.clear(self._slots.index(slot))
         # Block signals until the process has its own handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._forking = threading.get_ident()
@@ -253,8 +255,7 @@ class ProcessServer(ServerBase):
             return
         status = 1
         try:
-            os.close(self._lifeline_writer)
-            self._lifeline_writer = -1
+            self._lifeline.close_writer()
             self._serve_as_process(slot)
             status = 0
         except BaseException:  # noqa: BLE001  # the process exits here after any exception
@@ -266,29 +267,32 @@ class ProcessServer(ServerBase):
                 sys.stderr.flush()
             os._exit(status)
 
-    def _serve_as_process(self, slot: _ProcessSlot) -> None:
+    def _serve_as_process(self, slot: ProcessSlot) -> None:
         for other in self._slots:
             if other.listening is not slot.listening:
                 other.listening.close()
         handlers, address, options = self._arguments
         server = Server(handlers, address, **options)
         server.use_socket(slot.listening, self._bound)
+        if self._admin is not None:
+            server.bind()
+            report_numbers(self._stats, self._slots.index(slot), server, server.call_threadsafe)
         # Ctrl+C reaches all processes of a terminal; only the supervisor reacts to it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Before it serves there is nothing to drain.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-        threading.Thread(
-            target=_stop_at_eof, args=(self._lifeline_reader, server), name="idlrt lifeline", daemon=True
-        ).start()
+        self._lifeline.watch(server.stop)
         # A service manager may signal every process of the group, and the supervisor passes the signal on: both count
         # as one request to stop.
         server.serve(signals=(signal.SIGTERM,), counts=lambda: self._force_flag[0] == 1)
 
     def _supervise(self) -> None:
         try:
+            self._open_admin()
             self._register()
             while not self._is_stopping:
+                self._ticked_at = time.monotonic()
                 self._restart_exited()
                 # Signals and `stop` take effect within a tick.
                 select.select([], [], [], _TICK)
@@ -307,6 +311,7 @@ class ProcessServer(ServerBase):
                 slot.pid = 0
                 slot.start_at = now + delay
             if not slot.pid and now >= slot.start_at:
+                slot.restarts += 1
                 self._fork(slot)
 
     def _stop_processes(self) -> None:
@@ -317,6 +322,7 @@ class ProcessServer(ServerBase):
         self._send(signal.SIGTERM)
         is_forced = False
         while self.pids:
+            self._ticked_at = time.monotonic()
             if self._is_killing:
                 self._send(signal.SIGKILL)
             for slot in self._slots:
@@ -346,18 +352,37 @@ class ProcessServer(ServerBase):
         for slot in self._slots:
             slot.listening.close()
 
-    def _close_lifeline(self) -> None:
-        for descriptor in (self._lifeline_reader, self._lifeline_writer):
-            if descriptor >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-        self._lifeline_reader = self._lifeline_writer = -1
-
     def _end(self) -> None:
         self._close_sockets()
-        self._close_lifeline()
+        self._lifeline.close()
         self._unlink()
+        self._close_admin()
         self._stopped.set()
+
+    # Admin port.
+
+    def _new_server(self, handlers: Handlers, address: str, options: dict[str, Any]) -> Server:
+        return Server(handlers, address, **options)
+
+    def _numbers(self) -> Mapping[str, int]:
+        return self._stats.numbers()
+
+    def _details(self) -> Mapping[str, Any]:
+        return self._stats.details()
+
+    def _loop_checks(self) -> Sequence[Check]:
+        from idlrt.server.admin.checks import PlainCheck
+
+        return (PlainCheck("supervisor", self._why_blocked),)
+
+    def _ready_checks(self) -> Sequence[Check]:
+        from idlrt.server.admin.checks import PlainCheck
+
+        return (PlainCheck("processes", self._stats.failure),)
+
+    def _why_blocked(self) -> str:
+        is_blocked = 0 < self._ticked_at < time.monotonic() - _BLOCKED_AFTER
+        return f"the supervisor did not run for {_BLOCKED_AFTER:g} s" if is_blocked else ""
 
     # Signals.
 
@@ -369,11 +394,3 @@ class ProcessServer(ServerBase):
 
     def _kill(self) -> None:
         self._is_killing = True
-
-
-def _stop_at_eof(lifeline: int, server: Server) -> None:
-    """Stop `server` when the supervisor is gone."""
-    with contextlib.suppress(OSError):
-        while os.read(lifeline, 1):
-            pass
-    server.stop()

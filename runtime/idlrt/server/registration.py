@@ -136,6 +136,15 @@ class ServiceRegistrar:
         """Registrations, one for each service; empty before `register` and after `deregister`."""
         return tuple(self._registrations)
 
+    @property
+    def registry(self) -> Registry | None:
+        """The registry in which the server is registered; `None` before `register` and after `deregister`."""
+        return self._registry
+
+    def __str__(self) -> str:
+        """URL of the registry, without secrets."""
+        return str(self._given if self._url is None else self._url)
+
     def _instances(self, bound: Address) -> list[Instance]:
         options = dict(self._options)
         host, port = self._advertised_address(str(options.pop("advertise", "")), bound)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-
 _FINAL_READS = 16
 
 
@@ -64,9 +63,6 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._lock = threading.Lock()
         self._forks = forks.count
         self._loop: SelectorLoop | None = None
-        self._is_started = False
-        self._is_stopping = False
-        self._is_over = False
         self._stopped = threading.Event()
         self._thread_id: int | None = None
         self._listener: Listener | None = None
@@ -211,6 +207,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._unlink()
         if self._loop is not None:
             self._loop.close()
+        self._close_admin()
         self._stopped.set()
 
     def _ask_to_stop(self, grace_s: float) -> None:
@@ -248,7 +245,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener = Listener(loop, listening, self._accepted)
             if self._timeouts.interval:
                 loop.call_later(self._timeouts.interval, self._check_timeouts)
-            self._log_serving()
+            self._serving_began()
             self._register()
             loop.run()
         finally:
@@ -264,7 +261,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._deregister()
             loop.close()
             self._thread_id = None
-            self._log_stopped()
+            self._serving_ended()
             self._stopped.set()
 
     def _accepted(self, channel: Channel) -> None:
@@ -320,9 +317,12 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._runner = CoroutineRunner(loop.call_threadsafe, None if has_plain else loop.call_soon)
         self._runner.run(coroutine, context, done)
 
-    def _call_on_thread(self, function: Callable[..., object]) -> None:
+    def call_threadsafe(self, function: Callable[..., object]) -> None:
         assert self._loop is not None
         self._loop.call_threadsafe(function)
+
+    def _new_server(self, handlers: Handlers, address: str, options: dict[str, Any]) -> Server:
+        return Server(handlers, address, **options)
 
     def _session_closed(self, session: Session) -> None:
         self._channels.pop(session, None)

@@ -13,6 +13,7 @@ from idlrt.net.tls import Tls
 from idlrt.protocol.http.options import Http
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.options import TextErrors, UnknownFields, with_options
+from idlrt.server.admin.options import Admin, HealthCheck, admin_options, check_health
 from idlrt.server.method_table import ServerFilter
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class ServerOptions(TypedDict, total=False):
         config: configuration file, or its contents as nested tables; the guards are in the table `server`. `None`, the
             default: the file named by the environment variable `IDLRT_CONFIG`, if it is set.
         listeners: functions that receive the decisions of guards (`idlrt.core.decisions`). Default: none.
+        admin: admin port, with health checks and the status of the server: a port of the loopback interface, an address
+            or an `idlrt.Admin`. It runs on a separate thread and needs the extra `http`. `None`, the default: off.
+        health: checks of dependencies by name, for `/readyz` of the admin port: functions without arguments, plain
+            (called on a background thread) or `async` (on the event loop of the admin port). A check fails if it
+            raises, returns `False`, or takes longer than a second. Default: none.
     """
 
     limits: Limits
@@ -106,6 +112,8 @@ class ServerOptions(TypedDict, total=False):
     guards: Mapping[str, Any]
     config: ServerConfig
     listeners: Sequence[Listener]
+    admin: str | int | Admin | None
+    health: Mapping[str, HealthCheck]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +150,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     guards: Mapping[str, Any] = {}
     config: Any = None
     listeners: Sequence[Listener] = ()
+    admin: str | int | Admin | None = None
+    health: Mapping[str, HealthCheck] = {}
 
     @property
     def reading(self) -> Limits:
@@ -168,6 +178,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if not callable(each):
                 raise ConfigurationError(f"filters: must be `async (call, next) -> result` functions, got {each!r}")
         _ = self.reading
+        check_health(self.health)
+        if admin_options(self.admin) is None and self.health:
+            raise ConfigurationError("health: the checks need the admin port; set admin=9901, or another port")
 
 
 def _is_count(value: float) -> bool:
@@ -194,6 +207,7 @@ _TIME_OR_NONE = (f"{_TIME[0]}, or 0 to disable it", _is_time_or_none)
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),
     "guards": ("a dict", (dict,)),
+    "health": ("a dict", (dict,)),
     "http": ("True, False, None or an `idlrt.Http`", (bool, Http, type(None))),
     "instance": ("a dict", (dict,)),
     "listeners": ("a list", (list, tuple)),

@@ -17,7 +17,7 @@ from hand_written import Users, UserServiceClient, user_service
 
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost
 from idlrt.server import ProcessServer
-from idlrt.server.processes import RestartDelay
+from idlrt.server.restarts import RestartDelay
 
 # Real processes.
 pytestmark = pytest.mark.slow

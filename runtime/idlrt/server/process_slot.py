@@ -1,0 +1,33 @@
+"""State of a supervised process of a `ProcessServer`."""
+
+from __future__ import annotations
+
+import socket
+
+from idlrt.server.restarts import RestartDelay
+
+__all__ = ["ProcessSlot"]
+
+
+class ProcessSlot:
+    """A supervised process, which is replaced when it exits.
+
+    Args:
+        listening: its listening socket.
+
+    Attributes:
+        listening: its listening socket, which all of its processes use in turn.
+        pid: process id; 0 while none runs.
+        started_at: time of the last start, on the clock of `time.monotonic`.
+        start_at: earliest time of the next start, on the same clock.
+        restarts: number of restarts.
+        delay: delay of the next restart.
+    """
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+        self.pid = 0
+        self.started_at = 0.0
+        self.start_at = 0.0
+        self.restarts = 0
+        self.delay = RestartDelay()
