@@ -197,7 +197,7 @@ def test_templates_that_match_the_same_paths_are_one_path(document: Callable[...
 
 
 def test_path_variables_without_a_field_are_parameters(document: Callable[..., Document]) -> None:
-    found = document('service S { void f(1: required string x) (http.get = "/{tenant}/{x}") }')
+    found = document('service S { void f(1: required string x) (api.get = "/:tenant/:x") }')
     own = operation(found, "get", "/{tenant}/{x}")
     assert [each["name"] for each in own["parameters"]] == ["x", "tenant"]
     assert parameter(own, "tenant")["description"] == "Ignored."

@@ -10,6 +10,7 @@ import msgspec
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.http.options import Http
+from idlrt.protocol.http.problems import rpc_members
 from idlrt.protocol.http.responses import DeclaredResponse, LocatedField, declared_responses, located_fields
 from idlrt.protocol.http.responses import success_status as status_of
 from idlrt.protocol.http.statuses import code_of, title
@@ -17,7 +18,7 @@ from idlrt.serialization import Limits
 from idlrt.serialization.plain_json import JsonOptions, json_key, to_plain
 from idlrt.spec import DeclaredError, Method, StructType, Type
 
-__all__ = ["JSON", "PROBLEM", "Payload", "ResultWriter", "problem"]
+__all__ = ["JSON", "PROBLEM", "Payload", "ResultWriter", "problem", "refusal_payload"]
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -28,6 +29,9 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _FORBIDDEN: Final = ("\r", "\n", "\0")
 # They would begin attributes, or another cookie (RFC 6265, section 4.1.1).
 _NOT_IN_COOKIES: Final = (*_FORBIDDEN, ";", ",", " ", "\t")
+# Bytes of a problem document without its detail, and of a character in it, at most.
+_PROBLEM_SIZE: Final = 512
+_WIDEST: Final = 6
 _ERROR_STATUS: Final = range(200, 600)
 
 
@@ -210,3 +214,13 @@ def problem(status: int, code: str, detail: str, more: Mapping[str, Any] = _NOTH
 def _printable(text: str) -> str:
     """Return text without lone surrogates, which cannot be encoded."""
     return text.encode(errors="replace").decode()
+
+
+def refusal_payload(status: int, code: str, error: ApplicationError, limit: int) -> Payload:
+    """Return the response for an error that the IDL does not declare.
+
+    Args:
+        limit: maximum size of the body in bytes; the detail is shortened to fit.
+    """
+    detail = f"{error.message}"[: max((limit - _PROBLEM_SIZE) // _WIDEST, 0)]
+    return Payload(status, PROBLEM, problem(status, code, detail, rpc_members(status, code, error)))

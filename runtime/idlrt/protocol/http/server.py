@@ -25,9 +25,8 @@ from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, line
 from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
 from idlrt.protocol.http.pages import HttpResponse
 from idlrt.protocol.http.plain_requests import PlainRequests
-from idlrt.protocol.http.problems import rpc_members
 from idlrt.protocol.http.replies import Reply
-from idlrt.protocol.http.results import PROBLEM, Payload, problem
+from idlrt.protocol.http.results import PROBLEM, Payload, problem, refusal_payload
 from idlrt.protocol.http.site import Endpoint, Site
 from idlrt.protocol.http.statuses import code_of, status_and_code
 from idlrt.spec import DeclaredError
@@ -37,9 +36,6 @@ __all__ = ["ServerConnection"]
 _CONTINUE: Final = DataToSend(b"HTTP/1.1 100 Continue\r\n\r\n")
 # Largest body that is read and dropped, so that the connection stays usable after an error.
 _MAX_DROPPED: Final = 65_536
-# Bytes of a problem document without its detail, and of a character in it, at most.
-_PROBLEM_SIZE: Final = 512
-_WIDEST: Final = 6
 
 
 class _Stop(Exception):
@@ -374,8 +370,7 @@ class ServerConnection:
         # The error must be sent in any case; it matters more than metadata.
         with contextlib.suppress(LocalProtocolError, AttributeError, TypeError):
             lines += write_metadata(metadata)
-        detail = f"{error.message}"[: max((self._limit - _PROBLEM_SIZE) // _WIDEST, 0)]
-        payload = Payload(status, PROBLEM, problem(status, code, detail, rpc_members(status, code, error)))
+        payload = refusal_payload(status, code, error, self._limit)
         return own.reply.data(payload, lines, is_draining and self._is_latest(own))
 
     def _is_latest(self, request: HttpCall) -> bool:

@@ -212,8 +212,9 @@ ACCEPTED: dict[str, tuple[bytes, list[int], list[str]]] = {
     "two slashes": (head(first="GET //articles/1 HTTP/1.1"), [404], []),
     "dots": (head(first="GET /a/../articles/1 HTTP/1.1"), [404], []),
     "dots that are encoded": (head(first="GET /a/%2e%2e/articles/1 HTTP/1.1"), [404], []),
-    "TRACE": (head(first="TRACE /articles/1 HTTP/1.1"), [501], []),
-    "other known method": (head(first="PROPFIND /articles/1 HTTP/1.1"), [501], []),
+    "TRACE": (head(first="TRACE /articles/1 HTTP/1.1"), [405], []),
+    "other known method": (head(first="PROPFIND /articles/1 HTTP/1.1"), [405], []),
+    "other known method, unknown path": (head(first="PROPFIND /x HTTP/1.1"), [501], []),
 }
 
 
