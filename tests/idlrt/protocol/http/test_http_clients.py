@@ -17,7 +17,7 @@ import pytest
 import trustme
 from callers import KINDS, Caller, ShopHandler, answering, calling, json_response, read_request, shop
 from eventually import TIMEOUT, eventually
-from hand_written import scripted_server
+from hand_written import connect_raw, scripted_server
 from shop import Article, AsyncShopClient, Colour, NoArticle, Order, Picture, ShopClient
 
 from idlrt import Tls
@@ -52,6 +52,14 @@ def serving(handler: object | None = None, **options: Any) -> Iterator[Server]:
 
 def http(where: str) -> str:
     return where.replace("tcp://", "http://")
+
+
+def is_refused(port: int) -> bool:
+    try:
+        connect_raw(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def target(server: Server, path: str = "") -> str:
@@ -231,10 +239,29 @@ def test_a_response_over_the_limit() -> None:
 
 
 @ALL_KINDS
-def test_a_draining_server(kind: str) -> None:
-    with serving() as first, calling(kind, target(first)) as caller:
-        assert caller.call("get", "a").sku == "a"
-        first.stop()
+def test_a_server_that_stops_during_a_call(kind: str) -> None:
+    """The response says that the connection ends, so that the next call gets another one."""
+    entered, gate = threading.Event(), threading.Event()
+
+    class Waiting(ShopHandler):
+        def plain(self, numbers: dict[str, int], by: Any) -> float:
+            entered.set()
+            assert gate.wait(TIMEOUT)
+            return 7.0
+
+    with (
+        serving(Waiting(), workers=1) as server,
+        ThreadPoolExecutor(2) as threads,
+        calling(kind, target(server)) as caller,
+    ):
+        made = threads.submit(caller.call, "plain", {})
+        assert entered.wait(TIMEOUT)
+        stopped = threads.submit(server.stop)
+        eventually(lambda: is_refused(server.port))
+        gate.set()
+        assert made.result(TIMEOUT) == 7.0
+        stopped.result(TIMEOUT)
+        assert client_stats(caller.client).connections == 0
         with pytest.raises(ConnectFailed):
             caller.call("get", "a")
 
