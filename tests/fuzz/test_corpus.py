@@ -19,6 +19,7 @@ TARGETS = [
     "detection",
     "server_framed",
     "server_header",
+    "server_http",
     "server_jsonrpc",
     "server_unframed",
 ]

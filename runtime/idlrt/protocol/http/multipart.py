@@ -5,6 +5,7 @@ Source: RFC 7578
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -22,6 +23,8 @@ _MAX_PARTS: Final = 1000
 # Bytes of the headers of one part.
 _MAX_HEAD: Final = 4096
 _MAX_BOUNDARY: Final = 70
+# The package logs a warning for each malformed form.
+_SILENT: Final = logging.Logger("idlrt.protocol.http.multipart", logging.CRITICAL + 1)
 _DISPOSITION: Final = b"content-disposition"
 
 
@@ -119,6 +122,7 @@ def parse_multipart(body: bytes, content_type: bytes, binary: Collection[str] = 
             "on_end": form.on_end,
         },
     )
+    parser.logger = _SILENT
     try:
         parser.write(body)
         parser.finalize()
