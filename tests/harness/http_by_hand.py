@@ -153,11 +153,12 @@ class Wire:
             return connection.refuse(event, refusal, is_draining=draining)
         self.outcome.calls.append(method.name)
         try:
-            result = self._table[event.key].function(*arguments)
+            try:
+                result = self._table[event.key].function(*arguments)
+            except DeclaredError as thrown:
+                answer = connection.respond_error(event, thrown, self.metadata, draining)
+                assert answer is not None
+                return answer
             return connection.respond(event, result, self.metadata, draining)
-        except DeclaredError as thrown:
-            answer = connection.respond_error(event, thrown, self.metadata, draining)
-            assert answer is not None
-            return answer
         except (LocalProtocolError, ApplicationError) as error:
             return connection.refuse(event, ApplicationError(str(error), ApplicationCode.INTERNAL_ERROR))
