@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from idlrt.core.forks import forks
 from idlrt.observe.histogram import MAX_INDEX, SUB_BITS, Histogram
 
-__all__ = ["MAX_SERIES", "OTHER", "Cells", "Labels"]
+__all__ = ["MAX_SERIES", "OTHER", "Cell", "Cells", "Labels"]
 
 Labels: TypeAlias = tuple[str, ...]
 """Values of the labels of a series."""
@@ -31,7 +31,7 @@ _SHIFT: Final = SUB_BITS + 1
 _MAX_SHIFT: Final = (MAX_INDEX >> SUB_BITS) - 1
 
 
-class _Cell:
+class Cell:
     """Histogram that one thread writes to."""
 
     __slots__ = ("counts", "max", "min", "sum")
@@ -42,7 +42,29 @@ class _Cell:
         self.min = 1 << 62
         self.max = 0
 
+    def add(self, nanoseconds: int) -> None:
+        """Add a duration; a negative one counts as 0."""
+        # As `bucket_index`, without the call.
+        shift = nanoseconds.bit_length() - _SHIFT
+        if shift > 0 and nanoseconds > 0:
+            index = (shift << SUB_BITS) + (nanoseconds >> shift) if shift <= _MAX_SHIFT else MAX_INDEX
+        elif nanoseconds > 0:
+            index = nanoseconds
+        else:
+            index = nanoseconds = 0
+        counts = self.counts
+        if index in counts:
+            counts[index] += 1
+        else:
+            counts[index] = 1
+        self.sum += nanoseconds
+        if nanoseconds > self.max:
+            self.max = nanoseconds
+        if nanoseconds < self.min:
+            self.min = nanoseconds
+
     def copy(self) -> Histogram:
+        """Return the histogram. Called on any thread."""
         # Copying a dict is atomic; the other values may be one record older or newer.
         counts = self.counts.copy()
         count = sum(counts.values())
@@ -65,12 +87,12 @@ class _Store:
     __slots__ = ("cells", "has_ended")
 
     def __init__(self) -> None:
-        self.cells: dict[Labels, _Cell] = {}
+        self.cells: dict[Labels, Cell] = {}
         self.has_ended = False
 
 
 class _Local(threading.local):
-    cells: dict[Labels, _Cell] | None = None
+    cells: dict[Labels, Cell] | None = None
     token: Any = None
 
 
@@ -107,26 +129,8 @@ class Cells:
         cells = self._local.cells
         cell = cells.get(labels) if cells is not None else None
         if cell is None:
-            cell = self._cell(labels)
-        # As `bucket_index`, without the call.
-        shift = nanoseconds.bit_length() - _SHIFT
-        if shift <= 0:
-            index = nanoseconds if nanoseconds > 0 else 0
-        elif shift <= _MAX_SHIFT:
-            index = (shift << SUB_BITS) + (nanoseconds >> shift)
-        else:
-            index = MAX_INDEX
-        counts = cell.counts
-        try:
-            counts[index] += 1
-        except KeyError:
-            counts[index] = 1
-        if nanoseconds > 0:
-            cell.sum += nanoseconds
-        if nanoseconds > cell.max:
-            cell.max = nanoseconds
-        if nanoseconds < cell.min:
-            cell.min = nanoseconds if nanoseconds > 0 else 0
+            cell = self.cell(labels)
+        cell.add(nanoseconds)
 
     def read(self) -> Mapping[Labels, Histogram]:
         """Return the histograms of all series, since the process has started."""
@@ -143,8 +147,8 @@ class Cells:
         """Number of records whose series counts as `OTHER`."""
         return self._dropped
 
-    def _cell(self, labels: Labels) -> _Cell:
-        """Return the cell of this thread for a series that it has none for, or for the series that it counts as."""
+    def cell(self, labels: Labels) -> Cell:
+        """Return the cell of this thread for a series, or for the one that it counts as. No other thread may use it."""
         with self._lock:
             if labels not in self._known and len(self._known) >= self._max_series:
                 self._dropped += 1
@@ -159,7 +163,7 @@ class Cells:
                 self._local.token = _Token(store)
             cell = cells.get(labels)
             if cell is None:
-                cell = cells[labels] = _Cell()
+                cell = cells[labels] = Cell()
             return cell
 
     def _other(self, labels: Labels) -> Labels:

@@ -25,6 +25,7 @@ from idlrt.spec import Method
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
+    from idlrt.observe.server_calls import ServerCalls
     from idlrt.registry import Registration
     from idlrt.server.admin.checks import Check
     from idlrt.server.admin.port import AdminPort, BackgroundServer
@@ -69,6 +70,11 @@ class ServerBase:
                 is_encrypted=settings.tls is not None,
                 http_prefix=self._http.options.prefix if self._http is not None else "",
             )
+        self._calls: ServerCalls | None = None
+        if settings.metrics:
+            from idlrt.observe.server_calls import ServerCalls
+
+            self._calls = ServerCalls(time.monotonic)
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
         # Inode of the file of a Unix socket; 0 if there is none.
@@ -272,6 +278,7 @@ class ServerBase:
             run_worker=run_worker,
             timeout=settings.timeout,
             load=self._load,
+            observer=self._calls,
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Peer, Served
+from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Peer, Served, ServerCall
+from idlrt.protocol.events import RequestReceived
 from idlrt.server.method_table import MethodEntry
 
-__all__ = ["Load", "OnDone", "ServerContext", "Transport"]
+__all__ = ["CallObserver", "Load", "OnDone", "ServerContext", "Transport"]
 
 OnDone = Callable[[Any, BaseException | None], None]
 """Completion callback: receives the result or the exception."""
@@ -73,6 +74,42 @@ class Load:
         self.max_decoded = max_decoded
 
 
+class CallObserver(Protocol):
+    """Observes the requests of a server: counts, measures or traces them. Called on the session's thread."""
+
+    def answered(self, call: ServerCall, request_size: int, response_size: int) -> None:
+        """Handle the end of a call with a result.
+
+        Args:
+            call: the call.
+            request_size: size of the request in bytes.
+            response_size: size of the response in bytes; 0 for none.
+        """
+        ...
+
+    def ended(self, call: ServerCall, error: BaseException, request_size: int, response_size: int) -> None:
+        """Handle the end of a call with an error; `call.outcome` has its kind.
+
+        Args:
+            call: the call.
+            error: exception of the handler, a filter or a guard, or why the call was not started.
+            request_size: size of the request in bytes.
+            response_size: size of the response in bytes; 0 for none.
+        """
+        ...
+
+    def refused(self, request: RequestReceived, code: int, received_at: float, response_size: int) -> None:
+        """Handle the refusal of a request that did not become a call: its method is unknown, or it cannot be read.
+
+        Args:
+            request: the request.
+            code: an `ApplicationCode`.
+            received_at: time when it arrived, on the clock of the server.
+            response_size: size of the response in bytes; 0 for none.
+        """
+        ...
+
+
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """State and services that the sessions of a server share.
 
@@ -88,6 +125,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         async_driver: `sleep` for filters of `async` handlers, on the same clock.
         timeout: timeout of calls whose client sends none, in seconds.
         load: calls in flight of all sessions.
+        observer: observes all requests; `None` for no observer.
         max_in_flight: maximum number of calls in flight of one connection.
         high_water: maximum size of unsent responses of one connection, in bytes; above it the session stops reading.
     """
@@ -102,5 +140,6 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     async_driver: Driver = msgspec.field(default_factory=AsyncioDriver)
     timeout: float = 60.0
     load: Load = msgspec.field(default_factory=Load)
+    observer: CallObserver | None = None
     max_in_flight: int = 256
     high_water: int = 1 << 20

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.logs import get_logger
-from idlrt.errors import Overloaded
+from idlrt.errors import ConfigurationError, Overloaded
 from idlrt.printable import plural
 from idlrt.server.base import ServerBase
 from idlrt.server.context import OnDone
@@ -22,6 +22,7 @@ from idlrt.server.workers import WorkerPool, run_caught
 
 if TYPE_CHECKING:
     from idlrt.server.admin.checks import Check
+    from idlrt.observe.server_calls import ServerSnapshot
 
 __all__ = ["EngineBase"]
 
@@ -73,6 +74,16 @@ class EngineBase(ServerBase, Generic[C]):
     def is_draining(self) -> bool:
         """Whether the server is stopping: it accepts no connections and tells clients to use other instances."""
         return self._is_draining
+
+    def metrics(self) -> ServerSnapshot:
+        """Return the metrics of the calls since the start of the server. May be called on any thread.
+
+        Raises:
+            ConfigurationError: the server does not measure calls.
+        """
+        if self._calls is None:
+            raise ConfigurationError("the server does not measure calls; create it with metrics=True")
+        return self._calls.read()
 
     def _cut_off(self) -> None:
         """Abort all connections, and start no call that has been received on them."""

@@ -22,6 +22,7 @@ from idlrt.errors import (
     Overloaded,
 )
 from idlrt.protocol import RequestReceived, ServerConnection
+from idlrt.server.context import CallObserver
 from idlrt.server.method_table import NotStarted
 from idlrt.spec import DeclaredError
 
@@ -40,28 +41,34 @@ class Responder:
     Args:
         connection: protocol state machine of the connection.
         peer: the client, for the log.
+        observer: observes requests; `None` for no observer.
 
     Attributes:
         connection: protocol state machine, which encodes the responses.
+        observer: observes requests.
         is_draining: whether responses tell the client that the server is draining.
     """
 
-    __slots__ = ("_peer", "connection", "is_draining")
+    __slots__ = ("_peer", "connection", "is_draining", "observer")
 
-    def __init__(self, connection: ServerConnection, peer: Peer) -> None:
+    def __init__(self, connection: ServerConnection, peer: Peer, observer: CallObserver | None = None) -> None:
         self.connection = connection
+        self.observer = observer
         self.is_draining = False
         self._peer = peer
 
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
         call.outcome = _OK
-        if request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway):  # as `_is_mute`
-            return None
-        try:
-            return self.connection.respond(request, result, call.answer_metadata, self.is_draining)
-        except (ApplicationError, LocalProtocolError) as error:
-            return self.unsendable(request, handler, error, call)
+        answer: bytes | None = None
+        if not (request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway)):  # as `_is_mute`
+            try:
+                answer = self.connection.respond(request, result, call.answer_metadata, self.is_draining)
+            except (ApplicationError, LocalProtocolError) as error:
+                return self.unsendable(request, handler, error, call)
+        if self.observer is not None:
+            self.observer.answered(call, request.size, len(answer or b""))
+        return answer
 
     def unsendable(
         self,
@@ -71,6 +78,16 @@ class Responder:
         call: ServerCall,
     ) -> bytes | None:
         """Respond where the result of the handler cannot be encoded or sent, for the reason in `error`."""
+        answer = self._unsendable(request, handler, error, call)
+        return self._ended(request, call, error, answer)
+
+    def _unsendable(
+        self,
+        request: RequestReceived,
+        handler: Handler,
+        error: ApplicationError | LocalProtocolError,
+        call: ServerCall,
+    ) -> bytes | None:
         call.outcome = Outcome.INTERNAL
         method = handler.method.full_name
         fields = {"method": method, "peer": self._peer.address}
@@ -82,6 +99,9 @@ class Responder:
 
     def fail(self, request: RequestReceived, handler: Handler, error: BaseException, call: ServerCall) -> bytes | None:
         """Respond to a call whose handler or filter has raised `error`."""
+        return self._ended(request, call, error, self._fail(request, handler, error, call))
+
+    def _fail(self, request: RequestReceived, handler: Handler, error: BaseException, call: ServerCall) -> bytes | None:
         method = handler.method
         metadata: Metadata = call.answer_metadata
         call.outcome = outcome_of(error)
@@ -121,7 +141,7 @@ class Responder:
         return self._refuse(request, ApplicationError(message, code), metadata)
 
     def _refuse(self, request: RequestReceived, error: ApplicationError, metadata: Metadata) -> bytes | None:
-        fields = _REJECTED[error.code]
+        fields = _REJECTED.get(error.code, _REJECTED[ApplicationCode.UNKNOWN])
         if request.is_oneway:
             _log.info("dropped oneway call from %s: %s", self._peer, error.message, extra=fields)
             return None
@@ -129,16 +149,36 @@ class Responder:
             _log.info("rejected call from %s: %s", self._peer, error.message, extra=fields)
         return self.connection.refuse(request, error, metadata, self.is_draining)
 
+    def reject(self, request: RequestReceived, error: ApplicationError, received_at: float) -> bytes | None:
+        """Respond to a request that did not become a call, because it is invalid or its method is unknown.
+
+        Args:
+            received_at: time when it arrived, on the clock of the server.
+        """
+        answer = self._refuse(request, error, NO_METADATA)
+        if self.observer is not None:
+            self.observer.refused(request, error.code, received_at, len(answer or b""))
+        return answer
+
     def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:
         """Respond to a call whose deadline passed before its handler was called."""
         call.outcome = Outcome.DEADLINE_EXCEEDED
-        what = f"deadline exceeded before {call.method.full_name} started"
-        return self.refuse(request, ApplicationCode.TIMEOUT, what)
+        error = ApplicationError(f"deadline exceeded before {call.method.full_name} started", ApplicationCode.TIMEOUT)
+        return self._ended(request, call, error, self._refuse(request, error, NO_METADATA))
 
     def overloaded(self, request: RequestReceived, call: ServerCall, why: str) -> bytes | None:
         """Respond to a call that exceeds a limit of the server."""
         call.outcome = Outcome.RESOURCE_EXHAUSTED
-        return self.refuse(request, ApplicationCode.LOADSHEDDING, f"the server is overloaded: {why}")
+        error = ApplicationError(f"the server is overloaded: {why}", ApplicationCode.LOADSHEDDING)
+        return self._ended(request, call, error, self._refuse(request, error, NO_METADATA))
+
+    def _ended(
+        self, request: RequestReceived, call: ServerCall, error: BaseException, answer: bytes | None
+    ) -> bytes | None:
+        """Tell the observer about the end of a call, and return its response."""
+        if self.observer is not None:
+            self.observer.ended(call, error, request.size, len(answer or b""))
+        return answer
 
     def not_started(self, request: RequestReceived, call: ServerCall, error: NotStarted) -> bytes | None:
         """Respond to a call whose handler was not called, because of overload or of its deadline."""

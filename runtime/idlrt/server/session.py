@@ -68,7 +68,7 @@ class Session:
     ) -> None:
         self._transport = transport
         self.connection = connection
-        self._responder = Responder(connection, transport.peer)
+        self._responder = Responder(connection, transport.peer, server_context.observer)
         self._context = server_context
         self._now = server_context.driver.now
         self._closed = closed
@@ -274,14 +274,11 @@ class Session:
         if self._is_draining and not (able.drain and able.max_in_flight > 1):
             self._is_ending = True  # it carries no other call, or there is no other way to tell the client
         if event.refusal is not None:
-            peer, why = self._transport.peer, event.refusal.message
-            _log.info("rejected call from %s: %s", peer, why, extra={"peer": peer.address})
-            if event.is_oneway:
-                return None
-            return self.connection.refuse(event, event.refusal, is_draining=self._is_draining)
+            return responder.reject(event, event.refusal, self._arrived)
         entry = shared.methods.get(event.key)
         if entry is None:
-            return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, shared.served.missing(event.key))
+            unknown = ApplicationError(shared.served.missing(event.key), ApplicationCode.UNKNOWN_METHOD)
+            return responder.reject(event, unknown, self._arrived)
         handler = entry.handler
         try:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
@@ -291,7 +288,8 @@ class Session:
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
-            return responder.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
+            unreadable = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
+            return responder.reject(event, unreadable, self._arrived)
         deadline, timeout = self._deadline, event.context.timeout
         if timeout is not None:
             deadline = Deadline(self._arrived + timeout, timeout)
@@ -327,11 +325,14 @@ class Session:
             return None
         call.outcome = _OK
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
-            return None
+            return responder.respond(event, handler, result, call)
         try:
-            return self.connection.respond(event, result, call.answer_metadata, self._is_draining)
+            answer = self.connection.respond(event, result, call.answer_metadata, self._is_draining)
         except (ApplicationError, LocalProtocolError) as error:
             return responder.unsendable(event, handler, error, call)
+        if shared.observer is not None:
+            shared.observer.answered(call, event.size, len(answer))
+        return answer
 
     def _submit(
         self, event: RequestReceived, entry: MethodEntry, call: ServerCall, context: Context, decoded: int

@@ -83,6 +83,8 @@ class ServerOptions(TypedDict, total=False):
         health: checks of dependencies by name, for `/readyz` of the admin port: functions without arguments, plain
             (called on a background thread) or `async` (on the event loop of the admin port). A check fails if it
             raises, returns `False`, or takes longer than a second. Default: none.
+        metrics: whether to measure calls: their number, duration, size and outcome by method; `Server.metrics()`
+            returns them. Default: `False`.
     """
 
     limits: Limits
@@ -114,6 +116,7 @@ class ServerOptions(TypedDict, total=False):
     listeners: Sequence[Listener]
     admin: str | int | Admin | None
     health: Mapping[str, HealthCheck]
+    metrics: bool
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Sequence[Listener] = ()
     admin: str | int | Admin | None = None
     health: Mapping[str, HealthCheck] = {}
+    metrics: bool = False
 
     @property
     def reading(self) -> Limits:
@@ -213,6 +217,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "listeners": ("a list", (list, tuple)),
     "limits": ("an `idlrt.Limits`", (Limits,)),
     "protocols": ("a list of names", (list, tuple, type(None))),
+    "metrics": ("True or False", (bool,)),
     "reuse_port": ("True or False", (bool,)),
     "tls": ("an `idlrt.Tls`", (Tls, type(None))),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -25,7 +26,7 @@ def test_a_value_is_in_its_bucket_and_buckets_are_narrow(value: int) -> None:
 def test_buckets_are_adjacent() -> None:
     bounds = [bucket_bounds(index) for index in range(MAX_INDEX + 1)]
     assert bounds[0][0] == 0
-    assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(bounds))
     assert [bucket_index(lower) for lower, _ in bounds] == list(range(MAX_INDEX + 1))
 
 
