@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from eventually import TIMEOUT, eventually
+from programs import require_program
 
 PROGRAM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -50,12 +50,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 def require_chromium() -> str:
     """Return the path of the program; the test is skipped, or fails with IDLC_TEST_EVERYTHING, if there is none."""
-    if PROGRAM is None:
-        message = "NOT RUN: chromium not found; apt-get install chromium"
-        if os.environ.get("IDLC_TEST_EVERYTHING"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return PROGRAM
+    return require_program(PROGRAM or "chromium", "chromium")
 
 
 class Page:

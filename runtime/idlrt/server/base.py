@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -25,6 +25,7 @@ from idlrt.spec import Method
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
+    from idlrt.observe.exposition import Family
     from idlrt.observe.server_calls import ServerCalls
     from idlrt.registry import Registration
     from idlrt.server.admin.checks import Check
@@ -70,11 +71,7 @@ class ServerBase:
                 is_encrypted=settings.tls is not None,
                 http_prefix=self._http.options.prefix if self._http is not None else "",
             )
-        self._calls: ServerCalls | None = None
-        if settings.metrics:
-            from idlrt.observe.server_calls import ServerCalls
-
-            self._calls = ServerCalls(time.monotonic)
+        self._calls = self._make_calls()
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
         # Inode of the file of a Unix socket; 0 if there is none.
@@ -204,6 +201,14 @@ class ServerBase:
 
     # Admin port.
 
+    def _make_calls(self) -> ServerCalls | None:
+        """Return the recorder of calls; `None` if this server does not measure them."""
+        return None
+
+    def _metrics(self) -> Iterable[Family]:
+        """Return all metrics of this server. Called on any thread."""
+        raise NotImplementedError
+
     def _make_admin(self) -> AdminPort | None:
         options = admin_options(self._settings.admin)
         if options is None:
@@ -221,6 +226,7 @@ class ServerBase:
             started_at=lambda: self._serving_since,
             is_stopping=lambda: self._is_stopping,
             numbers=self._numbers,
+            metrics=None if self._calls is None else self._metrics,
             details=self._details,
             loop_checks=self._loop_checks(),
             ready_checks=self._ready_checks(),

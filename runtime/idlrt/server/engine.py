@@ -6,7 +6,8 @@ the request of the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, Unpack
 
@@ -21,8 +22,9 @@ from idlrt.server.settings import ServerOptions
 from idlrt.server.workers import WorkerPool, run_caught
 
 if TYPE_CHECKING:
+    from idlrt.observe.exposition import Family
+    from idlrt.observe.server_calls import ServerCalls, ServerSnapshot
     from idlrt.server.admin.checks import Check
-    from idlrt.observe.server_calls import ServerSnapshot
 
 __all__ = ["EngineBase"]
 
@@ -74,6 +76,25 @@ class EngineBase(ServerBase, Generic[C]):
     def is_draining(self) -> bool:
         """Whether the server is stopping: it accepts no connections and tells clients to use other instances."""
         return self._is_draining
+
+    def _make_calls(self) -> ServerCalls | None:
+        settings = self._settings
+        if not (settings.metrics if settings.metrics is not None else settings.admin is not None):
+            return None
+        from idlrt.observe.server_calls import ServerCalls
+
+        return ServerCalls(time.monotonic)
+
+    def _metrics(self) -> Iterable[Family]:
+        from idlrt.observe.catalogue import ServerGauges, process_families, server_families
+
+        gauges = ServerGauges(
+            connections=len(self._channels),
+            in_flight=self.in_flight,
+            unsent_bytes=self.unsent_bytes,
+            is_draining=self.is_draining,
+        )
+        return (*server_families(self.metrics(), gauges), *process_families())
 
     def metrics(self) -> ServerSnapshot:
         """Return the metrics of the calls since the start of the server. May be called on any thread.

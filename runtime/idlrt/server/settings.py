@@ -83,8 +83,9 @@ class ServerOptions(TypedDict, total=False):
         health: checks of dependencies by name, for `/readyz` of the admin port: functions without arguments, plain
             (called on a background thread) or `async` (on the event loop of the admin port). A check fails if it
             raises, returns `False`, or takes longer than a second. Default: none.
-        metrics: whether to measure calls: their number, duration, size and outcome by method; `Server.metrics()`
-            returns them. Default: `False`.
+        metrics: whether to measure calls: their number, duration, size and outcome by method. `Server.metrics()`
+            returns them, and `/metrics` of the admin port shows them to Prometheus. `None`, the default: if there is an
+            admin port. A `ProcessServer` has no figures of its processes yet.
     """
 
     limits: Limits
@@ -116,7 +117,7 @@ class ServerOptions(TypedDict, total=False):
     listeners: Sequence[Listener]
     admin: str | int | Admin | None
     health: Mapping[str, HealthCheck]
-    metrics: bool
+    metrics: bool | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Sequence[Listener] = ()
     admin: str | int | Admin | None = None
     health: Mapping[str, HealthCheck] = {}
-    metrics: bool = False
+    metrics: bool | None = None
 
     @property
     def reading(self) -> Limits:
@@ -217,7 +218,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "listeners": ("a list", (list, tuple)),
     "limits": ("an `idlrt.Limits`", (Limits,)),
     "protocols": ("a list of names", (list, tuple, type(None))),
-    "metrics": ("True or False", (bool,)),
+    "metrics": ("True, False or None", (bool, type(None))),
     "reuse_port": ("True or False", (bool,)),
     "tls": ("an `idlrt.Tls`", (Tls, type(None))),
 }

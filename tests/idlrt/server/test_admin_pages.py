@@ -203,6 +203,7 @@ def test_the_index_lists_the_pages(server: Server) -> None:
         ["POST", "/disable"],
         ["POST", "/enable"],
         ["GET", "/livez"],
+        ["GET", "/metrics"],
         ["GET", "/readyz"],
         ["GET", "/startupz"],
         ["GET", "/status"],

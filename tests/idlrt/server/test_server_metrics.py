@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +20,7 @@ from idlrt.client import Client
 from idlrt.core import bind
 from idlrt.errors import ConfigurationError, Overloaded, RpcError
 from idlrt.observe import OTHER, CallKey, ServerSnapshot
+from idlrt.observe.exposition import CONTENT_TYPE
 from idlrt.server import AsyncServer, Server
 
 
@@ -221,3 +224,28 @@ def test_the_count_is_that_of_many_clients_exactly(serve: Serve) -> None:
         for each in running:
             each.join()
         eventually(lambda: counts(metrics()) == {OUTCOMES["ok"]: threads * number})
+
+
+def scraped(url: str) -> dict[str, float]:
+    """Return the samples of `/metrics`."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as response:
+        assert response.headers["Content-Type"] == CONTENT_TYPE
+        lines = response.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_the_admin_port_shows_what_was_counted() -> None:
+    with Server(bind(SERVICE, Plain()), admin=0).start() as server, StoreClient.connect(server.address) as client:
+        for _ in range(7):
+            client.get("ok")
+        labels = '{rpc_method="Store.get",rpc_status_code="ok",error_type=""}'
+        found = scraped(server.admin_address)
+        assert found[f"rpc_server_call_duration_seconds_count{labels}"] == 7
+        assert found["rpc_server_connections"] == 1
+        assert 0 < found[f"rpc_server_call_duration_seconds_sum{labels}"] < 60
+
+
+def test_metrics_can_be_off_beside_an_admin_port() -> None:
+    server = Server(bind(SERVICE, Plain()), admin=0, metrics=False)
+    with server.start(), pytest.raises(urllib.error.HTTPError, match="404"):
+        scraped(server.admin_address)

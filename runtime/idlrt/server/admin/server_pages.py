@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 from idlrt.core import Status
 from idlrt.errors import ConfigurationError
+from idlrt.observe.exposition import CONTENT_TYPE, Family, exposition
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.server.admin.checks import Check, FunctionCheck, PlainCheck
 from idlrt.server.admin.health import HealthPage
@@ -31,6 +33,8 @@ def server_pages(view: ServerView) -> AdminPages:
     started = HealthPage("startupz", [_PING, PlainCheck("started", partial(_why_not_started, view))])
     pages.add("/startupz", started, "whether it has started", takes_name=True)
     pages.add("/status", partial(_status, view), "state and configuration (?format=json, text, html)")
+    if view.metrics is not None:
+        pages.add("/metrics", partial(_metrics, view.metrics), "metrics for Prometheus")
     for path, status, title in (
         ("/disable", Status.DISABLED, "take the server out of rotation in its registry"),
         ("/enable", Status.UP, "put it into rotation"),
@@ -82,6 +86,10 @@ def _status(view: ServerView, request: HttpRequest) -> HttpResponse:
             return text_page(200, status_text(status_of(view)))
         case _:
             return text_page(400, "format: must be json, text or html")
+
+
+def _metrics(families: Callable[[], Iterable[Family]], request: HttpRequest) -> HttpResponse:
+    return HttpResponse(content_type=CONTENT_TYPE, body=exposition(families()).encode())
 
 
 def _switch(view: ServerView, status: Status, request: HttpRequest) -> HttpResponse:

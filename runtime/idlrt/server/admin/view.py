@@ -13,6 +13,7 @@ from idlrt.server.admin.checks import Check
 from idlrt.server.settings import Settings
 
 if TYPE_CHECKING:
+    from idlrt.observe.exposition import Family
     from idlrt.server.registration import ServiceRegistrar
 
 __all__ = ["ServerView"]
@@ -30,6 +31,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         started_at: returns the time at which it began to serve, in seconds since 1970; 0 before.
         is_stopping: returns whether a stop has begun.
         numbers: returns gauges by name: connections, calls in flight, unsent bytes.
+        metrics: returns all metrics; `None` if it does not measure.
         details: returns more facts for the status page, as nested tables and lists.
         loop_checks: checks of the loops that serve, without any dependency.
         ready_checks: checks of what else serving needs.
@@ -45,6 +47,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     started_at: Callable[[], float]
     is_stopping: Callable[[], bool]
     numbers: Callable[[], Mapping[str, int]]
+    metrics: Callable[[], Iterable[Family]] | None
     details: Callable[[], Mapping[str, Any]]
     loop_checks: Sequence[Check]
     ready_checks: Sequence[Check]

@@ -1,0 +1,26 @@
+"""Programs that some tests need, and that not every machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+__all__ = ["require_program"]
+
+
+def require_program(name: str, package: str) -> str:
+    """Return the path of a program; the test is skipped, or fails with IDLC_TEST_EVERYTHING, if there is none.
+
+    Args:
+        name: name of the program, or its path.
+        package: Debian's package that has it.
+    """
+    found = shutil.which(name)
+    if found is None:
+        message = f"NOT RUN: {name} not found; apt-get install {package}"
+        if os.environ.get("IDLC_TEST_EVERYTHING"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
