@@ -143,6 +143,11 @@ class Cells:
         return {labels: Histogram.merged(found) for labels, found in parts.items()}
 
     @property
+    def threads(self) -> int:
+        """Number of threads with separate cells. Those of threads that have ended are added up when others begin."""
+        return len(self._stores)
+
+    @property
     def dropped(self) -> int:
         """Number of records whose series counts as `OTHER`."""
         return self._dropped

@@ -20,6 +20,7 @@ from idlrt.errors import (
     CircuitOpen,
     LocalProtocolError,
     Overloaded,
+    RemoteProtocolError,
 )
 from idlrt.protocol import RequestReceived, ServerConnection
 from idlrt.server.context import CallObserver
@@ -159,6 +160,16 @@ class Responder:
         if self.observer is not None:
             self.observer.refused(request, error.code, received_at, len(answer or b""))
         return answer
+
+    def reject_unknown(self, request: RequestReceived, message: str, received_at: float) -> bytes | None:
+        """Respond to a request for a method that the server does not have."""
+        return self.reject(request, ApplicationError(message, ApplicationCode.UNKNOWN_METHOD), received_at)
+
+    def reject_unreadable(
+        self, request: RequestReceived, error: RemoteProtocolError, received_at: float
+    ) -> bytes | None:
+        """Respond to a request whose arguments cannot be read."""
+        return self.reject(request, ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR), received_at)
 
     def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:
         """Respond to a call whose deadline passed before its handler was called."""

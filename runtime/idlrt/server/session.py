@@ -21,7 +21,7 @@ from typing import Any, Final
 from idlrt.core import Deadline, Outcome, ServerCall
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
-from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.base import ProtocolDetected, ServerConnection, ServerEvent
 from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
@@ -270,15 +270,15 @@ class Session:
     def _handle(self, event: RequestReceived) -> bytes | None:
         """Process a request and return its response; `None` if it has none, or none yet."""
         shared, responder = self._context, self._responder
-        able = self.connection.capabilities
-        if self._is_draining and not (able.drain and able.max_in_flight > 1):
-            self._is_ending = True  # it carries no other call, or there is no other way to tell the client
+        if self._is_draining:
+            able = self.connection.capabilities
+            if not able.drain or able.max_in_flight == 1:
+                self._is_ending = True  # it carries no other call, or there is no other way to tell the client
         if event.refusal is not None:
             return responder.reject(event, event.refusal, self._arrived)
         entry = shared.methods.get(event.key)
         if entry is None:
-            unknown = ApplicationError(shared.served.missing(event.key), ApplicationCode.UNKNOWN_METHOD)
-            return responder.reject(event, unknown, self._arrived)
+            return responder.reject_unknown(event, shared.served.missing(event.key), self._arrived)
         handler = entry.handler
         try:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
@@ -288,8 +288,7 @@ class Session:
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
-            unreadable = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
-            return responder.reject(event, unreadable, self._arrived)
+            return responder.reject_unreadable(event, error, self._arrived)
         deadline, timeout = self._deadline, event.context.timeout
         if timeout is not None:
             deadline = Deadline(self._arrived + timeout, timeout)

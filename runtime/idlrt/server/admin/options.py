@@ -66,7 +66,8 @@ class Admin(msgspec.Struct, frozen=True):
         if isinstance(token, list):
             token = tuple(cast("list[object]", token))
             msgspec.structs.force_setattr(self, "token", token)
-        if not isinstance(cast("object", token), str | tuple) or not all(
+        checked: object = token
+        if not isinstance(checked, str | tuple) or not all(
             isinstance(each, str) and each and each.isascii() and each.isprintable() and " " not in each
             for each in cast("tuple[object, ...]", self.tokens)
         ):

@@ -76,7 +76,8 @@ def test_metadata_cannot_split_a_response() -> None:
     assert answer.status == 200
     assert answer.headers["rpc-metadata-a"] == "x%0D%0Aset-cookie%3A%20sid%3Devil%0D%0A%0D%0AHTTP/1.1%20200%20OK%0D%0A"
     for name in (SPLIT, "a:b", "a b", "", "ä", "A"):
-        assert answer_of(shop(), request("GET /articles/1"), **{name: "x"}).status == 500
+        given: dict[str, Any] = {name: "x"}
+        assert answer_of(shop(), request("GET /articles/1"), **given).status == 500
 
 
 class Page:
