@@ -213,6 +213,8 @@ class ServerBase:
         options = admin_options(self._settings.admin)
         if options is None:
             return None
+        if self._address.port and Address.parse(options.address) == self._address:
+            raise ConfigurationError(f"admin: {self._address} is the address of the server itself; use another port")
         from idlrt.server.admin.port import AdminPort
         from idlrt.server.admin.server_pages import server_pages
         from idlrt.server.admin.view import ServerView

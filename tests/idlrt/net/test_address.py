@@ -51,3 +51,21 @@ def test_what_is_no_address_is_refused_and_said_why(text: str, why: str) -> None
         Address.parse(text)
     assert why in str(caught.value)
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_loopback"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        (":1", False),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("10.0.0.1:1", False),
+        ("unix:/run/x.sock", False),
+    ],
+)
+def test_loopback_addresses(text: str, is_loopback: bool) -> None:
+    assert Address.parse(text).is_loopback is is_loopback

@@ -17,6 +17,8 @@ from hand_written import Users, UserServiceClient, user_service
 
 from idlrt import Admin, AsyncServer, Server, __version__
 from idlrt.errors import ConfigurationError
+from idlrt.protocol.http.pages import HttpRequest, HttpResponse
+from idlrt.server.admin.pages import AdminPages, text_page
 
 
 class Switch:
@@ -296,6 +298,32 @@ def test_invalid_options(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Server(user_service(Users()), **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Server, AsyncServer])
+def test_the_port_is_not_that_of_the_server(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is the address of the server itself; use another port"):
+        kind(user_service(Users()), "127.0.0.1:9090", admin=9090)
+
+
+def test_pages_register_by_path() -> None:
+    async def parts(call: HttpRequest) -> HttpResponse:
+        return text_page(200, call.path)
+
+    pages = AdminPages()
+    pages.add("/parts", parts, "with parts", takes_name=True)
+    pages.add("/parts", lambda call: text_page(500, "another"), "not taken: the first page stays")
+    pages.add("/plain", lambda call: text_page(200, "plain"), "without")
+
+    def get(path: str) -> tuple[int, bytes]:
+        found = asyncio.run(pages.page(HttpRequest(verb="GET", path=path)))
+        return found.status, found.body
+
+    assert get("/parts") == (200, b"/parts\n")
+    assert get("/parts/one") == (200, b"/parts/one\n")
+    assert get("/plain") == (200, b"plain\n")
+    assert get("/plain/one")[0] == get("/parts/one/two")[0] == get("")[0] == 404
+    assert [each.path for each in pages.entries] == ["/parts", "/plain"]
 
 
 @pytest.mark.parametrize("given", [0, "0", "127.0.0.1:0", "localhost:0", Admin("127.0.0.1:0")])

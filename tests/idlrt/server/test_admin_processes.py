@@ -22,11 +22,15 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def server() -> Iterator[ProcessServer]:
     with ProcessServer(user_service(Users()), processes=2, admin=0, health={"pid": is_supervisor}, grace_s=0.1) as made:
         made.start()
-        eventually(lambda: request(made, "/readyz").status == 200, "a process serves")
+        eventually(lambda: states(made) == ["serving", "serving"], "both processes serve")
         yield made
 
 
 SUPERVISOR = os.getpid()
+
+
+def states(server: ProcessServer) -> list[str]:
+    return [each["state"] for each in status(server)["processes"]]
 
 
 def is_supervisor() -> bool:
@@ -63,7 +67,7 @@ def test_restarts_are_counted(server: ProcessServer) -> None:
     os.kill(killed, signal.SIGKILL)
     found = eventually(lambda: (got := status(server))["restarts"] == 1 and got, "it is restarted")
     assert [each["restarts"] for each in found["processes"]] == [1, 0]
-    eventually(lambda: [each["state"] for each in status(server)["processes"]] == ["serving"] * 2, "both serve")
+    eventually(lambda: states(server) == ["serving", "serving"], "both serve")
     assert killed not in server.pids
     assert request(server, "/livez").status == 200
 
@@ -71,9 +75,7 @@ def test_restarts_are_counted(server: ProcessServer) -> None:
 def test_a_process_that_hangs_is_shown_as_blocked(server: ProcessServer) -> None:
     os.kill(server.pids[0], signal.SIGSTOP)
     try:
-        eventually(
-            lambda: [each["state"] for each in status(server)["processes"]] == ["blocked", "serving"], "it shows"
-        )
+        eventually(lambda: states(server) == ["blocked", "serving"], "it shows")
         assert request(server, "/readyz").status == 200, "the other one serves"
         os.kill(server.pids[1], signal.SIGSTOP)
         found = failing(server, "/readyz")

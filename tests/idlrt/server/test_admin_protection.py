@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from admin_requests import request, status
+from eventually import TIMEOUT
 from hand_written import Users, user_service
 
-from idlrt import Admin, Server
+from idlrt import Admin, Server, Tls
+from idlrt.cli.health import probe_by
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
 from idlrt.server import ServerCallNext
@@ -25,7 +28,7 @@ def test_addresses_that_others_reach_need_protection(address: str) -> None:
     assert f"admin=idlrt.Admin({address!r}, token=...)" in str(caught.value)
     for protected in (
         Admin(address, token="t"),
-        Admin(address, allow=["10.0.0.0/8"]),  # type: ignore[arg-type]  # lists are taken as tuples
+        Admin(address, allow=["10.0.0.0/8"]),
         Admin(address, filters=(only_livez,)),
     ):
         Server(user_service(Users()), admin=protected)
@@ -74,6 +77,31 @@ def test_a_unix_socket_is_local(tmp_path: Path) -> None:
         server.start()
         assert request(server, "/livez").text == "ok\n"
     assert not path.exists()
+
+
+def test_the_port_may_have_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    certificate = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with Server(user_service(Users()), admin=Admin("127.0.0.1:0", tls=Tls(certificate=str(certificate)))) as server:
+        server.start()
+        assert server.admin_address.startswith("https://127.0.0.1:")
+        assert probe_by([server.admin_address, "--timeout", f"{TIMEOUT:g}"]) == 1
+        assert "certificate verify failed" in capsys.readouterr().err
+        authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert probe_by([server.admin_address, "--timeout", f"{TIMEOUT:g}"]) == 0
+
+
+def test_a_probe_brings_the_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(user_service(Users()), admin=Admin("127.0.0.1:0", token="hunter2")) as server:
+        server.start()
+        assert probe_by([server.admin_address, "--timeout", f"{TIMEOUT:g}"]) == 1
+        assert "status 401: Unauthorized" in capsys.readouterr().err
+        monkeypatch.setenv("IDLRT_ADMIN_TOKEN", "hunter2")
+        assert probe_by([server.admin_address, "--timeout", f"{TIMEOUT:g}"]) == 0
 
 
 def test_names_of_other_hosts_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -45,16 +45,16 @@ class Admin(msgspec.Struct, frozen=True):
     """
 
     address: str = f"{_LOOPBACK}:9901"
-    token: str | tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-    filters: tuple[ServerFilter, ...] = ()
+    token: str | Sequence[str] = ()
+    allow: Sequence[str] = ()
+    filters: Sequence[ServerFilter] = ()
     tls: Tls | None = None
-    hosts: tuple[str, ...] = ()
+    hosts: Sequence[str] = ()
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """All valid tokens."""
-        return (self.token,) if isinstance(self.token, str) else self.token
+        return (self.token,) if isinstance(self.token, str) else tuple(self.token)
 
     def __post_init__(self) -> None:
         for name in ("allow", "filters", "hosts"):

@@ -83,7 +83,11 @@ class AdminPort:
             "filters": [*filters, *options.filters],
             "protocols": ["http"],
             "http": Http(
-                hosts=options.hosts, head_timeout=_READ_TIMEOUT, keep_alive=_KEEP_ALIVE, max_head=16_384, metadata=()
+                hosts=tuple(options.hosts),
+                head_timeout=_READ_TIMEOUT,
+                keep_alive=_KEEP_ALIVE,
+                max_head=16_384,
+                metadata=(),
             ),
             "limits": Limits(max_message=_MAX_BODY),
             "tls": options.tls,
