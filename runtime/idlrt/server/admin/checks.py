@@ -153,7 +153,7 @@ class _SharedRun:
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of an operation that nobody waits for: asyncio logs those that are not."""
+    """Retrieve the exception of an abandoned operation; asyncio logs those that are not retrieved."""
     if not future.cancelled():
         future.exception()
 
@@ -269,5 +269,5 @@ def _settle(
         else:
             future.set_exception(error)
 
-    with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+    with contextlib.suppress(RuntimeError):  # the event loop is closed, so the result is not needed
         loop.call_soon_threadsafe(settle)

@@ -62,12 +62,11 @@ class Admin(msgspec.Struct, frozen=True):
             if isinstance(value, str) or not isinstance(value, list | tuple):
                 raise ConfigurationError(f"Admin: {name}: must be a list, got {value!r}")
             msgspec.structs.force_setattr(self, name, tuple(cast("tuple[object, ...]", value)))
-        token: object = self.token
+        token: object = getattr(self, "token")  # noqa: B009  # type checkers know its type
         if isinstance(token, list):
             token = tuple(cast("list[object]", token))
             msgspec.structs.force_setattr(self, "token", token)
-        checked: object = token
-        if not isinstance(checked, str | tuple) or not all(
+        if not isinstance(token, str | tuple) or not all(
             isinstance(each, str) and each and each.isascii() and each.isprintable() and " " not in each
             for each in cast("tuple[object, ...]", self.tokens)
         ):

@@ -1,4 +1,4 @@
-"""What an admin port knows of its server. All functions may be called on any thread."""
+"""View of a server for its admin port. All functions may be called on any thread."""
 
 from __future__ import annotations
 
