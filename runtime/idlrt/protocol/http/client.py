@@ -29,7 +29,7 @@ from idlrt.protocol.http.client_responses import CallResponse, ResponseCodec, re
 from idlrt.protocol.http.options import PREFIX_KEY
 from idlrt.protocol.http.problems import PROBLEM
 from idlrt.protocol.http.requests import request_writer
-from idlrt.protocol.http.response_parser import ResponseReader, http_library
+from idlrt.protocol.http.response_parser import BLANK_LINES, ResponseReader, http_library
 from idlrt.serialization import Limits
 from idlrt.spec import Method
 from idlrt.version import __version__
@@ -139,6 +139,8 @@ class ClientConnection:
             return []
         reader = self._reader
         if reader is None:
+            if not data.strip(BLANK_LINES):
+                return []
             return [self._broken(RemoteProtocolError("the server sent a response without a request"))]
         reader.feed(data)
         return self._events(reader)

@@ -16,7 +16,10 @@ from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.foreign import ForeignProtocol
 
-__all__ = ["MAX_HEAD", "MAX_HEADERS", "ResponseReader", "http_library"]
+__all__ = ["BLANK_LINES", "MAX_HEAD", "MAX_HEADERS", "ResponseReader", "http_library"]
+
+BLANK_LINES: Final = b"\r\n"
+"""Bytes that are ignored between responses: some servers end bodies with a line break that they do not count."""
 
 MAX_HEAD: Final = 32 * 1024
 """Maximum size of the head of a response, with interim responses before it, in bytes."""
@@ -99,7 +102,9 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Read bytes. Afterwards look at `is_complete` and `error`."""
-        if self.error is not None:
+        if not self._prefix:
+            data = data.lstrip(BLANK_LINES)
+        if self.error is not None or not data:
             return
         if len(self._prefix) < len(_BEGIN):
             self._prefix += data[: len(_BEGIN) - len(self._prefix)]

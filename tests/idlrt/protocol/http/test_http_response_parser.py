@@ -15,6 +15,7 @@ from idlrt.errors import LocalProtocolError
 from idlrt.protocol import ClientEvent, ConnectionBroken, PongReceived, ResponseReceived
 from idlrt.protocol.foreign import ForeignProtocol
 from idlrt.protocol.http.client import ClientConnection, http_clients
+from idlrt.protocol.http.client_responses import CallResponse
 from idlrt.protocol.http.response_parser import MAX_HEAD, MAX_HEADERS
 from idlrt.serialization import Limits
 
@@ -262,16 +263,38 @@ def test_servers_of_other_protocols(data: bytes, name: str) -> None:
     assert str(event.error).endswith("this client speaks HTTP")
 
 
-def test_no_bytes_raise_an_exception() -> None:
+def outcomes(pieces: Iterable[bytes], *, is_head: bool) -> list[Any]:
+    return [
+        (event.status, event.headers, event.body, event.is_draining) if isinstance(event, CallResponse) else "broken"
+        for event in events(pieces, is_head=is_head)
+    ]
+
+
+def test_damaged_responses_do_not_depend_on_how_they_are_cut() -> None:
     dice = random.Random(5)
+    whole = (LENGTH, CHUNKED, TO_THE_END, CONTINUED, HTTP_10, LENGTH + LENGTH, CHUNKED + b"x", LENGTH + b"\r\n\r\n")
     for number in range(3000):
-        data = bytearray((LENGTH, CHUNKED, TO_THE_END, CONTINUED)[number % 4])
-        for _ in range(dice.choice((1, 2, 5))):
+        data = bytearray(whole[number % len(whole)])
+        for _ in range(dice.choice((0, 1, 2, 5))):
             at = dice.randrange(len(data))
-            data[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
-        found: list[Any] = events([bytes(data)])
-        places = [at for at, event in enumerate(found) if isinstance(event, ConnectionBroken)]
-        assert places in ([], [len(found) - 1])
+            more = (b"\r\n", b": ", b"0\r\n", b"Connection: close\r\n", dice.randbytes(dice.randrange(3)))
+            data[at : at + dice.randrange(3)] = dice.choice(more)
+        pieces = [bytes(data[at : at + 1]) for at in range(len(data))]
+        found = outcomes([bytes(data)], is_head=number % 7 == 0)
+        assert found == outcomes(pieces, is_head=number % 7 == 0), bytes(data)
+        assert "broken" not in found[:-1]
+
+
+def test_blank_lines_between_responses_are_ignored() -> None:
+    made = connection()
+    assert len(made.receive_data(b"\r\n" + LENGTH + b"\r\n")) == 1
+    assert made.receive_data(b"\r\n\n") == []
+    made.request(PLAIN, ({}, None))
+    assert made.receive_data(b"\r") == made.receive_data(b"\n") == []
+    [event] = made.receive_data(LENGTH)
+    assert isinstance(event, ResponseReceived)
+    assert event.size == len(LENGTH)
+    assert made.receive_eof() == []
 
 
 def test_without_httptools_the_error_tells_what_to_install() -> None:
