@@ -81,8 +81,10 @@ def require_token(
         name: name of the metadata entry.
 
     Raises:
-        ConfigurationError: there is no token, or one is empty.
+        ConfigurationError: there is no token, one is empty, or they are one string.
     """
+    if isinstance(tokens, str):  # its characters would be tokens
+        raise ConfigurationError("require_token: must be a list of tokens, got a string")
     check: Callable[[str], object]
     if callable(tokens):
         check = tokens

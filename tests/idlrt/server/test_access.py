@@ -85,6 +85,11 @@ def test_tokens() -> None:
     assert not passes(require_token(lambda token: token.isdigit()), "x", authorization="abc")
 
 
+def test_a_string_is_no_list_of_tokens() -> None:
+    with pytest.raises(ConfigurationError, match="must be a list of tokens, got a string"):
+        require_token("secret")
+
+
 @pytest.mark.parametrize("wrong", [[], {}, [""], ["good", ""]])
 def test_no_token_is_no_good_token(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="require_token: requires at least one token"):

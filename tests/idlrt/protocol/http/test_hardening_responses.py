@@ -38,9 +38,9 @@ class Evil(ShopHandler):
         raise self.result
 
 
-def answer_of(handlers: Handlers, data: bytes, options: Http | None = None, **metadata: str) -> HttpAnswer:
-    wire = Wire(options, handlers=handlers)
-    wire.metadata = metadata
+def answer_of(handlers: Handlers, data: bytes, metadata: dict[str, str] | None = None) -> HttpAnswer:
+    wire = Wire(handlers=handlers)
+    wire.metadata = metadata or {}
     [answer] = wire.feed([data]).answers
     return answer
 
@@ -72,12 +72,11 @@ def test_statuses_of_results(status: int) -> None:
 
 
 def test_metadata_cannot_split_a_response() -> None:
-    answer = answer_of(shop(), request("GET /articles/1"), a=SPLIT)
+    answer = answer_of(shop(), request("GET /articles/1"), {"a": SPLIT})
     assert answer.status == 200
     assert answer.headers["rpc-metadata-a"] == "x%0D%0Aset-cookie%3A%20sid%3Devil%0D%0A%0D%0AHTTP/1.1%20200%20OK%0D%0A"
     for name in (SPLIT, "a:b", "a b", "", "ä", "A"):
-        given: dict[str, Any] = {name: "x"}
-        assert answer_of(shop(), request("GET /articles/1"), **given).status == 500
+        assert answer_of(shop(), request("GET /articles/1"), {name: "x"}).status == 500
 
 
 class Page:
