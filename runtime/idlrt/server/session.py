@@ -87,8 +87,7 @@ class Session:
         self._is_detecting = True
         self._is_draining = False
         # Set when no more requests are expected: close once all are answered; `_is_cut`: the client may be sending.
-        self._is_ending = self._is_cut = False
-        self._is_closed = False
+        self._is_ending = self._is_cut = self._is_closed = False
         # Class of the requests of this protocol: `type(event) is` takes a quarter of the time of `isinstance`.
         self._request = RequestReceived
         self.received = 0
