@@ -73,7 +73,13 @@ def main() -> None:
     help="Folder to search for includes, after the folder of the including file. Can be repeated.",
 )
 @click.option("--package", default="", metavar="NAME", help="Dotted name of a package that contains all output.")
-@click.option("--target", default="python", show_default=True, metavar="NAME", help="Output language.")
+@click.option(
+    "--target",
+    default="python",
+    show_default=True,
+    metavar="NAME",
+    help="Output: `python` for stubs, `openapi` for an OpenAPI 3.1 document, or a plugin.",
+)
 @click.option(
     "--templates",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
