@@ -111,6 +111,8 @@ def test_an_unknown_check_is_not_found(server: Server) -> None:
         (TimeoutError("slow disk"), None, "TimeoutError: slow disk"),
         (SystemExit(3), None, "SystemExit"),
         (StopIteration(), None, "StopIteration"),
+        (GeneratorExit(), None, "GeneratorExit"),
+        (asyncio.CancelledError(), None, "CancelledError"),
         (None, False, "returned False"),
         (ValueError("x" * 500), None, f"ValueError: {'x' * 188}..."),
         (ValueError("\x1b[2J"), None, "ValueError: \\x1b[2J"),
@@ -137,8 +139,20 @@ async def fails() -> None:
     raise OSError("gone")
 
 
+class Odd(BaseException):
+    """No `Exception`."""
+
+
 async def exits() -> None:
     raise SystemExit(1)
+
+
+async def is_odd() -> None:
+    raise Odd
+
+
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
 
 
 async def hangs() -> None:
@@ -151,6 +165,8 @@ async def hangs() -> None:
         (passes, "[+]it ok"),
         (fails, "[-]it failed: OSError: gone"),
         (exits, "[-]it failed: SystemExit"),
+        (is_odd, "[-]it failed: Odd"),
+        (cancels_itself, "[-]it failed: no result within 1 s"),
         (hangs, "[-]it failed: no result within 1 s"),
         (lambda: passes(), "[+]it ok"),
         (lambda: fails(), "[-]it failed: OSError: gone"),

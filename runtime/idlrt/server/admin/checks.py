@@ -250,8 +250,17 @@ async def _contained(work: Awaitable[Any]) -> Any:
     """Return the result of a check. `SystemExit` and `KeyboardInterrupt` would end the event loop."""
     try:
         return await work
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
         raise CheckFailed(type(error).__name__) from error
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """Return an exception that futures take."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return CheckFailed(type(error).__name__)
 
 
 def _settle(
@@ -264,10 +273,8 @@ def _settle(
             return
         if error is None:
             future.set_result(result)
-        elif isinstance(error, StopIteration | SystemExit | KeyboardInterrupt):  # futures do not take these
-            future.set_exception(CheckFailed(type(error).__name__))
         else:
-            future.set_exception(error)
+            future.set_exception(_as_exception(error))
 
     with contextlib.suppress(RuntimeError):  # the event loop is closed, so the result is not needed
         loop.call_soon_threadsafe(settle)

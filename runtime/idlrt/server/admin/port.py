@@ -7,6 +7,7 @@ answers from the moment at which that server serves, and is the last to close.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from idlrt.core.forks import forks
@@ -70,6 +71,8 @@ class AdminPort:
     def __init__(
         self, options: Admin, pages: AdminPages, new_server: NewServer, is_started: Callable[[], bool]
     ) -> None:
+        if find_spec("httptools") is None:
+            raise ConfigurationError("the admin port needs the package httptools: pip install 'idlc[http]'")
         self.pages: Final = pages
         self._is_owner_started = is_started
         self._options = options
