@@ -213,4 +213,77 @@ MUTANTS = (
         after="            pass\n",
         tests=("tests/benchmarks/test_benchmark_workers.py",),
     ),
+    Mutant(
+        name="http: lets requests of HTTP 1.0 be chunked",
+        path="runtime/idlrt/protocol/http/head.py",
+        before=(
+            '        if version == "1.0":\n'
+            '            raise BadHead(400, "HTTP/1.0 has no transfer codings")  # RFC 9112, section 6.1\n'
+        ),
+        after="",
+        tests=("tests/idlrt/protocol/http/test_hardening.py",),
+    ),
+    Mutant(
+        name="http: takes other codings for chunked",
+        path="runtime/idlrt/protocol/http/head.py",
+        before='coding.lower() != b"chunked":',
+        after='not coding.lower().endswith(b"chunked"):',
+        tests=("tests/idlrt/protocol/http/test_hardening.py",),
+    ),
+    Mutant(
+        name="http: keeps names that gateways treat like others",
+        path="runtime/idlrt/protocol/http/server.py",
+        before='        if b"_" in name:\n',
+        after='        if b"__" in name:\n',
+        tests=("tests/idlrt/protocol/http/test_hardening_responses.py",),
+    ),
+    Mutant(
+        name="http: counts the overhead of each chunk alone",
+        path="runtime/idlrt/protocol/http/extents.py",
+        before="        self._overhead += end - at\n",
+        after="        self._overhead = end - at\n",
+        tests=("tests/idlrt/protocol/http/test_hardening_limits.py",),
+    ),
+    Mutant(
+        name="http: finds the end of a head only if it arrives at once",
+        path="runtime/idlrt/protocol/http/extents.py",
+        before="(last + data[at : at + 3]).find(_END_OF_HEAD)",
+        after="data[at : at + 3].find(_END_OF_HEAD)",
+        tests=("tests/idlrt/protocol/http/test_hardening.py",),
+    ),
+    Mutant(
+        name="http: two plain headers of one name pass",
+        path="runtime/idlrt/protocol/http/plain_requests.py",
+        before="        return found if len(found) == len(lines) - 1 else None\n",
+        after="        return found\n",
+        tests=("tests/idlrt/protocol/http/test_hardening.py",),
+    ),
+    Mutant(
+        name="http: every response of a draining server says that it is the last",
+        path="runtime/idlrt/protocol/http/server.py",
+        before="        if request.id != self._number:\n",
+        after="        if request.id > self._number:\n",
+        tests=("tests/idlrt/protocol/http/test_hardening_responses.py",),
+    ),
+    Mutant(
+        name="http: a body sets fields that have no place",
+        path="runtime/idlrt/protocol/http/binding.py",
+        before=("                    for key in self._hidden:\n                        plain.pop(key, None)\n"),
+        after="",
+        tests=("tests/idlrt/protocol/http/test_http_binding.py",),
+    ),
+    Mutant(
+        name="http: any page may name a server on loopback",
+        path="runtime/idlrt/protocol/http/site.py",
+        before="        return name in self.hosts\n",
+        after='        return name in self.hosts or name.partition(b".")[0] in self.hosts\n',
+        tests=("tests/idlrt/protocol/http/test_hardening_responses.py",),
+    ),
+    Mutant(
+        name="net: nothing is read from a client that is sending",
+        path="runtime/idlrt/net/channel.py",
+        before="            wanted = READ if self._is_discarding and not self._at_eof else 0\n",
+        after="            wanted = 0\n",
+        tests=("tests/idlrt/net/test_discarding.py",),
+    ),
 )

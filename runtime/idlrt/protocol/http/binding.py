@@ -7,7 +7,7 @@ A field that the route takes from another place is never taken from the body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 import msgspec
@@ -24,7 +24,7 @@ from idlrt.serialization.constraints import constraints_of
 from idlrt.serialization.json_costs import Meter
 from idlrt.serialization.plain_json import JsonOptions, arguments_from_plain, from_plain, json_key
 from idlrt.serialization.text_scalars import text_reader
-from idlrt.spec import BaseType, EnumType, ListType, SetType, Type
+from idlrt.spec import BaseType, EnumType, Field, ListType, SetType, StructType, Type
 
 __all__ = ["RequestBinding", "RequestParts"]
 
@@ -124,8 +124,10 @@ class RequestBinding:
         self._has_json = "body" in kinds
         self._raw = next(((each.field.type, json_key(each.field)) for each in route.bound if _is_raw(each)), None)
         self._check = constraints_of(method)
+        # Keys of fields without a place, which a body must not set.
+        self._hidden = tuple(map(json_key, _without_place(route)))
         # The common case: a JSON object, and nothing else.
-        self._is_plain = self._has_json and not (self._located or self._whole or self._raw)
+        self._is_plain = self._has_json and not (self._located or self._whole or self._raw or self._hidden)
         self.has_form: Final = "form" in kinds
         if self.has_form:
             from idlrt.protocol.http.multipart import parse_multipart
@@ -204,6 +206,8 @@ class RequestBinding:
                     plain[self._whole] = decoded
                 elif decoded.__class__ is dict:
                     plain = decoded
+                    for key in self._hidden:
+                        plain.pop(key, None)
                 else:
                     raise RemoteProtocolError(f"cannot read the {self._root}: expected a JSON object")
         query = parse_pairs(request.query, "query")
@@ -229,6 +233,16 @@ class RequestBinding:
             raise RemoteProtocolError(f"cannot read the {self._root}: {error}") from None
         except RecursionError:
             raise RemoteProtocolError(f"cannot read the {self._root}: nested too deeply") from None
+
+
+def _without_place(route: Route) -> Iterator[Field[Any]]:
+    """Return the arguments, or the fields of the expanded one, that the route never sets."""
+    arguments = route.method.arguments
+    fields = cast("StructType[Any]", arguments[0].type).cls.__thrift_fields__ if route.is_expanded else arguments
+    known = {id(each.field) for each in route.bound}
+    for field in fields:
+        if id(field) not in known and "http.none" not in field.annotations:
+            yield field
 
 
 def _is_raw(bound: BoundField) -> bool:

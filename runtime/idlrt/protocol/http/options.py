@@ -112,7 +112,11 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
             if not isinstance(path, str):
                 raise ConfigurationError(f"Http: {name}: must be a path, got {path!r}")
             path = path.rstrip("/")
-            if path and parse_template(path).variables:
+            try:
+                has_variables = bool(path and parse_template(path).variables)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"Http: {name}: {error}") from None
+            if has_variables:
                 raise ConfigurationError(f"Http: {name}: must not have variables, got {path!r}")
             msgspec.structs.force_setattr(self, name, path)
         if not self.pages:
