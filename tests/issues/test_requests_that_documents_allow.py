@@ -44,6 +44,13 @@ def test_i64_is_read_as_text_where_it_is_written_as_text(port: int) -> None:
         assert (status, json.loads(body)["type"]) == (404, "urn:idl:NoBook")
 
 
+@pytest.mark.parametrize("weeks", [b"", b', "weeks": null'])
+def test_null_is_an_absent_argument_which_has_its_default(port: int, weeks: bytes) -> None:
+    call(port, "POST", "/loans/isbn:lend", b'{"reader": 7}')
+    _, _, body = call(port, "POST", "/loans/isbn:lend", b'{"reader": 7%b}' % weeks)
+    assert json.loads(body)["fields"] == {"isbn": "isbn", "until_ms": "4000"}
+
+
 @pytest.mark.parametrize("verb", ["TRACE", "PROPFIND", "PATCH"])
 def test_paths_refuse_all_methods_that_they_do_not_have_in_the_same_way(port: int, verb: str) -> None:
     status, allow, _ = call(port, verb, "/login")

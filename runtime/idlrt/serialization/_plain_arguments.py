@@ -71,6 +71,8 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
         else:
             what = "an object" if reader.rest else "an object or an array"
             raise ConversionError(f"expected {what}, got {briefly(plain)}")
+        if from_peer:  # `null` is an absent argument, whose default the handler gets
+            given = {place: value for place, value in given.items() if value is not None}
         return tuple([given[place] if place in given else _absent(method, place, from_peer) for place in range(width)])
 
     return read
