@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parent
 TARGETS = [
     "client",
+    "client_http",
     "decode_binary",
     "decode_compact",
     "decode_json",

@@ -181,6 +181,8 @@ class ResponseReader:
     def on_body(self, data: bytes) -> None:
         """Read a part of the body."""
         if self.is_complete:
+            if not data.strip(BLANK_LINES):
+                return  # after the head of a response to HEAD
             raise self._fail(self._surplus())
         self._body_size += len(data)
         if self._body_size > self._max_message:
