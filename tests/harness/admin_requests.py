@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from eventually import TIMEOUT, eventually
 
-__all__ = ["Response", "failing", "request", "status"]
+__all__ = ["Response", "failing", "passing", "request", "status"]
 
 
 class HasAdmin(Protocol):
@@ -67,12 +67,20 @@ def request(server: HasAdmin | str, path: str, verb: str = "GET", body: str | No
 
 def failing(server: HasAdmin | str, path: str) -> Response:
     """The response of a health page once it is 503."""
+    return _once(503, server, path)
 
+
+def passing(server: HasAdmin | str, path: str) -> Response:
+    """The response of a health page once it is 200: on a busy machine a loop may take a second to answer."""
+    return _once(200, server, path)
+
+
+def _once(status: int, server: HasAdmin | str, path: str) -> Response:
     def found() -> Response | None:
         response = request(server, path)
-        return response if response.status == 503 else None
+        return response if response.status == status else None
 
-    return eventually(found, f"{path} fails")
+    return eventually(found, f"{path} responds with {status}")
 
 
 def status(server: HasAdmin | str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from admin_requests import failing, request, status
+from admin_requests import failing, passing, request, status
 from by_hand import FOREVER
 from eventually import TIMEOUT, eventually
 from hand_written import AsyncUsers, Users, UserServiceClient, user_service
@@ -46,11 +46,11 @@ def test_a_blocked_loop_fails_livez_until_it_runs_again() -> None:
                 "[-]loop failed: the server's loop did not answer within 1 s",
                 "livez check failed",
             ]
-            assert request(server, "/readyz?exclude=loop").status == 200
+            passing(server, "/readyz?exclude=loop")
             assert status(server)["state"] == "serving", "pages answer all the while"
             users.gate.set()
             calling.join(TIMEOUT)
-            assert request(server, "/livez").status == 200
+            passing(server, "/livez")
 
 
 def test_a_blocked_event_loop_fails_livez_until_it_runs_again() -> None:
@@ -179,7 +179,7 @@ def test_a_server_that_never_starts_releases_the_port() -> None:
         port = int(server.admin_address.rpartition(":")[2])
     with Server(user_service(Users()), admin=port) as other:
         other.start()
-        assert request(other, "/livez").status == 200
+        passing(other, "/livez")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
@@ -194,11 +194,11 @@ def test_a_forked_child_does_not_hold_the_port() -> None:
             os.read(reader, 1)
             os._exit(0)
         os.close(reader)
-        assert request(url, "/livez").status == 200
+        passing(url, "/livez")
     try:
         with Server(user_service(Users()), admin=url.removeprefix("http://")) as other:
             other.start()
-            assert request(other, "/livez").status == 200
+            passing(other, "/livez")
     finally:
         os.close(writer)
         os.waitpid(child, 0)
@@ -212,7 +212,7 @@ def test_rotation_follows_the_registry() -> None:
     url = f"memory://{uuid.uuid4().hex}"
     with Registry.connect(url) as registry, Server(user_service(Users()), admin=0, registry=url) as server:
         server.start()
-        eventually(lambda: request(server, "/readyz").status == 200, "it is registered")
+        passing(server, "/readyz")
         assert "[+]registered ok" in request(server, "/readyz?verbose").lines
         for page, wanted in (("/disable", "disabled"), ("/enable", "up")):
             found = request(server, page, "POST", "{}", content_type="application/json")
@@ -230,16 +230,16 @@ def test_readiness_fails_while_the_server_was_never_registered() -> None:
             found = request(server, "/readyz")
             assert found.status == 503
             assert any(line.startswith("[-]registered failed: UserService is pending") for line in found.lines)
-            assert request(server, "/livez").status == 200
+            passing(server, "/livez")
 
 
 def test_an_outage_of_the_registry_does_not_end_readiness() -> None:
     with registry_process() as store, Server(user_service(Users()), admin=0, registry=store.url) as server:
         server.start()
-        eventually(lambda: request(server, "/readyz").status == 200, "it is registered")
+        passing(server, "/readyz")
         store.kill()
         eventually(lambda: status(server)["registry"]["error"] is not None, "the outage is noticed")
-        assert request(server, "/readyz").status == 200
+        passing(server, "/readyz")
 
 
 def test_a_signal_fails_readiness_before_the_process_ends() -> None:
@@ -269,6 +269,6 @@ def test_a_signal_fails_readiness_before_the_process_ends() -> None:
                 eventually(lambda: status(url)["in_flight"] == 1, "a call is in flight")
                 process.terminate()
                 failing(url, "/readyz")
-                assert request(url, "/livez").status == 200
+                passing(url, "/livez")
         finally:
             process.kill()
