@@ -139,7 +139,9 @@ def target_of(url: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]
 
 def decide(site: Site, verb: bytes, path: bytes, headers: Mapping[bytes, bytes]) -> Decision:
     """Return what to do with a request whose head is valid."""
-    if site.hosts and not site.is_host(headers.get(b"host", b"")):
+    # Browsers always send it; health checks with HTTP/1.0 often do not.
+    host = headers.get(b"host")
+    if host is not None and not site.is_host(host):
         return Decision(None, (), 421, "this server does not serve the host of the header host")
     found = site.find(verb, path)
     if found is None:

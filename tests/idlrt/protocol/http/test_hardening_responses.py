@@ -177,6 +177,11 @@ def test_static_pages_and_options_check_the_host_too() -> None:
         assert wire.feed([request(line, host="evil.example")]).statuses == [421]
 
 
+def test_health_checks_without_a_host_reach_a_server_on_loopback() -> None:
+    wire = Wire(is_loopback=True)
+    assert wire.feed([b"OPTIONS /articles/1 HTTP/1.0\r\n\r\n"]).statuses == [204]
+
+
 # Content types.
 
 
