@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         name="http: keeps names that gateways treat like others",
         path="runtime/idlrt/protocol/http/server.py",
-        before='        if b"_" in name:\n',
-        after='        if b"__" in name:\n',
+        before='        if b"_" in name and not name.startswith(PREFIX):\n',
+        after='        if b"_" in name and name.startswith(PREFIX):\n',
         tests=("tests/idlrt/protocol/http/test_hardening_responses.py",),
     ),
     Mutant(

@@ -26,6 +26,8 @@ _LINGER_STEP = 0.005
 _LINGER_TIMEOUT = 5.0
 # Limits on what a client may still send after its last response, as those of `Channel`.
 _DISCARD_TIMEOUT = 1.0
+# asyncio cannot half-close TLS, so the client sees the end of the stream only after this time.
+_TLS_DISCARD_TIMEOUT = 0.2
 _MAX_DISCARDED = 128 << 20
 
 
@@ -208,7 +210,8 @@ class AsyncioChannel(asyncio.Protocol):
         is_left = transport.get_write_buffer_size() or unacknowledged(self._socket)
         if not is_left and self._is_discarding and not self._discards_since:
             self._discards_since = now
-        is_sending = self._is_discarding and now - max(self.last_read, self._discards_since) < _DISCARD_TIMEOUT
+        timeout = _TLS_DISCARD_TIMEOUT if self.peer.is_encrypted else _DISCARD_TIMEOUT
+        is_sending = self._is_discarding and now - max(self.last_read, self._discards_since) < timeout
         if (is_left or is_sending) and now < self._linger_until:
             self._loop.call_later(_LINGER_STEP, self._linger)
         else:

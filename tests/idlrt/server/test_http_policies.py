@@ -187,6 +187,16 @@ def test_whether_a_server_has_http(has_routes: bool, options: dict[str, Any], is
     assert (received.startswith(b"HTTP/1.1 200 ") and received.endswith(b"\r\n\r\n3")) == is_on
 
 
+def test_a_parser_that_accepts_ambiguous_messages_may_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> None:
+        raise ConfigurationError("too lenient")
+
+    monkeypatch.setattr("idlrt.protocol.http.probe.check_parser", check)
+    with pytest.raises(ConfigurationError, match="too lenient"):
+        Server(shop()).bind()
+    Server(shop(), http=False).bind().stop()
+
+
 @pytest.mark.parametrize(
     "options", [{"http": True, "protocols": ["thrift"]}, {"http": False, "protocols": ["thrift", "http"]}]
 )

@@ -22,7 +22,7 @@ from idlrt.protocol.http.capabilities import CAPABILITIES
 from idlrt.protocol.http.compression import GZIP, BadEncoding, unzipped
 from idlrt.protocol.http.extents import ChunkScanner, HeadScanner
 from idlrt.protocol.http.head import BadHead, Decision, check_head, decide, line_size, target_of, too_large
-from idlrt.protocol.http.metadata import read_metadata, retry_after_line, write_metadata
+from idlrt.protocol.http.metadata import PREFIX, read_metadata, retry_after_line, write_metadata
 from idlrt.protocol.http.pages import HttpResponse
 from idlrt.protocol.http.plain_requests import PlainRequests
 from idlrt.protocol.http.replies import Reply
@@ -180,9 +180,9 @@ class ServerConnection:
         if self._in_body:
             return  # a trailer field, which nothing reads; its bytes count as overhead
         self._count += 1
-        if b"_" in name:
-            return  # gateways treat it like the name with a hyphen: X_Real_IP could forge X-Real-IP
         name = name.lower()
+        if b"_" in name and not name.startswith(PREFIX):
+            return  # gateways treat it like the name with a hyphen: X_Real_IP could forge X-Real-IP
         if value[-1:] in b" \t":
             value = value.rstrip(b" \t")
         headers = self._headers

@@ -268,12 +268,20 @@ def test_errors_echo_at_most_a_short_part_of_a_request(data: bytes, status: int)
 def test_metadata_of_the_runtime_cannot_come_from_outside() -> None:
     names = ["client_timeout", "rpc_attempt", "rpc_tag", "rpc_caller", "rpc_retry_after", "drain", "Client_Timeout", ""]
     lines = [f"Rpc-Metadata-{name}: 1" for name in names]
-    others = ["X_Real_IP: 1", "Connection: keep-alive", "X-Secret: 1", "Rpc-Metadata-A: b%20c", "x-request-id: 7"]
+    others = [
+        "X_Real_IP: 1",
+        "Rpc_Metadata_B: 1",
+        "Rpc-Metadata-User_Id: 8",
+        "Connection: keep-alive",
+        "X-Secret: 1",
+        "Rpc-Metadata-A: b%20c",
+        "x-request-id: 7",
+    ]
     data = request("GET /articles/1", *lines, *others)
     for pieces in ([data], [data[:-1], data[-1:]]):
-        wire = Wire()
+        wire = Wire(Http(metadata=("x-request-id", "x_real_ip", "x-real-ip")))
         [event] = [event for piece in pieces for event in wire.connection.receive_data(piece)]
-        assert dict(getattr(event, "metadata", {})) == {"a": "b c", "x-request-id": "7"}
+        assert dict(getattr(event, "metadata", {})) == {"a": "b c", "x-request-id": "7", "user_id": "8"}
 
 
 # Draining.
