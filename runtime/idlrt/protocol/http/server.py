@@ -77,7 +77,7 @@ class ServerConnection:
         self._headers: dict[bytes, bytes] = {}
         self._repeated: set[bytes] | None = None
         self._count = 0
-        self._body: list[bytes] = []
+        self._body = bytearray()  # not a list of pieces, of which there may be millions
         self._body_size = 0
         self._head = HeadScanner(self._site.options.max_head)
         # What is left of the body: its size, or the state of its chunks.
@@ -240,7 +240,7 @@ class ServerConnection:
         if self._body_size > self._limit:
             raise BadHead(413, f"the body must have at most {plural(self._limit, 'byte')}")
         if self._decision.endpoint is not None:
-            self._body.append(data)
+            self._body += data
 
     def on_message_complete(self) -> None:
         if not self._is_upgrade:  # then the parser does not read the body
@@ -261,7 +261,7 @@ class ServerConnection:
         assert endpoint is not None
         try:
             context, metadata = read_metadata(headers, self._site.metadata)
-            body = b"".join(self._body)
+            body = bytes(self._body)
             if b"content-encoding" in headers and headers[b"content-encoding"].lower() in GZIP:
                 body = unzipped(body, self._limit)
             arguments: tuple[Any, ...] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -201,3 +202,19 @@ def test_limits_of_values(limits: Limits, body: object, named: str) -> None:
 def test_json_that_is_nested_or_long(text: bytes) -> None:
     found = outcome(request("POST /articles", body=text))
     assert (found.statuses, found.is_closed, found.calls) == ([400], False, [])
+
+
+def test_a_body_in_tiny_pieces_takes_no_more_memory_than_its_size() -> None:
+    size = 40_000
+    wire = Wire()
+    wire.feed([request("POST /echo", f"Content-Length: {size + 1}")])
+    tracemalloc.start()
+    try:
+        wire.feed(b"%02d" % (number % 100) for number in range(size // 2))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 3 * size
+    assert wire.feed([b"x"]).statuses == [200]
+    [(_, body)] = wire.handler.calls
+    assert (len(body), body[:4], body[-1:]) == (size + 1, b"0001", b"x")
