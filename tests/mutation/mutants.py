@@ -174,8 +174,8 @@ MUTANTS = (
     Mutant(
         name="server: idle connections stay open",
         path="runtime/idlrt/server/timeouts.py",
-        before="            elif self._idle and now",
-        after="            elif self._idle and now < 0 and now",
+        before="                if limit and now - max(",
+        after="                if limit and now < 0 and now - max(",
         tests=("tests/idlrt/server/test_timeouts.py", "tests/idlrt/server/test_connection_timeouts.py"),
     ),
     Mutant(
