@@ -178,7 +178,7 @@ def _object(place: str) -> object:
     "--metadata",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Metadata to send; requires --framing header, or a registry; repeatable.",
+    help="Metadata to send; requires --framing header, HTTP, JSON-RPC or a registry; repeatable.",
 )
 @click.option("--compact-output", is_flag=True, help="Print the result on one line.")
 @report_errors

@@ -28,8 +28,9 @@ class Cors(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         origins: allowed origins, such as `https://app.example.com`; `*` allows all.
-        headers: request headers that pages may set beyond those that the server reads.
-        exposed: response headers that pages may read beyond the safelisted ones.
+        headers: request headers that pages may set beyond those of the runtime (`Content-Type`, `Authorization`,
+            `Rpc-Timeout-Ms`, W3C trace context, `Http(metadata=...)`), such as those of functions (`http.header`).
+        exposed: response headers that pages may read beyond the safelisted ones, such as `ETag`.
         credentials: whether requests may carry cookies; not together with the origin `*`.
         max_age: seconds for which browsers may cache the answer to a preflight request.
 
@@ -58,7 +59,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     """HTTP on the port of a server. Sizes are in bytes, times in seconds.
 
     Attributes:
-        prefix: path in front of all routes, such as `/api`; empty for none.
+        prefix: path in front of all routes, such as `/api`, but not of `pages`; empty for none.
         openapi: whether to serve the OpenAPI document and a page to read it and try calls.
         pages: path below which both are: `/_idl/openapi.json` and `/_idl/`. Routes cannot use it.
         title: title of the OpenAPI document; empty for the first sentence of the comment at the top of the IDL file, or
