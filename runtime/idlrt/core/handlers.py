@@ -73,7 +73,7 @@ def bind(service: Service, handler: object) -> Handlers:
     for name, method in service.methods.items():
         function = getattr(handler, method.attribute, None)
         if not callable(function):
-            missing.append(method.attribute if function is None else f"{method.attribute} (not callable)")
+            missing.append(_described(method, name) if function is None else f"{method.attribute} (not callable)")
             continue
         reason = mismatch(method, function)
         if reason is not None:
@@ -94,3 +94,8 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
     # An object with an `async def __call__` counts too.
     call = getattr(function, "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _described(method: Method[..., Any], name: str) -> str:
+    """Return the attribute of a missing method, with its name in the IDL if that differs."""
+    return method.attribute if method.attribute == name else f"{method.attribute} (`{name}` in the IDL)"

@@ -136,6 +136,16 @@ def test_a_handler_that_lacks_methods_is_refused(compiled) -> None:
         module.s(Handler())
 
 
+def test_a_missing_method_that_is_renamed_in_python_is_named_as_in_the_idl_too(compiled) -> None:
+    module = compiled("service S { void list() }")
+
+    class Handler:
+        def list(self) -> None: ...
+
+    with pytest.raises(idlrt.ConfigurationError, match=r"missing method list_ \(`list` in the IDL\)$"):
+        module.s(Handler())
+
+
 def test_results_and_arguments_of_every_shape(compiled) -> None:
     module = compiled(
         """
