@@ -142,7 +142,8 @@ def decide(site: Site, verb: bytes, path: bytes, headers: Mapping[bytes, bytes])
     # Browsers always send it; health checks with HTTP/1.0 often do not.
     host = headers.get(b"host")
     if host is not None and not site.is_host(host):
-        return Decision(None, (), 421, "this server does not serve the host of the header host")
+        detail = "header host: this server does not serve this host; its option `hosts` lists those that it serves"
+        return Decision(None, (), 421, detail)
     found = site.find(verb, path)
     if found is None:
         return _without_route(site, verb, path)

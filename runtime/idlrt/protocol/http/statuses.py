@@ -87,6 +87,7 @@ _FROM_STATUS: Final[dict[int, ApplicationCode]] = {
 
 TITLES: Final[dict[int, str]] = {each.value: each.phrase for each in HTTPStatus} | {
     413: "Content Too Large",
+    414: "URI Too Long",
     422: "Unprocessable Content",
 }
 """Reason phrases by status."""
