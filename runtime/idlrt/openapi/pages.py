@@ -40,7 +40,8 @@ def static_pages(document: bytes, prefix: str) -> Mapping[str, StaticPage]:
 
     Args:
         document: OpenAPI document as JSON text.
-        prefix: path of all pages, such as `/docs`: the page itself is `/docs/`, the document `/docs/openapi.json`.
+        prefix: path of all pages, such as `/docs`: the page itself is `/docs/`, the document `/docs/openapi.json`, and
+            `/docs` redirects to the page.
     """
     folder = files("idlrt.openapi") / "page"
     base = prefix.rstrip("/")
@@ -50,4 +51,8 @@ def static_pages(document: bytes, prefix: str) -> Mapping[str, StaticPage]:
     }
     for name, content_type in _TYPES.items():
         pages[f"{base}/{name}"] = StaticPage(content_type, (folder / name).read_bytes())
+    if base:
+        # Relative, because a proxy may serve the pages below another path.
+        location = f"{base.rpartition('/')[2]}/"
+        pages[base] = StaticPage("text/plain; charset=utf-8", b"", (("Location", location),), 308)
     return pages

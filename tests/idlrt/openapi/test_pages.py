@@ -14,7 +14,7 @@ from idlrt.openapi import static_pages
 def test_paths(prefix: str) -> None:
     base = prefix.rstrip("/")
     pages = static_pages(b"{}", prefix)
-    assert {*pages} == {
+    assert {*pages} - {base} == {
         f"{base}/{name}"
         for name in ("", "openapi.json", "page.css", "page.js", "swagger-ui-bundle.js", "swagger-ui.css")
     }
@@ -22,11 +22,20 @@ def test_paths(prefix: str) -> None:
     assert pages[f"{base}/openapi.json"].content_type == "application/json"
 
 
+def test_the_path_without_a_slash_redirects_to_the_page() -> None:
+    page = static_pages(b"{}", "/api/docs/")["/api/docs"]
+    assert (page.status, page.headers) == (308, (("Location", "docs/"),))
+    assert "" not in static_pages(b"{}", "")
+
+
 def test_the_page_loads_only_what_is_served_with_it() -> None:
     pages = static_pages(b"{}", "/docs")
     text = pages["/docs/"].body.decode()
     linked = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert {each for each in linked if each != "data:,"} == {path.removeprefix("/docs/") for path in pages} - {""}
+    assert {each for each in linked if each != "data:,"} == {path.removeprefix("/docs/") for path in pages} - {
+        "",
+        "/docs",
+    }
 
 
 def test_the_page_has_no_inline_script_and_its_policy_forbids_them() -> None:

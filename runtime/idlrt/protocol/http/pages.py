@@ -19,11 +19,13 @@ class StaticPage(msgspec.Struct, frozen=True):
         content_type: type of the body.
         body: the body.
         headers: additional headers.
+        status: status code.
     """
 
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    status: int = 200
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):

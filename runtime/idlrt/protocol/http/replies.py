@@ -110,7 +110,7 @@ class Reply:
         if len(body) >= site.options.gzip > 0 and accepts_gzip(self._headers.get(b"accept-encoding", b"")):
             body, lines = site.zipped_page(path), b"content-encoding: gzip\r\nvary: accept-encoding\r\n"
         content_type = _value("content-type", page.content_type)
-        return self.data(Payload(200, content_type, body, _lines(page.headers) + lines), common=_PAGE)
+        return self.data(Payload(page.status, content_type, body, _lines(page.headers) + lines), common=_PAGE)
 
     def computed(self, response: HttpResponse, lines: bytes, is_draining: bool) -> bytes:
         """Return the bytes of a response with a computed page.

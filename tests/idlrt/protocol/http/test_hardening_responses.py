@@ -170,6 +170,12 @@ def test_elsewhere_any_host_will_do_unless_some_are_listed() -> None:
         assert Wire(options, is_loopback=True).feed([request("GET /articles/1", host=host)]).statuses == [status]
 
 
+def test_static_pages_have_their_own_status() -> None:
+    page = StaticPage("text/plain", b"", (("location", "p/"),), 308)
+    outcome = Wire(pages={b"/p": page}).feed([request("GET /p")])
+    assert (outcome.statuses, outcome.answers[0].headers["location"]) == ([308], "p/")
+
+
 def test_static_pages_and_options_check_the_host_too() -> None:
     pages = {b"/p": StaticPage("text/html", b"x")}
     for line in ("GET /p", "OPTIONS /articles/1", "OPTIONS *", "GET /nowhere"):
