@@ -61,7 +61,9 @@ def parse_url(text: str) -> Target:
         raise ValueError(f"invalid URL {text!r}: it must consist of printable ASCII characters without spaces")
     scheme, found, rest = text.partition("://")
     if not found:
-        scheme, rest = "http", text
+        # A port alone is one of the loopback interface, as in `Server(..., admin=9901)`.
+        is_port = text.partition("/")[0].isdigit()
+        scheme, rest = "http", f"127.0.0.1:{text}" if is_port else text
     scheme = scheme.lower()
     if scheme not in _PORTS:
         raise ValueError(f"invalid URL {text!r}: unknown scheme {scheme!r} (known: http, https)")

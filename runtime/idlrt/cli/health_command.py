@@ -26,8 +26,9 @@ def health(url: str, timeout: float, verbose: bool) -> None:
     """Request URL, and exit with 0 if the status is between 200 and 399, otherwise with 1 and a line that says why.
 
     URL is a page of the admin port of a server (`serve --admin`), or of any other HTTP server. Without a path it is
-    /readyz, without a scheme http. The variable IDLRT_ADMIN_TOKEN has the token, if the server needs one. The command
-    is made for probes (exec probes of Kubernetes, HEALTHCHECK of Docker): it starts fast.
+    /readyz, without a scheme http; a port alone is one of 127.0.0.1. The variable IDLRT_ADMIN_TOKEN has the token, if
+    the server needs one. The command is made for probes (exec probes of Kubernetes, HEALTHCHECK of Docker): it starts
+    fast.
     """
     try:
         target = parse_url(url)

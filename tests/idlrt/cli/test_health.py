@@ -170,6 +170,12 @@ def test_addresses_of_version_6_have_brackets() -> None:
     assert parse_url("http://[::1]").port == 80
 
 
+@pytest.mark.parametrize(("text", "path"), [("9901", "/readyz"), ("9901/livez", "/livez")])
+def test_a_port_alone_is_one_of_the_loopback_interface(text: str, path: str) -> None:
+    target = parse_url(text)
+    assert (target.host, target.port, target.path, target.is_encrypted) == ("127.0.0.1", 9901, path, False)
+
+
 def test_the_probe_imports_neither_the_commands_nor_the_runtime(serve: Serve) -> None:
     program = (
         "import sys\n"
