@@ -25,6 +25,7 @@ PROBLEM: Final = b"application/problem+json"
 _NOTHING: Final[Mapping[str, Any]] = {}
 _TEXT: Final = b"text/plain; charset=utf-8"
 _BYTES: Final = b"application/octet-stream"
+_CONTENT_TYPE: Final = b"content-type:"
 _ENCODE: Final = msgspec.json.Encoder().encode
 _FORBIDDEN: Final = ("\r", "\n", "\0")
 # They would begin attributes, or another cookie (RFC 6265, section 4.1.1).
@@ -158,9 +159,10 @@ class ResultWriter:
         status, lines, raw = self._result.split(value, plain, self._status)
         if raw is None:
             return self._checked(Payload(status, JSON, self._text(plain), lines))
-        if isinstance(raw, str):
-            return self._checked(Payload(status, b"" if b"content-type:" in lines else _TEXT, raw.encode(), lines))
-        return self._checked(Payload(status, b"" if b"content-type:" in lines else _BYTES, bytes(raw), lines))
+        kind = _TEXT if isinstance(raw, str) else _BYTES
+        if lines.startswith(_CONTENT_TYPE) or b"\n" + _CONTENT_TYPE in lines:  # not within a value
+            kind = b""
+        return self._checked(Payload(status, kind, raw.encode() if isinstance(raw, str) else bytes(raw), lines))
 
     def error(self, error: DeclaredError) -> Payload | None:
         """Encode an exception; `None` if the method does not declare it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from http_by_hand import HttpAnswer, Wire, request
 from rest_shop import Added, NoArticle, Picture, ShopHandler, shop
 from test_hardening import outcome_of
 
+from idlrt import spec as rpc
 from idlrt.core import Handlers, bind
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.options import Http
@@ -63,6 +64,33 @@ def test_fields_of_results_cannot_split_a_response(text: str) -> None:
 def test_latin_1_is_written_as_it_is() -> None:
     answer = answer_of(shop(Evil(Added(place="/ä", session="ö"))), request("POST /articles", body=b'{"sku":"a"}'))
     assert (answer.status, answer.headers["location"], answer.headers["set-cookie"]) == (201, "/ä", "sid=ö")
+
+
+class Note(rpc.Struct, kw_only=True):
+    title: str
+    text: str
+
+    __thrift_fields__ = (
+        rpc.required(1, "title", rpc.STRING, annotations={"http.header": "X-Title"}),
+        rpc.required(2, "text", rpc.STRING, annotations={"http.raw_body": ""}),
+    )
+
+
+class Notes(Protocol):
+    def get(self) -> Note: ...
+
+
+NOTES = rpc.service("Notes", rpc.method(Notes.get, result=rpc.struct(Note), annotations={"http.get": "/note"}))
+
+
+@pytest.mark.parametrize("title", ["content-type: text/html", "a content-type:"])
+def test_no_value_of_a_header_removes_the_content_type(title: str) -> None:
+    class Handler:
+        def get(self) -> Note:
+            return Note(title=title, text="<script>")
+
+    answer = answer_of(bind(NOTES, Handler()), request("GET /note"))
+    assert (answer.headers["x-title"], answer.headers["content-type"]) == (title, "text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize("status", [0, 99, 199, 600, -1])
