@@ -242,3 +242,14 @@ def test_metadata_reaches_handlers(tmp_path: Path) -> None:
         client.ask(get("/articles/1", "Rpc-Metadata-A: b%20c", "X-Request-Id: 7", "X-Other: 1", "baggage: k=v"))
         eventually(lambda: handler.metadata)
         assert handler.metadata == [{"a": "b c", "x-request-id": "7", "baggage": "k=v"}]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_headers_of_gateways_take_precedence(is_first: bool, tmp_path: Path) -> None:
+    set_by_gateway = ["X-User: known", "Authorization: Bearer real"]
+    sent_by_client = ["Rpc-Metadata-X-User: forged", "Rpc-Metadata-Authorization: forged"]
+    lines = set_by_gateway + sent_by_client if is_first else sent_by_client + set_by_gateway
+    options = Http(metadata=("x-user",))
+    with serving_shop(SELECTOR, tmp_path, http=options) as (running, handler), HttpSocket(running) as client:
+        assert client.ask(get("/articles/1", *lines)).status == 200
+        assert handler.metadata == [{"x-user": "known", "authorization": "real"}]

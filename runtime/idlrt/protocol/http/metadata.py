@@ -12,6 +12,8 @@
 | `tracestate`, `baggage`     | metadata of the same name                                              |
 | others                      | metadata of the same name, if the option `Http.metadata` lists them    |
 
+Metadata in a header of its own takes precedence over `Rpc-Metadata-NAME`, because gateways set such headers.
+
 Responses carry metadata as `Rpc-Metadata-NAME`. Names of the runtime's own metadata in other protocols, such as
 `client_timeout`, cannot arrive in this way, and neither can headers that concern one connection only.
 """
@@ -64,7 +66,8 @@ def read_metadata(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> 
             if name.startswith(PREFIX):
                 key = name[len(PREFIX) :]
                 if key and key not in _INTERNAL and _NAME_BYTES.issuperset(key):
-                    found[key.decode()] = unquoted(value, f"header {name.decode()}")
+                    # A header of the same name, which a gateway may have set, takes precedence.
+                    found.setdefault(key.decode(), unquoted(value, f"header {name.decode()}"))
             elif name == _TIMEOUT:
                 timeout = _number(name, value) / 1000
             elif name == _ATTEMPT:
