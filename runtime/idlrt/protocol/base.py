@@ -67,6 +67,13 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     drain: bool = False
     acknowledges_oneway: bool = False
 
+    @property
+    def outlives_drain(self) -> bool:
+        """Whether a connection stays open after the response of a draining server: it may carry other calls, and the
+        response tells the client that the server is draining.
+        """
+        return self.drain and self.max_in_flight > 1
+
 
 class Sniff(enum.Enum):
     """Result of checking whether the first bytes of a connection belong to a protocol."""

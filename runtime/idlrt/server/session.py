@@ -269,10 +269,8 @@ class Session:
     def _handle(self, event: RequestReceived) -> bytes | None:
         """Process a request and return its response; `None` if it has none, or none yet."""
         shared, responder = self._context, self._responder
-        if self._is_draining:
-            able = self.connection.capabilities
-            if not able.drain or able.max_in_flight == 1:
-                self._is_ending = True  # it carries no other call, or there is no other way to tell the client
+        if self._is_draining and not self.connection.capabilities.outlives_drain:
+            self._is_ending = True
         if event.refusal is not None:
             return responder.reject(event, event.refusal, self._arrived)
         entry = shared.methods.get(event.key)
@@ -374,7 +372,7 @@ class Session:
         load.decoded -= pending.decoded
         self._in_flight -= 1
         call.is_answered = True
-        if self._is_draining and not self.connection.capabilities.drain:
+        if self._is_draining and not self.connection.capabilities.outlives_drain:
             self._is_ending = True
         if error is None:
             answer = self._responder.respond(request, pending.entry.handler, result, call)

@@ -13,8 +13,8 @@ from eventually import TIMEOUT, eventually
 from hand_written import Users, UserServiceClient, user_service
 from http_by_hand import request
 from http_sockets import HttpSocket, serving_shop
-from kinds import Kind
-from rest_shop import Article, Shop, ShopHandler, shop
+from kinds import Kind, Running
+from rest_shop import Article, AsyncShopHandler, Shop, ShopHandler, shop
 
 from idlrt import spec as rpc
 from idlrt.core import bind
@@ -147,6 +147,25 @@ def test_calls_in_flight_are_answered_when_a_server_stops(kind: Kind, tmp_path: 
             stopping.join()
         assert [(each.status, each.body) for each in answers] == [(200, b"1"), (200, b"2")]
         assert ["connection" in each.headers for each in answers] == [False, True]
+
+
+@pytest.mark.parametrize("has_coroutines", [False, True])
+def test_connections_end_with_the_calls_that_were_in_flight(has_coroutines: bool) -> None:
+    handler = AsyncShopHandler() if has_coroutines else ShopHandler()
+    # Nobody waits that long: the server ends because the connection does.
+    with Server(shop(handler), workers=1, drain_s=10 * TIMEOUT) as server:
+        server.start()
+        running = Running(SELECTOR, server.address, None, server.stop)
+        with HttpSocket(running) as client:
+            client.send(get("/wait/1"))
+            assert handler.entered.acquire(timeout=TIMEOUT)
+            stopping = threading.Thread(target=server.stop)
+            stopping.start()
+            eventually(lambda: server.is_draining)
+            handler.gate.set()
+            [answer] = client.to_end()
+        stopping.join()
+    assert (answer.body, answer.headers["connection"]) == (b"1", "close")
 
 
 # Which servers have HTTP.
