@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from idlc.checks.base import Finding, check
-from idlc.checks.http import is_scalar, reported_as, span_of
+from idlc.checks.http import is_scalar, reported_as, routed_functions, span_of
 from idlc.diagnostics import Fix, Label
 from idlc.model import (
     UNKNOWN,
@@ -24,7 +24,7 @@ from idlc.model import (
     Type,
     resolve,
 )
-from idlc.model.http import FIELD_NAMES, FUNCTION_NAMES, STRUCT_NAMES, Given, cookie_names, given
+from idlc.model.http import FIELD_NAMES, FUNCTION_NAMES, PLACES, STRUCT_NAMES, Given, cookie_names, given
 from idlc.model.scope import nearest
 
 __all__: list[str] = []
@@ -216,24 +216,40 @@ def _has_i64(type: Type) -> bool:
 
 @check("http.name.duplicate", "error")
 def keys_are_unique(program: Program) -> Iterator[Finding]:
-    """Fields of a struct have different keys in JSON."""
+    """Fields of a struct, and arguments of a function, have different keys in JSON."""
     for struct in program.structs:
-        known: dict[str, tuple[Field, Given | None]] = {}
-        for field in struct.fields:
-            each = _key(field)
-            if each is not None and each.name == "http.none":
-                continue
-            name = (each.value if each is not None else "") or field.name
-            first, at = known.setdefault(name, (field, each))
-            cause = each or at
-            if first is not field and cause is not None:
-                yield Finding(
-                    f"`{field.name}` and `{first.name}` of `{struct.name}` have the same key `{name}` in JSON",
-                    field.span if each is None else span_of(each, field),
-                    labels=(Label(first.span if at is None else span_of(at, first), "the first one"),),
-                    help="give one of them another key",
-                    severity=reported_as(cause),
-                )
+        yield from _same_keys(struct.name, struct.fields)
+    routed = {id(function) for function, _, _ in routed_functions(program)}
+    for service in program.services:
+        for function in service.functions:
+            # Two arguments that have the same key in the body have the same place, which is another finding.
+            is_routed = id(function) in routed
+            yield from _same_keys(function.name, function.arguments, in_different_places=is_routed)
+
+
+def _same_keys(owner: str, fields: Sequence[Field], *, in_different_places: bool = False) -> Iterator[Finding]:
+    known: dict[str, tuple[Field, Given | None]] = {}
+    for field in fields:
+        each = _key(field)
+        if each is not None and each.name == "http.none":
+            continue
+        name = (each.value if each is not None else "") or field.name
+        first, at = known.setdefault(name, (field, each))
+        cause = each or at
+        if first is field or cause is None or (in_different_places and not (_is_placed(first) or _is_placed(field))):
+            continue
+        yield Finding(
+            f"`{field.name}` and `{first.name}` of `{owner}` have the same key `{name}` in JSON",
+            field.span if each is None else span_of(each, field),
+            labels=(Label(first.span if at is None else span_of(at, first), "the first one"),),
+            help="give one of them another key",
+            severity=reported_as(cause),
+        )
+
+
+def _is_placed(field: Field) -> bool:
+    """Whether an annotation places a field outside of the JSON body."""
+    return any(each.name in PLACES and each.name != "http.body" for each in given(field))
 
 
 def _key(field: Field) -> Given | None:

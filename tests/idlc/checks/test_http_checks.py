@@ -199,6 +199,12 @@ ERRORS = [
     ("http.place.name", "struct A { 1: i32 a (http.cookie = 'a=b') }", "invalid name 'a=b' of a cookie"),
     ("http.as_text", "struct A { 1: string a (http.as_text) }", "`http.as_text` has no effect on `a`"),
     ("http.name.duplicate", "struct A { 1: i32 a (http.body = 'k'), 2: i32 b (http.name = 'k') }", "the same key `k`"),
+    (
+        "http.name.duplicate",
+        "service S { void f(1: i32 id (http.path), 2: i32 x (http.body = 'id')) (http.post = '/{id}') }",
+        "`x` and `id` of `f` have the same key `id`",
+    ),
+    ("http.name.duplicate", "service S { void f(1: i32 id, 2: i32 x (http.name = 'id')) }", "the same key `id`"),
 ]
 
 WARNINGS = [
