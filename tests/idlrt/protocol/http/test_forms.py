@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
+import tracemalloc
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from http_by_hand import Wire, request
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.http.forms import cookies_of, parse_pairs
 from idlrt.protocol.http.multipart import parse_multipart
+from idlrt.protocol.http.templates import unquoted
 
 TYPE = b"multipart/form-data; boundary=XX"
 
@@ -191,3 +194,32 @@ def test_cookies() -> None:
     assert cookies_of(b'a=1; b="x y" ;c ; =d;a=2;e=f=g; h=\xe4') == {
         "a": ["1"], "b": ["x y"], "": ["d"], "e": ["f=g"], "h": ["ä"],
     }  # fmt: skip
+
+
+# Percent-encoding.
+
+
+@given(st.text(alphabet="%\\\"'x0149aAfFgGn", max_size=20))
+def test_percent_encoding(text: str) -> None:
+    wanted = unquote_to_bytes(text)
+    if wanted.isascii() and b"\0" not in wanted:
+        assert unquoted(text.encode(), "text") == wanted.decode()
+
+
+@pytest.mark.parametrize("unit", [b"%41", b"a%41"])
+def test_the_memory_of_percent_encoded_text(unit: bytes) -> None:
+    body = b"title=" + unit * 100_000
+    tracemalloc.start()
+    try:
+        [value] = parse_pairs(body, "form")["title"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(value) == len(unit[:-2]) * 100_000
+    assert peak < 8 * len(body)
+
+
+def test_loose_percent_signs() -> None:
+    assert parse_pairs(b"a=100%&b=%zz%41", "query") == {"a": ["100%"], "b": ["%zzA"]}
+    with pytest.raises(RemoteProtocolError, match="form: must be percent-encoded UTF-8"):
+        parse_pairs(b"a=" + b"%" * 1000, "form")
