@@ -20,6 +20,7 @@ from idlrt.cli.output import Group, echo, fail, report_errors
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
 from idlrt.printable import mask_passwords, plural, printable
+from idlrt.protocol.http.options import Http
 from idlrt.version import __version__
 
 __all__ = ["main"]
@@ -86,6 +87,8 @@ def main() -> None:
     metavar="ADDRESS",
     help="Admin port with health checks and status: a port of the loopback interface, or an address.",
 )
+@click.option("--http/--no-http", default=None, help="HTTP on the port.  [default: if the IDL has routes]")
+@click.option("--openapi", is_flag=True, help="HTTP with an OpenAPI document and a page to try calls, at /_idl/.")
 @click.option("--log-level", default="info", show_default=True, help="Log level: debug, info, warning or error.")
 @report_errors
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
@@ -110,6 +113,10 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
     if cert:
         named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
     attributes = dict(parse_pair(each, "--instance") for each in named.pop("attributes"))
+    if named.pop("openapi"):
+        if named["http"] is False:
+            raise ConfigurationError("--openapi and --no-http cannot be combined")
+        named["http"] = Http(openapi=True)
     url = named.pop("registry")
     if url:
         instance = {name: INSTANCE_TYPES.get(name, str)(value) for name, value in attributes.items()}

@@ -7,6 +7,8 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +249,25 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("option", "statuses"), [("--http", [200, 404]), ("--openapi", [200, 200])])
+def test_serve_over_http(folder: Path, option: str, statuses: list[int]) -> None:
+    with serving(folder, option, what="handlers:ready") as address:
+        target = address.replace("tcp://", "http://")
+        done = idlrt(folder, "call", target, "add", "[1, 2]", "--idl", "user.thrift")
+        assert done.stdout == "3\n", done.stderr
+        found = []
+        for path in ("/UserService/add", "/_idl/openapi.json"):
+            request = urllib.request.Request(target + path, headers={"Content-Type": "application/json"})
+            if path.startswith("/User"):
+                request.data = b'{"a": 1, "b": 2}'
+            try:
+                found.append(urllib.request.urlopen(request, timeout=TIMEOUT).status)
+            except urllib.error.HTTPError as error:
+                found.append(error.code)
+        assert found == statuses
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "options", "said"),
     [
@@ -258,6 +279,7 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
         ("handlers:Users", ["--workers", "-1"], "workers: must be an integer of at least 0"),
         ("handlers:Users", ["--log-level", "loud"], "--log-level must be"),
         ("handlers:Users", ["--processes", "2", "--asyncio"], "cannot be combined"),
+        ("handlers:Users", ["--openapi", "--no-http"], "--openapi and --no-http cannot be combined"),
         ("handlers:Users", ["--tls-key", "server.key"], "--tls-key and --tls-ca require --tls-cert"),
     ],
 )
