@@ -12,7 +12,7 @@
 | `tracestate`, `baggage`     | metadata of the same name                                              |
 | others                      | metadata of the same name, if the option `Http.metadata` lists them    |
 
-Metadata in a header of its own takes precedence over `Rpc-Metadata-NAME`, because gateways set such headers.
+Metadata in one of these headers takes precedence over `Rpc-Metadata-NAME`, because gateways set such headers.
 
 Responses carry metadata as `Rpc-Metadata-NAME`. Names of the runtime's own metadata in other protocols, such as
 `client_timeout`, cannot arrive in this way, and neither can headers that concern one connection only.
