@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,9 +28,10 @@ _TEXT: Final = b"text/plain; charset=utf-8"
 _BYTES: Final = b"application/octet-stream"
 _CONTENT_TYPE: Final = b"content-type:"
 _ENCODE: Final = msgspec.json.Encoder().encode
-_FORBIDDEN: Final = ("\r", "\n", "\0")
-# They would begin attributes, or another cookie (RFC 6265, section 4.1.1).
-_NOT_IN_COOKIES: Final = (*_FORBIDDEN, ";", ",", " ", "\t")
+# Latin-1 without control characters but the tab (RFC 9110, section 5.5).
+_HEADER: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Without what would begin attributes, or another cookie (RFC 6265, section 4.1.1).
+_COOKIE: Final = re.compile(r"[!-+\--:<-~\x80-\xff]*")
 # Bytes of a problem document without its detail, and of a character in it, at most.
 _PROBLEM_SIZE: Final = 512
 _WIDEST: Final = 6
@@ -89,15 +91,11 @@ class _Writer:
         parts: list[Any] = item if item.__class__ is list else [item]
         text = ", ".join("true" if part is True else "false" if part is False else str(part) for part in parts)
         name, is_cookie = located.name, located.location == "cookie"
-        try:
-            data = text.encode("latin-1")
-        except UnicodeEncodeError:
-            data = b""
-        forbidden = _NOT_IN_COOKIES if is_cookie else _FORBIDDEN
-        if any(char in text for char in forbidden) or (text and not data):
+        if not (_COOKIE if is_cookie else _HEADER).fullmatch(text):
             must = "Latin-1 text without blanks, commas and semicolons" if is_cookie else "Latin-1 text on one line"
             what = f"field {located.field.name} is a {located.location}, which must be {must}"
             raise LocalProtocolError(f"cannot write {self._label}: {what}")
+        data = text.encode("latin-1")
         if is_cookie:
             return b"set-cookie: %b=%b\r\n" % (name.encode(), data)
         return b"%b: %b\r\n" % (name.lower().encode(), data)

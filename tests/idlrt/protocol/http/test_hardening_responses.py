@@ -49,7 +49,7 @@ def answer_of(handlers: Handlers, data: bytes, metadata: dict[str, str] | None =
 # Response splitting.
 
 
-@pytest.mark.parametrize("text", [SPLIT, "a\nb", "a\rb", "a\0b", "a\u0100b", "\ud800"])
+@pytest.mark.parametrize("text", [SPLIT, "a\nb", "a\rb", "a\0b", "a\x01b", "a\x7fb", "a\u0100b", "\ud800"])
 def test_fields_of_results_cannot_split_a_response(text: str) -> None:
     add = request("POST /articles", body=b'{"sku":"a"}')
     for result in (Added(place=text), Added(session=text), Added(session="a;b"), Added(session="a b")):
