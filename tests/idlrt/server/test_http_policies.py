@@ -272,3 +272,14 @@ def test_headers_of_gateways_take_precedence(is_first: bool, tmp_path: Path) -> 
     with serving_shop(SELECTOR, tmp_path, http=options) as (running, handler), HttpSocket(running) as client:
         assert client.ask(get("/articles/1", *lines)).status == 200
         assert handler.metadata == [{"x-user": "known", "authorization": "real"}]
+
+
+def test_calls_do_not_share_their_metadata(tmp_path: Path) -> None:
+    async def mark(call: Any, next: Any) -> Any:
+        call.metadata["marks"] = call.metadata.get("marks", "") + "x"
+        return await next(call)
+
+    with serving_shop(SELECTOR, tmp_path, filters=[mark]) as (running, handler), HttpSocket(running) as client:
+        for _ in range(3):  # the same bytes
+            assert client.ask(get("/articles/1", "X-Request-Id: 7")).status == 200
+        assert handler.metadata == [{"x-request-id": "7", "marks": "x"}] * 3

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.core.metadata import Metadata
+from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import RemoteProtocolError
 from idlrt.protocol.events import RequestContext
 from idlrt.protocol.http.calls import HttpCall
@@ -104,8 +104,10 @@ class PlainRequests:
             self._misses = 0
         if len(data) != end + head.length:
             return None
+        # Filters own the metadata of their call, also where they change it.
+        metadata = dict(head.metadata) if head.metadata else NO_METADATA
         return HttpCall(
-            number, head.key, head.method, False, False, head.metadata, head.context, None, None, None, len(data),
+            number, head.key, head.method, False, False, metadata, head.context, None, None, None, len(data),
             endpoint=head.endpoint, reply=head.reply, values=head.values, query=head.query, headers=head.headers,
             body=data[end:],
         )  # fmt: skip
