@@ -89,5 +89,7 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str, *, quotes: bool = False) -> str:
+    # Names of clients may have lone surrogates (`text_errors`), which would make all metrics unreadable.
+    text = text.encode(errors="replace").decode()
     text = text.replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if quotes else text

@@ -64,6 +64,11 @@ def test_text_of_labels_is_escaped() -> None:
     assert sample == 'x_total{name="q\\"\\\\\\n"} 1.5'
 
 
+def test_labels_can_always_be_sent() -> None:
+    family = Family("x_total", "counter", "x", (Sample({"caller": "a\udc80b"}, 1),))
+    assert 'x_total{caller="a?b"} 1' in exposition([family]).encode().decode()
+
+
 def test_a_family_without_samples_is_left_out() -> None:
     assert exposition([histogram_family("x_seconds", "nothing", [])]) == ""
 
