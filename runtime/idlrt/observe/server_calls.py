@@ -23,6 +23,8 @@ _REFUSED: Final = {
 }
 _INVALID: Final = Outcome.INVALID_ARGUMENT.value
 _MAX_CALLERS: Final = 100
+# Length of a name, which clients choose, in characters.
+_LONGEST_CALLER: Final = 200
 
 
 class CallKey(msgspec.Struct, frozen=True, order=True):
@@ -57,7 +59,8 @@ class ServerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         calls: duration of calls from the arrival of the request until its response is ready, by labels.
         sizes: bytes by method.
-        callers: number of calls by calling application; those beyond 100 names count as `_OTHER`.
+        callers: number of calls by calling application; those beyond 100 names, and those
+            with names of more than 200 characters, count as `_OTHER`.
         dropped: number of calls whose labels exceeded the maximum number of series.
     """
 
@@ -121,7 +124,7 @@ class ServerCalls:
 
     def _count_caller(self, name: str) -> None:
         callers = self._callers
-        if name not in callers and len(callers) >= _MAX_CALLERS:
+        if name not in callers and (len(callers) >= _MAX_CALLERS or len(name) > _LONGEST_CALLER):
             name = OTHER
         callers[name] = callers.get(name, 0) + 1
 

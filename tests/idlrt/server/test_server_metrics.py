@@ -249,3 +249,11 @@ def test_metrics_can_be_off_beside_an_admin_port() -> None:
     server = Server(bind(SERVICE, Plain()), admin=0, metrics=False)
     with server.start(), pytest.raises(urllib.error.HTTPError, match="404"):
         scraped(server.admin_address)
+
+
+def test_long_names_of_callers_are_not_kept() -> None:
+    with selector(Plain()) as (target, metrics):
+        for name in ("x" * 200, "x" * 201, "y" * 10_000):
+            with StoreClient.connect(target, framing="header", config={"caller": {"app": name}}) as client:
+                client.get("x")
+        assert metrics().callers == {"x" * 200: 1, OTHER: 2}
