@@ -59,6 +59,8 @@ def is_refused(port: int) -> bool:
         connect_raw(port).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False  # it was waiting to be accepted when the server closed its socket
     return False
 
 
