@@ -41,8 +41,9 @@ _TRACE: Final = b"traceparent"
 _AUTHORIZATION: Final = b"authorization"
 _MAX_DIGITS: Final = 10
 _NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
-_INTERNAL: Final = frozenset(
-    {b"client_timeout", b"rpc_attempt", b"rpc_tag", b"rpc_caller", b"rpc_retry_after", b"drain"}
+# Metadata of the runtime, and tokens: a gateway that removes `Authorization` removes them all.
+_REFUSED: Final = frozenset(
+    {b"client_timeout", b"rpc_attempt", b"rpc_tag", b"rpc_caller", b"rpc_retry_after", b"drain", _AUTHORIZATION}
 )
 # Longer than a year means "never".
 _MAX_RETRY_AFTER: Final = 365 * 86_400
@@ -65,7 +66,7 @@ def read_metadata(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> 
         if name[:4] == _RPC:
             if name.startswith(PREFIX):
                 key = name[len(PREFIX) :]
-                if key and key not in _INTERNAL and _NAME_BYTES.issuperset(key):
+                if key and key not in _REFUSED and _NAME_BYTES.issuperset(key):
                     # A header of the same name, which a gateway may have set, takes precedence.
                     found.setdefault(key.decode(), unquoted(value, f"header {name.decode()}"))
             elif name == _TIMEOUT:
