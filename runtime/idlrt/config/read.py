@@ -213,7 +213,7 @@ def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dic
 
 def _caller(table: Mapping[str, Any], problems: list[Problem]) -> CallerInfo:
     known = CallerInfo.__struct_fields__
-    found = [Problem(f"here.{key}", f"unknown key{suggestion(key, known)}") for key in table if key not in known]
+    found = [Problem(f"caller.{key}", f"unknown key{suggestion(key, known)}") for key in table if key not in known]
     problems.extend(found)
     try:
         return CallerInfo() if found else msgspec.convert(dict(table), CallerInfo, strict=False)

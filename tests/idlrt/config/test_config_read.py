@@ -115,7 +115,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"x": {}}, "config: x: unknown table (known: caller, defaults, services, server)"),
     ({1: {}}, "config: 1: unknown table"),
     ({"caller": 1}, "config: caller: expected a table, got 1"),
-    ({"caller": {"zon": "a"}}, "config: here.zon: unknown key; did you mean 'zone'?"),
+    ({"caller": {"zon": "a"}}, "config: caller.zon: unknown key; did you mean 'zone'?"),
     ({"caller": {"zone": 1}}, "config: caller.zone: expected a string, got an integer"),
     ({"caller": {"labels": {"a": 1}}}, "config: caller.labels[...]: expected a string, got an integer"),
     ({"defaults": {"timeot": 1}}, "config: defaults.timeot: unknown key; did you mean 'timeout'?"),
@@ -149,7 +149,7 @@ def test_all_errors_are_listed_in_the_order_of_the_file() -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "config: 5 problems:"
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
-        "zzz", "aaa", "here.zon", "defaults.timeout", "server.retries",
+        "zzz", "aaa", "caller.zon", "defaults.timeout", "server.retries",
     ]  # fmt: skip
 
 
