@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -41,3 +42,9 @@ def test_sources_open_with_what_they_are() -> None:
 
 def test_files_have_names_that_say_something() -> None:
     assert [name(path) for path in [*SOURCES, *TESTS] if EMPTY.match(path.stem) or EMPTY.match(path.parent.name)] == []
+
+
+def test_tests_have_different_names() -> None:
+    """pytest imports test files by their names alone, because their folders are not packages."""
+    names = [path.stem for path in TESTS if path.name.startswith("test_")]
+    assert sorted(each for each, number in Counter(names).items() if number > 1) == []

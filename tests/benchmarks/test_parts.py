@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from benchmarks import http
 from benchmarks.parts import PARTS
 from benchmarks.servers import ROWS
 from benchmarks.size import QUICK
@@ -55,6 +56,14 @@ EXPECTED: dict[str, list[Expected]] = {
             rows=list(ROWS),
             optional=["apache go", "apache go header", "apache c++", "grpcio", "grpc.aio"],
             empty={"idlrt": (0, 1)},
+            zeros=(0, 1),
+        )
+    ],
+    "http": [
+        Expected(
+            rows=list(http.ROWS),
+            optional=[name for name, row in http.ROWS.items() if row.packages],
+            empty={name: (0,) for name, row in http.ROWS.items() if not row.packages},
             zeros=(0, 1),
         )
     ],

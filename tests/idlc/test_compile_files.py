@@ -161,7 +161,7 @@ def test_an_init_file_that_idlc_cannot_read_is_replaced(tmp_path: Path, text: st
 
 def test_an_unknown_target_is_rejected_with_a_list_of_targets(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER})
-    with pytest.raises(UnknownTarget, match="no target named 'perl'; known: python"):
+    with pytest.raises(UnknownTarget, match="no target named 'perl'; known: openapi, python"):
         compile_files(request(tmp_path, "user.thrift", target="perl"))
 
 

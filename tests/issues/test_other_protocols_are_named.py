@@ -60,13 +60,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=PLAIN, ids=str)
 def plain(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Running]:
-    with serving(request.param, None, certificates) as running:
+    with serving(request.param, None, certificates, http=False) as running:
         yield running
 
 
 @pytest.fixture(params=ENCRYPTED, ids=str)
 def encrypted(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Running]:
-    with serving(request.param, None, certificates) as running:
+    with serving(request.param, None, certificates, http=False) as running:
         yield running
 
 
