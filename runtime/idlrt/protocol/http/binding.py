@@ -22,13 +22,13 @@ from idlrt.serialization import Limits
 from idlrt.serialization._conversion_errors import ConversionError
 from idlrt.serialization.constraints import constraints_of
 from idlrt.serialization.json_costs import Meter
+from idlrt.serialization.json_objects import decode_json
 from idlrt.serialization.plain_json import JsonOptions, arguments_from_plain, from_plain, json_key
 from idlrt.serialization.text_scalars import text_reader
 from idlrt.spec import BaseType, EnumType, Field, ListType, SetType, StructType, Type
 
 __all__ = ["RequestBinding", "RequestParts"]
 
-_DECODE: Final = msgspec.json.Decoder().decode
 _ABSENT: Final = object()
 _JSON: Final = b"application/json"
 
@@ -168,7 +168,7 @@ class RequestBinding:
         """
         body = request.body
         if self._is_plain and not request.query:
-            plain: Any = self._json(body) if body else {}
+            plain: Any = decode_json(body, self._meter, self._root) if body else {}
             size = len(body)
         else:
             plain = self._collected(request)
@@ -201,7 +201,7 @@ class RequestBinding:
             elif self.has_form and kind == MULTIPART:
                 form = self._parse_multipart(body, content_type, self._binary)
             elif self._has_json:
-                decoded = self._json(body)
+                decoded = decode_json(body, self._meter, self._root)
                 if self._whole:
                     plain[self._whole] = decoded
                 elif decoded.__class__ is dict:
@@ -224,15 +224,6 @@ class RequestBinding:
                 elif not each.is_in_body:
                     plain.pop(each.key, None)
         return plain
-
-    def _json(self, body: bytes) -> Any:
-        self._meter.check_text(body, self._root)
-        try:
-            return _DECODE(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            raise RemoteProtocolError(f"cannot read the {self._root}: {error}") from None
-        except RecursionError:
-            raise RemoteProtocolError(f"cannot read the {self._root}: nested too deeply") from None
 
 
 def _without_place(route: Route) -> Iterator[Field[Any]]:

@@ -26,11 +26,12 @@ from idlrt.protocol.http.problems import (
 )
 from idlrt.protocol.http.responses import LocatedField, located_fields, success_status
 from idlrt.protocol.http.texts import is_list_of_scalars
-from idlrt.protocol.http.values import decode, json_options
+from idlrt.protocol.http.values import json_options
 from idlrt.protocol.jsonrpc.values import missing_result
 from idlrt.serialization import Limits
 from idlrt.serialization._conversion_errors import ConversionError
 from idlrt.serialization.json_costs import Meter
+from idlrt.serialization.json_objects import decode_json
 from idlrt.serialization.plain_json import from_plain, json_key, to_plain
 from idlrt.serialization.text_scalars import text_reader
 from idlrt.spec import DeclaredError, Field, Method, StructType, Union, required
@@ -195,7 +196,7 @@ class ResponseCodec:
             what = f"expected JSON, got {media[:80]!r} with {shown_status(response.status)}"
             shown = excerpt(body, media)
             raise RemoteProtocolError(f"{what}: {shown}" if shown else what)
-        plain = decode(body, self._meter, self._roots[0])
+        plain = decode_json(body, self._meter, self._roots[0])
         if plain is None:
             raise missing_result(method, "the server's result is null")
         self._meter.measure([plain], len(body), self._roots[0])
@@ -240,7 +241,7 @@ class ResponseCodec:
         return failure
 
     def _declared(self, record: _Record, text: bytes, response: CallResponse, declared: Field[Any]) -> DeclaredError:
-        plain: Any = decode(text, self._meter, self._roots[1]) if text else {}
+        plain: Any = decode_json(text, self._meter, self._roots[1]) if text else {}
         if not isinstance(plain, dict):
             raise RemoteProtocolError("`fields` must be an object")
         members = cast("dict[str, Any]", plain)

@@ -18,9 +18,10 @@ from idlrt.printable import plural
 from idlrt.protocol.http.client_headers import FRAMING_HEADERS
 from idlrt.protocol.http.routes import ANY_VERB, BoundField, Place, Route, routes_of
 from idlrt.protocol.http.texts import cookie_value, header_value, is_list_of_scalars, is_scalar, list_value
-from idlrt.protocol.http.values import encode, json_options
+from idlrt.protocol.http.values import json_options
 from idlrt.serialization import Limits
 from idlrt.serialization._conversion_errors import ConversionError
+from idlrt.serialization.json_objects import encode_json
 from idlrt.serialization.plain_json import JsonOptions, to_plain
 from idlrt.serialization.text_scalars import text_writer
 from idlrt.spec import BaseType, Field, Method, Type
@@ -185,7 +186,7 @@ class RequestWriter:
             kind, body = _FORM, "&".join(content.form).encode()
         elif content.whole or content.members or self._has_members:
             plain = content.whole[0] if content.whole else content.members
-            kind, body = _JSON, encode(plain, f"write the arguments of {self.route.method.full_name} as JSON")
+            kind, body = _JSON, encode_json(plain, f"write the arguments of {self.route.method.full_name} as JSON")
         else:
             return None
         content.headers.setdefault("content-type", kind)

@@ -16,6 +16,7 @@ from idlrt.protocol.http.responses import DeclaredResponse, LocatedField, declar
 from idlrt.protocol.http.responses import success_status as status_of
 from idlrt.protocol.http.statuses import code_of, title
 from idlrt.serialization import Limits
+from idlrt.serialization.json_objects import encode_json
 from idlrt.serialization.plain_json import JsonOptions, json_key, to_plain
 from idlrt.spec import DeclaredError, Method, StructType, Type
 
@@ -184,10 +185,7 @@ class ResultWriter:
         return None
 
     def _text(self, plain: Any) -> bytes:
-        try:
-            return _ENCODE(plain)
-        except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError, RecursionError) as error:
-            raise LocalProtocolError(f"cannot write the response of {self._method.full_name}: {error}") from None
+        return encode_json(plain, f"write the response of {self._method.full_name}")
 
     def _checked(self, payload: Payload) -> Payload:
         if len(payload.body) > self._limit:

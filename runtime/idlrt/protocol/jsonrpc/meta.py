@@ -31,7 +31,7 @@ from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
-from idlrt.protocol.jsonrpc.values import encode
+from idlrt.serialization.json_objects import encode_json
 
 __all__ = ["ResponseMeta", "read_request_meta", "read_response_meta", "write_request_meta", "write_response_meta"]
 
@@ -201,7 +201,7 @@ def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: floa
 
 
 def _encode(meta: dict[str, Any], kind: str) -> bytes:
-    text = encode(meta, f"write the metadata of a {kind} as JSON")
+    text = encode_json(meta, f"write the metadata of a {kind} as JSON")
     if len(text) > _MAX_SIZE:
         what = f"it has {plural(len(text), 'byte')} as JSON, the limit is {_MAX_SIZE} bytes"
         raise LocalProtocolError(f"cannot send the metadata of a {kind}: {what}")

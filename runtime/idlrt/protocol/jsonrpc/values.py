@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-import msgspec
-
-from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.serialization import Limits
 from idlrt.serialization.json_costs import Meter
+from idlrt.serialization.json_objects import decode_json, encode_json
 from idlrt.serialization.plain_json import (
     JsonOptions,
     arguments_from_plain,
@@ -26,26 +25,7 @@ from idlrt.serialization.plain_json import (
 )
 from idlrt.spec import DeclaredError, Field, Method, StructType, VoidType, required
 
-__all__ = ["MethodJson", "encode", "method_json", "missing_result"]
-
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder()
-
-
-def encode(plain: Any, doing: str) -> bytes:
-    """Return the JSON text of JSON objects.
-
-    Args:
-        plain: the JSON objects.
-        doing: what fails, for the error message: `cannot DOING: ...`.
-
-    Raises:
-        LocalProtocolError: they cannot be encoded, e.g. because of lone surrogates.
-    """
-    try:
-        return _ENCODER.encode(plain)
-    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError, RecursionError) as error:
-        raise LocalProtocolError(f"cannot {doing}: {error}") from None
+__all__ = ["MethodJson", "method_json", "missing_result"]
 
 
 class MethodJson:
@@ -78,7 +58,7 @@ class MethodJson:
         method = self._method
         plain: Any = {}
         if params:
-            plain = self._plain(params, self._arguments, self._roots[0])
+            plain = decode_json(params, self._arguments, self._roots[0])
         cost = self._arguments.measure(plain, len(params), self._roots[0])
         return arguments_from_plain(method, plain, self._options, "params", from_peer=True), cost
 
@@ -94,7 +74,7 @@ class MethodJson:
             # Other servers may reject a call without it.
             if value is None and method.mandatory[position]:
                 plain[method.arguments[position].name] = None
-        return encode(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""
+        return encode_json(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""
 
     def result_of(self, text: bytes) -> Any:
         """Return the result in a response.
@@ -105,7 +85,7 @@ class MethodJson:
         """
         if not self.has_value:
             return None
-        plain = self._plain(text, self._result, self._roots[1])
+        plain = decode_json(text, self._result, self._roots[1])
         if plain is None:
             raise missing_result(self._method, "the server's result is null")
         self._result.measure([plain], len(text), self._roots[1])
@@ -123,7 +103,9 @@ class MethodJson:
         method = self._method
         if value is None:
             raise missing_result(method, "the handler returned None")
-        return encode(to_plain(method.result, value, self._options), f"write the result of {method.full_name} as JSON")
+        return encode_json(
+            to_plain(method.result, value, self._options), f"write the result of {method.full_name} as JSON"
+        )
 
     def write_error(self, error: DeclaredError) -> bytes | None:
         """Return the `data` of an exception; `None` if the method does not declare it.
@@ -134,7 +116,9 @@ class MethodJson:
         for name, (cls, field) in self._throws.items():
             if isinstance(error, cls):
                 value = to_plain(field.type, error, self._options)
-                return encode({"exception": name, "value": value}, f"write {name} of {self._method.full_name} as JSON")
+                return encode_json(
+                    {"exception": name, "value": value}, f"write {name} of {self._method.full_name} as JSON"
+                )
         return None
 
     def error_of(self, data: bytes) -> DeclaredError | None:
@@ -143,7 +127,7 @@ class MethodJson:
         Raises:
             RemoteProtocolError: it cannot be decoded, or a limit is exceeded.
         """
-        plain = self._plain(data, self._result, self._roots[2]) if data else None
+        plain = decode_json(data, self._result, self._roots[2]) if data else None
         if not isinstance(plain, dict):
             return None
         found = cast("dict[str, Any]", plain)
@@ -155,16 +139,6 @@ class MethodJson:
         self._result.measure({field.name: plain}, len(data), self._roots[2])
         error: DeclaredError = from_plain(field.type, plain, self._options, "error.data.value")
         return error
-
-    def _plain(self, text: bytes, costs: Meter, root: str) -> Any:
-        costs.check_text(text, root)
-        try:
-            return _DECODER.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            what = str(error).partition(" - at ")[0]
-            raise RemoteProtocolError(f"cannot read {root}: {what}") from None
-        except RecursionError:
-            raise RemoteProtocolError(f"cannot read {root}: nested too deeply") from None
 
 
 def _throws_of(method: Method[..., Any]) -> dict[str, tuple[Any, Field[Any]]]:
