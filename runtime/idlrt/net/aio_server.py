@@ -215,6 +215,9 @@ class AsyncioChannel(asyncio.Protocol):
         if (is_left or is_sending) and now < self._linger_until:
             self._loop.call_later(_LINGER_STEP, self._linger)
         else:
+            # asyncio keeps a TLS connection open for ever if it ends while reading is paused.
+            with contextlib.suppress(RuntimeError):
+                transport.resume_reading()
             transport.close()
             if is_left:
                 transport.abort()
