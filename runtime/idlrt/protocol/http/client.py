@@ -70,9 +70,7 @@ class ClientConnection:
         self._limits = limits
         self._service = service
         self._prefix = prefix
-        self._head = (
-            f" HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: idlrt/{__version__}\r\nAccept-Encoding: identity\r\n"
-        )
+        self._head = f" HTTP/1.1\r\nHost: {authority}\r\n{_COMMON}"
         self._last_id = 0
         # The outstanding request: its response, its id, and its method; `None` for a ping.
         self._reader: ResponseReader | None = None

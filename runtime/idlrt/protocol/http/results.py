@@ -127,7 +127,6 @@ class ResultWriter:
         located: tuple[LocatedField, ...] = ()
         if isinstance(method.result, StructType):
             located = located_fields(method.result.cls.__thrift_fields__)
-        self._json = json
         self._is_simple = not located
         self._result = _Writer(method.result, located, json, f"the result of {method.full_name}")
         self._throws: list[tuple[DeclaredResponse, str, _Writer]] = []

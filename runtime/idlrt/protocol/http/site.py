@@ -71,7 +71,6 @@ class Site:
         hosts: hosts that requests may name; empty for any.
         metadata: names of headers that become metadata.
         pages: static pages by path.
-        routes: all routes of services.
     """
 
     def __init__(
@@ -89,7 +88,6 @@ class Site:
         self.metadata = frozenset((*(each.encode() for each in options.metadata), *_METADATA))
         hosts = frozenset(each.encode() for each in options.hosts)
         self.hosts = hosts or (_LOOPBACK_HOSTS if is_loopback else frozenset())
-        self.routes: list[Route] = []
         self._router: Router[Endpoint] = Router()
         self._zipped: dict[bytes, bytes] = {}
         self._date_at = 0
@@ -114,7 +112,6 @@ class Site:
             ResultWriter(route.method, self.limits, self.options),
         )
         self._router.add(route.verb, route.template, endpoint)
-        self.routes.append(route)
 
     def _add_pages(self, limits: Limits) -> None:
         endpoint = Endpoint("page", PAGE.name, PAGE, None, ResultWriter(PAGE, limits, self.options))
