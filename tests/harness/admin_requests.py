@@ -44,7 +44,7 @@ class _OverUnix(http.client.HTTPConnection):
 
 
 def request(server: HasAdmin | str, path: str, verb: str = "GET", body: str | None = None, **headers: str) -> Response:
-    """Send a request on a connection of its own.
+    """Send a request on a separate connection.
 
     Args:
         server: the server, or the URL of its admin port.

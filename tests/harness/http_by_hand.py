@@ -76,7 +76,7 @@ def request(line: str, *headers: str, body: bytes = b"", host: str = "a.example"
 
 @dataclass
 class Outcome:
-    """What became of the bytes of a connection.
+    """Outcome of the bytes of a connection.
 
     Attributes:
         data: bytes of the responses, without dates.

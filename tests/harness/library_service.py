@@ -64,7 +64,7 @@ class Books:
         if isbn in self._lent:
             raise self._module.Lent(isbn=isbn, until_ms=weeks * 1000)
         if reader == 1:
-            raise self._module.Reserved(by="somebody", wait_s=3)
+            raise self._module.Reserved(by="another reader", wait_s=3)
         self._lent.add(isbn)
 
     def upload(self, upload: Any) -> None:

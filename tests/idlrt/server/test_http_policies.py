@@ -152,7 +152,7 @@ def test_calls_in_flight_are_answered_when_a_server_stops(kind: Kind, tmp_path: 
 @pytest.mark.parametrize("has_coroutines", [False, True])
 def test_connections_end_with_the_calls_that_were_in_flight(has_coroutines: bool) -> None:
     handler = AsyncShopHandler() if has_coroutines else ShopHandler()
-    # Nobody waits that long: the server ends because the connection does.
+    # The test does not wait that long: the server ends because the connection does.
     with Server(shop(handler), workers=1, drain_s=10 * TIMEOUT) as server:
         server.start()
         running = Running(SELECTOR, server.address, None, server.stop)

@@ -1,4 +1,4 @@
-"""What a server writes and whom it answers: response splitting, hosts, content types, errors without echoes."""
+"""Responses of a server and their recipients: splitting, hosts, content types, errors without echoes."""
 
 from __future__ import annotations
 
