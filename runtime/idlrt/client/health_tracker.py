@@ -13,7 +13,18 @@ from typing import Any, Final
 
 from idlrt.client.endpoint import Endpoint
 from idlrt.client.health import Health
-from idlrt.core import BreakerChanged, Call, Decision, Ejected, Evidence, Listener, Restored, evidence_of, notify
+from idlrt.core import (
+    BreakerChanged,
+    Call,
+    Decision,
+    Ejected,
+    Evidence,
+    Listener,
+    Reason,
+    Restored,
+    evidence_of,
+    notify,
+)
 from idlrt.core.leases import Lease
 from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import CircuitOpen
@@ -135,7 +146,7 @@ class HealthTracker:
         elif breaker.state != CLOSED:
             self.next_run_at = 0.0  # for the next probe
         if is_broken:
-            self._record_outlier(endpoint, "repeated internal errors", now, call)
+            self._record_outlier(endpoint, "repeated internal errors", "internal_errors", now, call)
         else:
             # `Record.succeeded`, without the call.
             record = endpoint.record
@@ -184,7 +195,8 @@ class HealthTracker:
                 self.abandoned(endpoint, now, permit)
             return
         if endpoint.health.failed(error, now, is_ping=call is None):
-            self._mark_unhealthy(endpoint, str(error), None, call)
+            reason: Reason = "timeouts" if evidence is Evidence.TIMED_OUT else "unreachable"
+            self._mark_unhealthy(endpoint, str(error), reason, None, call)
             if not self._is_watched:
                 with self._lock:
                     self.next_run_at = min(self.next_run_at, endpoint.health.pinged_at)
@@ -196,7 +208,7 @@ class HealthTracker:
         # Unreachable endpoints are pinged, and are back at once when they respond. Outlier detection is for failures
         # that pings do not show.
         if evidence is Evidence.TIMED_OUT:
-            self._record_outlier(endpoint, str(error), now, call)
+            self._record_outlier(endpoint, str(error), "timeouts", now, call)
 
     def watch(self, endpoints: Sequence[Endpoint[Any]]) -> None:
         """Set the endpoints of the cluster."""
@@ -229,7 +241,7 @@ class HealthTracker:
                 self.next_run_at = min([self.next_run_at, *(at for at in asked if at > now)])
         for record in ejected:
             endpoint = by_record[id(record)]
-            self._mark_unhealthy(endpoint, record.why, record.ejected_until - now, None)
+            self._mark_unhealthy(endpoint, record.why, "outlier", record.ejected_until - now, None)
         for record in restored:
             self._mark_healthy(by_record[id(record)], "ejection time is over", None)
         if not self._is_watched:
@@ -251,9 +263,9 @@ class HealthTracker:
         what = f"not calling {endpoint.target}: its circuit breaker is {endpoint.breaker.state}"
         return CircuitOpen(f"{what}: {endpoint.breaker.explain(now)}")
 
-    def _record_outlier(self, endpoint: Endpoint[Any], why: str, now: float, call: Call | None) -> None:
+    def _record_outlier(self, endpoint: Endpoint[Any], why: str, reason: Reason, now: float, call: Call | None) -> None:
         if self._outliers.failed(endpoint.record, now):
-            self._mark_unhealthy(endpoint, why, endpoint.record.ejected_until - now, call)
+            self._mark_unhealthy(endpoint, why, reason, endpoint.record.ejected_until - now, call)
 
     def _breaker_changed(self, endpoint: Endpoint[Any], call: Call | None) -> None:
         for before, after, why in endpoint.breaker.take_changes():
@@ -269,11 +281,13 @@ class HealthTracker:
             self._update_health(endpoint, None)
         self._changed()
 
-    def _mark_unhealthy(self, endpoint: Endpoint[Any], why: str, seconds: float | None, call: Call | None) -> None:
+    def _mark_unhealthy(
+        self, endpoint: Endpoint[Any], why: str, reason: Reason, seconds: float | None, call: Call | None
+    ) -> None:
         _log.warning(
             "marking %s of %s unhealthy: %s", endpoint.target, self._name, why, extra=self._fields(endpoint, why)
         )
-        self._tell(Ejected(subject=endpoint.instance.address, why=why, seconds=seconds), call)
+        self._tell(Ejected(subject=endpoint.instance.address, why=why, reason=reason, seconds=seconds), call)
         if self._update_health(endpoint, None):
             self._changed()
 

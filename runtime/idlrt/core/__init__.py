@@ -6,6 +6,7 @@ from idlrt.core.call import Call, Deadline
 from idlrt.core.clock import ClockAndRandom
 from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.decisions import (
+    AttemptKind,
     Attempted,
     BreakerChanged,
     Decision,
@@ -14,6 +15,7 @@ from idlrt.core.decisions import (
     Listener,
     NotRetried,
     Picked,
+    Reason,
     Rejected,
     Restored,
     Retrying,
@@ -66,6 +68,7 @@ __all__ = [
     "SHORTEST",
     "THRIFT",
     "AsyncioDriver",
+    "AttemptKind",
     "Attempted",
     "Backoff",
     "BlockingDriver",
@@ -96,6 +99,7 @@ __all__ = [
     "Peer",
     "Picked",
     "Positive",
+    "Reason",
     "Rejected",
     "RequestContext",
     "Restored",

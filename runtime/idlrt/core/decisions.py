@@ -15,13 +15,14 @@ must be fast; exceptions that they raise are logged and otherwise ignored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Self
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from idlrt.core.logs import get_logger
 
 __all__ = [
+    "AttemptKind",
     "Attempted",
     "BreakerChanged",
     "Decision",
@@ -30,6 +31,7 @@ __all__ = [
     "Listener",
     "NotRetried",
     "Picked",
+    "Reason",
     "Rejected",
     "Restored",
     "RetryScheduled",
@@ -41,16 +43,35 @@ __all__ = [
 _log: Final = get_logger("idlrt.client")
 
 
+Reason: TypeAlias = Literal[
+    "",
+    # Rejected
+    "rate", "concurrency", "queue_full", "queue_timeout", "throttled", "circuit_open", "cpu", "overloaded", "expired",
+    # NotRetried
+    "disabled", "deadline", "no_instance", "not_idempotent", "retries_used", "chain_stop", "pushback", "budget",
+    "max_age", "closed",
+    # Ejected
+    "unreachable", "timeouts", "internal_errors", "outlier",
+]  # fmt: skip
+"""Reason of a decision, as a code for metrics and rules."""
+
+
+AttemptKind: TypeAlias = Literal["first", "retry", "hedge"]
+"""Kind of an attempt."""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of all decision events.
 
     Attributes:
         subject: the method as `Service.method`, or the address of an instance.
         why: the reason, as text.
+        reason: the reason, as a code; empty for events that need none.
     """
 
     subject: str
     why: str = ""
+    reason: Reason = ""
 
 
 class Routed(Decision, frozen=True, kw_only=True, tag=True):
@@ -91,18 +112,22 @@ class Attempted(Decision, frozen=True, kw_only=True, tag=True):
         attempt: number of the attempt, starting at 0.
         seconds: its duration.
         error: name of the exception's class; empty for success.
+        target: name of the service or server that the client calls.
+        zone: zone of the instance; empty if it has none.
+        kind: `first`, `retry`, or `hedge` for an attempt that runs beside another one.
+        sent: bytes of its request on the wire.
+        received: bytes of its response on the wire.
     """
 
     instance: str
     attempt: int
     seconds: float
     error: str = ""
-
-    @classmethod
-    def of(cls, subject: str, instance: str, attempt: int, seconds: float, error: BaseException | None) -> Self:
-        """Return the event for an attempt that raised `error`, or succeeded if it is `None`."""
-        name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
-        return cls(subject=subject, instance=instance, attempt=attempt, seconds=seconds, error=name, why=why)
+    target: str = ""
+    zone: str = ""
+    kind: AttemptKind = "first"
+    sent: int = 0
+    received: int = 0
 
 
 class Retrying(Decision, frozen=True, kw_only=True, tag=True):
@@ -150,10 +175,10 @@ class FallbackUsed(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class Rejected(Decision, frozen=True, kw_only=True, tag=True):
-    """A guard rejected a call.
+    """A guard rejected a call, or a limit of the server did.
 
     Attributes:
-        guard: name of the guard.
+        guard: name of the guard; `server` for limits and expired deadlines.
     """
 
     guard: str

@@ -10,15 +10,15 @@ Idempotency is always respected: a call that an instance may have executed is re
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from idlrt.core import Call, ClockAndRandom, Decision, Instance
+from idlrt.core import Call, ClockAndRandom, Decision, Instance, Reason
 from idlrt.errors import NotSent, Unknown
 from idlrt.plugins import Plugins
 
-__all__ = ["FAULT_MODES", "Dispatcher", "Endpoint", "FaultMode", "NoSettings", "is_final", "may_repeat"]
+__all__ = ["FAULT_MODES", "Dispatcher", "Endpoint", "FaultMode", "NoRetry", "NoSettings", "is_final", "may_repeat"]
 
 
 class Endpoint(Protocol):
@@ -76,6 +76,18 @@ class Dispatcher(Protocol[N]):
     def has_listeners(self, call: Call) -> bool:
         """Whether there are listeners for decisions about `call`."""
         ...
+
+
+class NoRetry(NamedTuple):
+    """Why a call must not be retried.
+
+    Attributes:
+        reason: code.
+        why: text.
+    """
+
+    reason: Reason
+    why: str
 
 
 class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

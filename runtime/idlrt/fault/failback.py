@@ -25,7 +25,7 @@ from idlrt.errors import (
     PushBack,
     RpcError,
 )
-from idlrt.fault.base import Dispatcher, may_repeat
+from idlrt.fault.base import Dispatcher, NoRetry, may_repeat
 from idlrt.spec import DeclaredError
 
 __all__ = ["Failback", "Failure", "OnFailure", "Retry", "Use"]
@@ -127,10 +127,12 @@ class Failback:
                     return decision.value
                 if decision is None:
                     raise
-                why = self._against(failure, decision)
-                if why:
+                against = self._against(failure, decision)
+                if against is not None:
+                    reason, why = against
                     if dispatcher.has_listeners(call):
-                        dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failback"))
+                        name = call.method.full_name
+                        dispatcher.notify(call, NotRetried(subject=name, why=why, reason=reason, mode="failback"))
                     error.add_note(f"not retried, although on_failure requested it: {why}")
                     raise
                 if dispatcher.has_listeners(call):
@@ -168,17 +170,19 @@ class Failback:
             raise ConfigurationError(f"on_failure must return Retry, Use or None, got {decision!r}") from failure.error
         return decision
 
-    def _against(self, failure: Failure, decision: Retry) -> str:
-        """Return why the retry must not happen; empty if it may."""
+    def _against(self, failure: Failure, decision: Retry) -> NoRetry | None:
+        """Return why the retry must not happen, if it must not."""
         call = failure.call
         if failure.attempt + 1 >= self._attempts:
-            return f"all attempts used ({failure.attempt + 1} of {self._attempts})"
+            return NoRetry("retries_used", f"all attempts used ({failure.attempt + 1} of {self._attempts})")
         if not (failure.is_repeatable or decision.even_if_done):
-            return f"{call.method.full_name} is not idempotent; use Retry(even_if_done=True) to retry anyway"
+            why = f"{call.method.full_name} is not idempotent; use Retry(even_if_done=True) to retry anyway"
+            return NoRetry("not_idempotent", why)
         left = call.deadline.at - call.driver.now()
         if decision.after < left:
-            return ""
-        return "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {decision.after:.3g} s"
+            return None
+        why = "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {decision.after:.3g} s"
+        return NoRetry("deadline", why)
 
     def close(self) -> None:
         """Do nothing: no background work."""

@@ -30,7 +30,7 @@ from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.logs import get_logger
 from idlrt.errors import Deferred, NotSent, Unknown
-from idlrt.fault.base import Dispatcher, may_repeat
+from idlrt.fault.base import Dispatcher, NoRetry, may_repeat
 from idlrt.printable import plural
 from idlrt.spec import VOID, DeclaredError
 
@@ -128,10 +128,12 @@ class Failcache:
         try:
             return await dispatcher.send(dispatcher.pick(call, ()), call)
         except (NotSent, Unknown) as error:
-            why = self._keep(call, dispatcher, error)
-            if why:
+            against = self._keep(call, dispatcher, error)
+            if against is not None:
+                reason, why = against
                 if dispatcher.has_listeners(call):
-                    dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failcache"))
+                    name = call.method.full_name
+                    dispatcher.notify(call, NotRetried(subject=name, why=why, reason=reason, mode="failcache"))
                 error.add_note(f"not queued for a retry: {why}")
                 raise
             if call.method.result is VOID:
@@ -139,21 +141,23 @@ class Failcache:
             what = f"{call.method.full_name} failed and will be retried in about {self._settings.retry_interval:.3g} s"
             raise Deferred(f"{what}: {error}") from error
 
-    def _keep(self, call: Call, dispatcher: Dispatcher[Any], error: NotSent | Unknown) -> str:
-        """Queue `call` for a retry; return why that is not possible, or an empty string."""
+    def _keep(self, call: Call, dispatcher: Dispatcher[Any], error: NotSent | Unknown) -> NoRetry | None:
+        """Queue `call` for a retry; return why that is not possible, if it is not."""
         if not isinstance(error, NotSent) and not may_repeat(call):
-            return f"{call.method.full_name} is not idempotent"
+            return NoRetry("not_idempotent", f"{call.method.full_name} is not idempotent")
         pause = self._pause(1, error)
         if pause >= self._settings.max_age:
             if pause == math.inf:
-                return "the server rejects retries (pushback)"
-            return f"the pause before the retry ({pause:.3g} s) exceeds max_age ({self._settings.max_age:.3g} s)"
+                return NoRetry("pushback", "the server rejects retries (pushback)")
+            why = f"the pause before the retry ({pause:.3g} s) exceeds max_age ({self._settings.max_age:.3g} s)"
+            return NoRetry("max_age", why)
         with self._lock:
             if self._is_closed:
-                return "the client is closed"
+                return NoRetry("closed", "the client is closed")
             lease = self._leases.acquire(self._settings.max_entries)
             if lease is None:
-                return f"the queue is full ({plural(self._settings.max_entries, 'call')})"
+                why = f"the queue is full ({plural(self._settings.max_entries, 'call')})"
+                return NoRetry("queue_full", why)
             now = call.driver.now()
             # A copy, because retries have their own deadlines.
             copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
@@ -170,7 +174,7 @@ class Failcache:
             dispatcher.notify(call, RetryScheduled(subject=name, why=str(error), mode="failcache", pause=pause))
         if worker is not None:
             call.driver.spawn(partial(self._work, call, worker))
-        return ""
+        return None
 
     def _pause(self, attempt: int, error: NotSent | Unknown) -> float:
         pause: float = self._settings.retry_interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._sources.rng())

@@ -24,7 +24,7 @@ import msgspec
 from idlrt.core import Call, ClockAndRandom, NotRetried, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
-from idlrt.fault.base import Dispatcher, NoSettings, may_repeat
+from idlrt.fault.base import Dispatcher, NoRetry, NoSettings, may_repeat
 from idlrt.printable import plural
 
 __all__ = ["Failover"]
@@ -68,24 +68,25 @@ class Failover:
         while True:
             is_free = costs_nothing(error, len(failed))
             pause = 0.0
-            why = "" if call.policy.retries else "retries are disabled (retries=0)"
+            against = None if call.policy.retries else NoRetry("disabled", "retries are disabled (retries=0)")
             endpoint = None
-            if not why and is_free:
+            if against is None and is_free:
                 endpoint = dispatcher.pick(call, tried)
-                why = "" if call.driver.now() < call.deadline.at else "deadline exceeded"
-            if not why and endpoint is None:
+                if call.driver.now() >= call.deadline.at:
+                    against = NoRetry("deadline", "deadline exceeded")
+            if against is None and endpoint is None:
                 # The next instance is one that was reached or tried before, so the retry counts.
                 is_free = False
-                pause, why = self._may_go_on(call, dispatcher, error, counted)
-                if not why:
+                pause, against = self._may_go_on(call, dispatcher, error, counted)
+                if against is None:
                     endpoint = dispatcher.pick(call, tried)
                     if endpoint is None:
                         tried.clear()
                         endpoint = dispatcher.pick(call, ())
                     if endpoint is None:
-                        why = "no other instance available"
-            if why:
-                raise self._give_up(call, dispatcher, error, failed, why)
+                        against = NoRetry("no_instance", "no other instance available")
+            if against is not None:
+                raise self._give_up(call, dispatcher, error, failed, against)
             if not is_free:
                 counted += 1
             name = call.method.full_name
@@ -104,16 +105,15 @@ class Failover:
 
     def _may_go_on(
         self, call: Call, dispatcher: Dispatcher[Any], error: NotSent | Unknown, counted: int
-    ) -> tuple[float, str]:
-        """Return the pause before the next retry in seconds, and why there must not be one (empty if there may be)."""
+    ) -> tuple[float, NoRetry | None]:
+        """Return the pause before the next retry in seconds, and why there must not be one."""
         policy = call.policy
-        why = ""
         if not isinstance(error, NotSent) and not may_repeat(call):
-            return 0.0, f"{call.method.full_name} is not idempotent"
+            return 0.0, NoRetry("not_idempotent", f"{call.method.full_name} is not idempotent")
         if counted >= policy.retries:
-            return 0.0, f"all retries used ({counted} of {policy.retries})"
+            return 0.0, NoRetry("retries_used", f"all retries used ({counted} of {policy.retries})")
         if policy.chain_stop and call.attempt:
-            return 0.0, "the caller's own call is a retry (chain_stop)"
+            return 0.0, NoRetry("chain_stop", "the caller's own call is a retry (chain_stop)")
         asked = error.retry_after
         if asked is not None:
             pause = asked
@@ -123,23 +123,25 @@ class Failover:
             pause = policy.backoff.pause(counted, self._sources.rng())
         left = call.deadline.at - call.driver.now()
         if pause == math.inf:
-            why = "the server rejects retries (pushback)"
-        elif pause >= left:
+            return pause, NoRetry("pushback", "the server rejects retries (pushback)")
+        if pause >= left:
             why = "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {pause:.3g} s"
-        elif not dispatcher.take_retry():
-            why = "retry budget exhausted"
-        return pause, why
+            return pause, NoRetry("deadline", why)
+        if not dispatcher.take_retry():
+            return pause, NoRetry("budget", "retry budget exhausted")
+        return pause, None
 
     def _give_up(
-        self, call: Call, dispatcher: Dispatcher[Any], error: RpcError, failed: list[Any], why: str
+        self, call: Call, dispatcher: Dispatcher[Any], error: RpcError, failed: list[Any], against: NoRetry
     ) -> RpcError:
+        reason, why = against
         if dispatcher.has_listeners(call):
-            dispatcher.notify(call, NotRetried(subject=call.method.full_name, why=why, mode=self.name))
+            name = call.method.full_name
+            dispatcher.notify(call, NotRetried(subject=name, why=why, reason=reason, mode=self.name))
         if len(failed) > 1:
             earlier = ", ".join(f"tcp://{each.instance.address}" for each in failed[:-1])
             error.add_note(f"{plural(len(failed) - 1, 'earlier attempt')}: {earlier}")
-        if why:
-            error.add_note(f"not retried: {why}")
+        error.add_note(f"not retried: {why}")
         return error
 
     def close(self) -> None:

@@ -144,5 +144,5 @@ class AdmissionControl:
     def _rejected(self, call: AnyCall, probability: float) -> Overloaded:
         why = f"throttling {probability:.0%} of the calls, because servers reject too many"
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=call.method.full_name, guard="admission", why=why))
+            notify(listeners, Rejected(subject=call.method.full_name, guard="admission", why=why, reason="throttled"))
         return Overloaded(f"rejected {call.method.full_name}: {why}")

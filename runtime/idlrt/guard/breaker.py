@@ -315,7 +315,7 @@ class CircuitBreaker:
         now = self._now()
         why = breaker.explain(now)
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=call.method.full_name, guard="breaker", why=why))
+            notify(listeners, Rejected(subject=call.method.full_name, guard="breaker", why=why, reason="circuit_open"))
         what = f"rejected {call.method.full_name}: circuit breaker of {name} is {breaker.state}"
         return CircuitOpen(f"{what}: {why}").push_back(breaker.retry_after(now))
 

@@ -22,7 +22,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import ClockAndRandom, Event, Listener, Rejected, notify
+from idlrt.core import ClockAndRandom, Event, Listener, Reason, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
@@ -199,11 +199,13 @@ class Bulkhead:
     async def _wait(self, call: AnyCall, permits: Permits) -> Lease:
         settings = self._settings
         if not settings.max_queued_calls:
-            raise self._rejected(call, f"limit of {plural(settings.max_concurrent_calls, 'concurrent call')} reached")
+            what = f"limit of {plural(settings.max_concurrent_calls, 'concurrent call')} reached"
+            raise self._rejected(call, what, "concurrency")
         driver = call.driver
         ticket = Waiter(driver.event())
         if not permits.enqueue(ticket):
-            raise self._rejected(call, f"queue of {plural(settings.max_queued_calls, 'call')} is full")
+            what = f"queue of {plural(settings.max_queued_calls, 'call')} is full"
+            raise self._rejected(call, what, "queue_full")
         patience = max(min(settings.max_wait, call.deadline.remaining(driver.now())), 0.0)
         until = driver.now() + patience
         pause = min(_LOOK_AGAIN * max(len(permits.queue), 1), _LOOK_AGAIN_MAX)
@@ -219,11 +221,11 @@ class Bulkhead:
             raise
         if lease is None:
             allowed = plural(settings.max_concurrent_calls, "concurrent call")
-            raise self._rejected(call, f"queued for {patience:.3g} s (limit: {allowed})")
+            raise self._rejected(call, f"queued for {patience:.3g} s (limit: {allowed})", "queue_timeout")
         return lease
 
-    def _rejected(self, call: AnyCall, why: str) -> Overloaded:
+    def _rejected(self, call: AnyCall, why: str, reason: Reason) -> Overloaded:
         name = call.method.full_name
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=name, guard="bulkhead", why=why))
+            notify(listeners, Rejected(subject=name, guard="bulkhead", why=why, reason=reason))
         return Overloaded(f"rejected {name}: {why}")

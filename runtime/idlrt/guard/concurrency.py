@@ -253,7 +253,7 @@ class AdaptiveConcurrency:
         name = call.method.full_name
         why = f"adaptive limit of {plural(in_flight, 'concurrent call')} reached"
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=name, guard="concurrency", why=why))
+            notify(listeners, Rejected(subject=name, guard="concurrency", why=why, reason="concurrency"))
         return Overloaded(f"rejected {name}: {why}")
 
 

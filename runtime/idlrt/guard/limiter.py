@@ -182,7 +182,7 @@ class RateLimiter:
         calls = "call" if settings.rate == 1 else "calls"
         why = f"rate limit{whose} exceeded ({settings.rate:g} {calls} per second); retry in {pause:.3g} s"
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=name, guard="limiter", why=why))
+            notify(listeners, Rejected(subject=name, guard="limiter", why=why, reason="rate"))
         error = Overloaded(f"rejected {name}: {why}").push_back(pause)
         error.is_per_caller = self._callers is not None
         return error

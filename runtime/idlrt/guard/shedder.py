@@ -212,5 +212,5 @@ class LoadShedder:
         name = call.method.full_name
         why = f"overloaded (CPU {self._cpu() / 10:.0f}%, {plural(len(self.shedder.in_flight), 'call')} in flight)"
         if listeners := listeners_of(call, self._listener):
-            notify(listeners, Rejected(subject=name, guard="shedder", why=why))
+            notify(listeners, Rejected(subject=name, guard="shedder", why=why, reason="cpu"))
         return Overloaded(f"rejected {name}: {why}")
