@@ -1,7 +1,7 @@
-"""Cells: histograms of many series that one process records, without locks on the path of a call.
+"""Cells: histograms and counters of many series that one process records, without locks on the path of a call.
 
 A series is one combination of label values, as a tuple. Each thread writes to cells that no other thread writes to, so
-that no count is lost; readers copy and add them. The cells of a thread that has ended are kept, and a forked child
+that no count is lost; readers copy and add them. A new thread continues the cells of one that has ended. A forked child
 begins with none, because its parent keeps counting its own.
 
 The number of series is bounded. Further ones count as `OTHER`, label by label from the last one, and as dropped.
@@ -10,102 +10,116 @@ The number of series is bounded. Further ones count as `OTHER`, label by label f
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeVar
 
 from idlrt.core.forks import forks
+from idlrt.observe.arena import BUCKETS_AT, HISTOGRAM_WORDS, arenas, histogram_of
 from idlrt.observe.histogram import MAX_INDEX, SUB_BITS, Histogram
+from idlrt.observe.metric import OTHER, Labels, Metric, Series
 
-__all__ = ["MAX_SERIES", "OTHER", "Cell", "Cells", "Labels"]
-
-Labels: TypeAlias = tuple[str, ...]
-"""Values of the labels of a series."""
-
-OTHER: Final = "_OTHER"
-"""Label value of series beyond the maximum number."""
+__all__ = ["MAX_SERIES", "Cell", "Counts", "Histograms"]
 
 MAX_SERIES: Final = 2000
-"""Default of the maximum number of series."""
+"""Default of the maximum number of series of a metric."""
 
 _SHIFT: Final = SUB_BITS + 1
 _MAX_SHIFT: Final = (MAX_INDEX >> SUB_BITS) - 1
+_MAX_AT: Final = MAX_INDEX + BUCKETS_AT
+# Sum of all durations, in nanoseconds: 584 years.
+_MAX_SUM: Final = (1 << 64) - 1
 
 
 class Cell:
-    """Histogram that one thread writes to."""
+    """Histogram that one thread writes to, as words of an arena."""
 
-    __slots__ = ("counts", "max", "min", "sum")
+    __slots__ = ("max", "min", "received", "sent", "sum", "words")
 
-    def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+        # Copies of words, because reading one takes longer than reading an attribute.
         self.sum = 0
         self.min = 1 << 62
         self.max = 0
+        self.received = 0
+        self.sent = 0
 
     def add(self, nanoseconds: int) -> None:
         """Add a duration; a negative one counts as 0."""
         # As `bucket_index`, without the call.
         shift = nanoseconds.bit_length() - _SHIFT
         if shift > 0 and nanoseconds > 0:
-            index = (shift << SUB_BITS) + (nanoseconds >> shift) if shift <= _MAX_SHIFT else MAX_INDEX
+            at = (shift << SUB_BITS) + (nanoseconds >> shift) + BUCKETS_AT if shift <= _MAX_SHIFT else _MAX_AT
         elif nanoseconds > 0:
-            index = nanoseconds
+            at = nanoseconds + BUCKETS_AT
         else:
-            index = nanoseconds = 0
-        counts = self.counts
-        if index in counts:
-            counts[index] += 1
-        else:
-            counts[index] = 1
-        self.sum += nanoseconds
-        if nanoseconds > self.max:
-            self.max = nanoseconds
+            at, nanoseconds = BUCKETS_AT, 0
+        words = self.words
+        words[at] += 1
+        self.sum = total = self.sum + nanoseconds
+        words[0] = total if total <= _MAX_SUM else _MAX_SUM
         if nanoseconds < self.min:
-            self.min = nanoseconds
+            words[1] = self.min = nanoseconds
+        if nanoseconds > self.max:
+            words[2] = self.max = nanoseconds
+
+    def add_sizes(self, received: int, sent: int) -> None:
+        """Add bytes of messages that were received and sent."""
+        words = self.words
+        words[3] = self.received = self.received + received
+        words[4] = self.sent = self.sent + sent
 
     def copy(self) -> Histogram:
         """Return the histogram. Called on any thread."""
-        # Copying a dict is atomic; the other values may be one record older or newer.
-        counts = self.counts.copy()
-        count = sum(counts.values())
-        return Histogram(counts, count, self.sum, self.min if count else 0, self.max)
+        return histogram_of(self.words)
+
+
+class _Count:
+    """Counter that one thread writes to."""
+
+    __slots__ = ("value", "words")
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+        self.value = 0
+
+
+C = TypeVar("C", Cell, _Count)
 
 
 class _Token:
-    """Ends with its thread, which marks the cells of that thread."""
+    """Ends with its thread, whose cells the next thread continues."""
 
-    def __init__(self, store: _Store) -> None:
+    def __init__(self, store: _Store[Any]) -> None:
         self._store = store
 
     def __del__(self) -> None:
         self._store.has_ended = True
 
 
-class _Store:
+class _Store(Generic[C]):
     """Cells of one thread."""
 
     __slots__ = ("cells", "has_ended")
 
     def __init__(self) -> None:
-        self.cells: dict[Labels, Cell] = {}
+        self.cells: dict[Labels, C] = {}
         self.has_ended = False
 
 
 class _Local(threading.local):
-    cells: dict[Labels, Cell] | None = None
+    cells: dict[Labels, Any] | None = None
     token: Any = None
 
 
-class Cells:
-    """Series of one metric.
+class _Cells(Generic[C]):
+    """Series of one metric; base of `Histograms` and `Counts`."""
 
-    Args:
-        max_series: maximum number of series.
-    """
+    __slots__ = ("__weakref__", "_dropped", "_known", "_local", "_lock", "_max_series", "_stores", "metric")
 
-    __slots__ = ("__weakref__", "_dropped", "_known", "_local", "_lock", "_max_series", "_retired", "_stores")
-
-    def __init__(self, max_series: int = MAX_SERIES) -> None:
+    def __init__(self, metric: Metric, max_series: int = MAX_SERIES) -> None:
+        self.metric = metric
         self._max_series = max_series
         self.after_fork()
         forks.register(self)
@@ -114,37 +128,13 @@ class Cells:
         """Begin without counts in a forked child."""
         self._lock = threading.Lock()
         self._local = _Local()
-        self._stores: list[_Store] = []
-        self._retired: dict[Labels, Histogram] = {}
+        self._stores: list[_Store[C]] = []
         self._known: set[Labels] = set()
         self._dropped = 0
 
-    def record(self, labels: Labels, nanoseconds: int) -> None:
-        """Add a duration to a series.
-
-        Args:
-            labels: values of the labels, always the same number.
-            nanoseconds: the duration; negative ones count as 0.
-        """
-        cells = self._local.cells
-        cell = cells.get(labels) if cells is not None else None
-        if cell is None:
-            cell = self.cell(labels)
-        cell.add(nanoseconds)
-
-    def read(self) -> Mapping[Labels, Histogram]:
-        """Return the histograms of all series, since the process has started."""
-        with self._lock:
-            self._retire()
-            parts: dict[Labels, list[Histogram]] = {labels: [found] for labels, found in self._retired.items()}
-            for store in self._stores:
-                for labels, cell in store.cells.copy().items():
-                    parts.setdefault(labels, []).append(cell.copy())
-        return {labels: Histogram.merged(found) for labels, found in parts.items()}
-
     @property
     def threads(self) -> int:
-        """Number of threads with separate cells. Those of threads that have ended are added up when others begin."""
+        """Number of threads with separate cells."""
         return len(self._stores)
 
     @property
@@ -152,40 +142,134 @@ class Cells:
         """Number of records whose series counts as `OTHER`."""
         return self._dropped
 
-    def cell(self, labels: Labels) -> Cell:
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return len(self._known)
+
+    @abstractmethod
+    def _make(self, labels: Labels) -> C:
+        """Return a new cell."""
+
+    def cell(self, labels: Labels) -> C:
         """Return the cell of this thread for a series, or for the one that it counts as. No other thread may use it."""
         with self._lock:
             if labels not in self._known and len(self._known) >= self._max_series:
                 self._dropped += 1
                 labels = self._other(labels)
             self._known.add(labels)
-            cells = self._local.cells
+            cells: dict[Labels, C] | None = self._local.cells
             if cells is None:
-                self._retire()
-                store = _Store()
-                self._stores.append(store)
+                store = next((each for each in self._stores if each.has_ended), None)
+                if store is None:
+                    store = _Store[C]()
+                    self._stores.append(store)
+                store.has_ended = False
                 cells = self._local.cells = store.cells
                 self._local.token = _Token(store)
             cell = cells.get(labels)
             if cell is None:
-                cell = cells[labels] = Cell()
+                cell = cells[labels] = self._make(labels)
             return cell
 
     def _other(self, labels: Labels) -> Labels:
         for kept in range(len(labels) - 1, 0, -1):
-            found = (*labels[:kept], *(OTHER,) * (len(labels) - kept))
+            found = _shortened(labels, kept)
             if found in self._known:
                 return found
         # A few more series than the maximum: one for each method whose labels have grown.
-        found = (*labels[:-1], OTHER)
         if len(labels) > 1 and len(self._known) < self._max_series + self._max_series // 8:
-            return found
-        return (OTHER,) * len(labels)
+            return _shortened(labels, len(labels) - 1)
+        return _shortened(labels, 0)
 
-    def _retire(self) -> None:
-        """Add up the cells of threads that have ended."""
-        for store in [each for each in self._stores if each.has_ended]:
-            self._stores.remove(store)
-            for labels, cell in store.cells.items():
-                known = self._retired.get(labels, Histogram())
-                self._retired[labels] = Histogram.merged((known, cell.copy()))
+    def _parts(self) -> dict[Labels, list[C]]:
+        """Return the cells of all threads, by series."""
+        parts: dict[Labels, list[C]] = {}
+        with self._lock:
+            for store in self._stores:
+                for labels, cell in store.cells.copy().items():
+                    parts.setdefault(labels, []).append(cell)
+        return parts
+
+
+def _shortened(labels: Labels, kept: int) -> Labels:
+    """Return labels whose values after the first `kept` ones are `OTHER`."""
+    return labels[:kept] + (OTHER,) * (len(labels) - kept)
+
+
+class Histograms(_Cells[Cell]):
+    """Histograms of a metric.
+
+    Args:
+        metric: the metric.
+        max_series: maximum number of series.
+    """
+
+    __slots__ = ()
+
+    def record(self, labels: Labels, nanoseconds: int) -> None:
+        """Add a duration to a series. Called on any thread.
+
+        Args:
+            labels: values of the metric's labels.
+            nanoseconds: the duration; negative ones count as 0.
+        """
+        cells = self._local.cells
+        cell: Cell | None = cells.get(labels) if cells is not None else None
+        if cell is None:
+            cell = self.cell(labels)
+        cell.add(nanoseconds)
+
+    def record_call(self, labels: Labels, nanoseconds: int, received: int, sent: int) -> None:
+        """Add a call: its duration, and the bytes of its messages that were received and sent."""
+        cells = self._local.cells
+        cell: Cell | None = cells.get(labels) if cells is not None else None
+        if cell is None:
+            cell = self.cell(labels)
+        cell.add(nanoseconds)
+        cell.add_sizes(received, sent)
+
+    def _make(self, labels: Labels) -> Cell:
+        return Cell(arenas.current.allocate(self.metric, labels, HISTOGRAM_WORDS))
+
+    def read(self) -> Mapping[Labels, Histogram]:
+        """Return the histograms of all series, since the process has started."""
+        return {labels: Histogram.merged(each.copy() for each in found) for labels, found in self._parts().items()}
+
+    def series(self) -> Series:
+        """Return all series."""
+        return Series(self.metric, self.read())
+
+
+class Counts(_Cells[_Count]):
+    """Counters of a metric.
+
+    Args:
+        metric: the metric.
+        max_series: maximum number of series.
+    """
+
+    __slots__ = ()
+
+    def add(self, labels: Labels, number: int = 1) -> None:
+        """Increase the counter of a series. Called on any thread.
+
+        Args:
+            labels: values of the metric's labels.
+            number: what to add, at least 0.
+        """
+        cells = self._local.cells
+        cell: _Count | None = cells.get(labels) if cells is not None else None
+        if cell is None:
+            cell = self.cell(labels)
+        cell.words[0] = cell.value = cell.value + number
+
+    def _make(self, labels: Labels) -> _Count:
+        return _Count(arenas.current.allocate(self.metric, labels, 1))
+
+    def read(self) -> Mapping[Labels, int]:
+        """Return the counters of all series, since the process has started."""
+        return {labels: sum(each.value for each in found) for labels, found in self._parts().items()}
+
+    def series(self) -> Series:
+        """Return all series."""
+        return Series(self.metric, self.read())

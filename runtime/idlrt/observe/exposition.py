@@ -1,29 +1,39 @@
-"""Text format of Prometheus.
+"""Text formats of Prometheus: its own one, and OpenMetrics.
 
-Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+Sources: https://prometheus.io/docs/instrumenting/exposition_formats/ and
+https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from idlrt.observe.histogram import Histogram
+from idlrt.observe.metric import Kind, Labels, Metric, Series, Value, merged_values
 
-__all__ = ["BUCKETS", "CONTENT_TYPE", "Family", "Sample", "exposition", "histogram_family"]
+__all__ = [
+    "BUCKETS",
+    "CONTENT_TYPE",
+    "OPENMETRICS_TYPE",
+    "Family",
+    "Sample",
+    "exposition",
+    "families",
+    "wants_openmetrics",
+]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 BUCKETS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
     math.inf,
 )
 """Upper bounds of buckets in seconds."""
-
-Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -56,35 +66,108 @@ class Family(msgspec.Struct, frozen=True):
     samples: tuple[Sample, ...]
 
 
-def histogram_family(name: str, help: str, series: Iterable[tuple[Mapping[str, str], Histogram]]) -> Family:
-    """Return the family of histograms, in seconds."""
-    samples: list[Sample] = []
-    for labels, histogram in series:
-        for bound, count in zip(BUCKETS, histogram.at_most(BUCKETS), strict=True):
-            samples.append(Sample({**labels, "le": _number(bound)}, count, "_bucket"))
-        samples.append(Sample(labels, histogram.sum / 1e9, "_sum"))
-        samples.append(Sample(labels, histogram.count, "_count"))
-    return Family(name, "histogram", help, tuple(samples))
+def families(series: Iterable[Series]) -> Iterator[Family]:
+    """Return the families of metrics, with the counters that are derived from histograms."""
+    for each in series:
+        metric = each.metric
+        values = _without(metric, each.values, metric.hidden)
+        names = [name for name in metric.labels if name not in metric.hidden]
+        if metric.kind == "histogram":
+            yield Family(metric.name, metric.kind, metric.help, tuple(_histogram_samples(names, values)))
+        else:
+            samples = (
+                Sample(dict(zip(names, labels, strict=True)), value)
+                for labels, value in sorted(values.items())
+                if not isinstance(value, Histogram)
+            )
+            yield Family(metric.name, metric.kind, metric.help, tuple(samples))
+        for derived in metric.derived:
+            rest = [name for name in metric.labels if name not in derived.labels]
+            order = [name for name in metric.labels if name in derived.labels]
+            found = (
+                Sample(dict(zip(order, labels, strict=True)), getattr(value, derived.of))
+                for labels, value in sorted(_without(metric, each.values, rest).items())
+                if isinstance(value, Histogram)
+            )
+            yield Family(derived.name, "counter", derived.help, tuple(found))
 
 
-def exposition(families: Iterable[Family]) -> str:
-    """Return the text of all families that have samples."""
+def _without(metric: Metric, values: Mapping[Labels, Value], hidden: Iterable[str]) -> Mapping[Labels, Value]:
+    """Combine the values that differ only in labels that are hidden."""
+    away = {metric.labels.index(name) for name in hidden}
+    if not away:
+        return values
+    parts: dict[Labels, list[Value]] = {}
+    for labels, value in values.items():
+        kept = tuple(each for position, each in enumerate(labels) if position not in away)
+        parts.setdefault(kept, []).append(value)
+    return {labels: merged_values(metric, found) for labels, found in parts.items()}
+
+
+def _histogram_samples(names: list[str], values: Mapping[Labels, Value]) -> Iterator[Sample]:
+    for labels, value in sorted(values.items(), key=lambda item: item[0]):
+        if not isinstance(value, Histogram):
+            continue
+        known = dict(zip(names, labels, strict=True))
+        for bound, count in zip(BUCKETS, value.at_most(BUCKETS), strict=True):
+            yield Sample({**known, "le": _bound(bound)}, count, "_bucket")
+        yield Sample(known, value.sum / 1e9, "_sum")
+        yield Sample(known, value.count, "_count")
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Return whether a scraper prefers OpenMetrics to the text format of Prometheus.
+
+    Args:
+        accept: value of the header `Accept`.
+    """
+    best: dict[str, float] = {}
+    for part in accept.split(","):
+        kind, *parameters = (each.strip().lower() for each in part.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            best[kind] = max(best.get(kind, 0.0), float(quality))
+        except ValueError:
+            continue
+    plain = max(best.get("text/plain", 0.0), best.get("*/*", 0.0))
+    return best.get("application/openmetrics-text", 0.0) > plain
+
+
+def exposition(found: Iterable[Family], *, is_openmetrics: bool = False) -> str:
+    """Return the text of all families that have samples.
+
+    Args:
+        found: the families.
+        is_openmetrics: whether to write OpenMetrics.
+    """
     lines: list[str] = []
-    for family in families:
+    for family in found:
         if not family.samples:
             continue
-        lines.append(f"# HELP {family.name} {_escaped(family.help)}")
-        lines.append(f"# TYPE {family.name} {family.kind}")
+        name, kind, suffix = family.name, str(family.kind), ""
+        if is_openmetrics:
+            if kind == "counter":
+                name, suffix = name.removesuffix("_total"), "_total"
+            elif name.endswith("_info"):
+                name, kind, suffix = name.removesuffix("_info"), "info", "_info"
+        lines.append(f"# HELP {name} {_escaped(family.help)}")
+        lines.append(f"# TYPE {name} {kind}")
         for each in family.samples:
-            labels = ",".join(f'{name}="{_escaped(value, quotes=True)}"' for name, value in each.labels.items())
+            labels = ",".join(f'{label}="{_escaped(value, quotes=True)}"' for label, value in each.labels.items())
             shown = f"{{{labels}}}" if labels else ""
-            lines.append(f"{family.name}{each.suffix}{shown} {_number(each.value)}")
+            lines.append(f"{name}{suffix}{each.suffix}{shown} {_number(each.value)}")
+    if is_openmetrics:
+        lines.append("# EOF")
     return "\n".join(lines) + "\n" if lines else ""
 
 
+def _bound(value: float) -> str:
+    return "+Inf" if value == math.inf else repr(float(value))
+
+
 def _number(value: float) -> str:
-    if value == math.inf:
-        return "+Inf"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     return str(int(value)) if value == int(value) and abs(value) < 1 << 53 else repr(float(value))
 
 

@@ -54,6 +54,8 @@ class Histogram(msgspec.Struct, frozen=True):
         sum: sum of the values in nanoseconds.
         min: smallest value in nanoseconds; 0 without values.
         max: largest value in nanoseconds; 0 without values.
+        received: bytes of messages that were received in that time, for histograms of calls.
+        sent: bytes of messages that were sent.
     """
 
     counts: Mapping[int, int] = {}
@@ -61,6 +63,8 @@ class Histogram(msgspec.Struct, frozen=True):
     sum: int = 0
     min: int = 0
     max: int = 0
+    received: int = 0
+    sent: int = 0
 
     @classmethod
     def of(cls, values: Iterable[int]) -> Self:
@@ -76,7 +80,7 @@ class Histogram(msgspec.Struct, frozen=True):
     def merged(cls, parts: Iterable[Histogram]) -> Self:
         """Return the histogram of all values of several histograms."""
         counts: dict[int, int] = {}
-        count = total = least = most = 0
+        count = total = least = most = received = sent = 0
         for each in parts:
             if not each.count:
                 continue
@@ -84,9 +88,11 @@ class Histogram(msgspec.Struct, frozen=True):
             most = max(most, each.max)
             count += each.count
             total += each.sum
+            received += each.received
+            sent += each.sent
             for index, number in each.counts.items():
                 counts[index] = counts.get(index, 0) + number
-        return cls(counts, count, total, least, most)
+        return cls(counts, count, total, least, most, received, sent)
 
     def since(self, earlier: Histogram) -> Self:
         """Return the histogram of the values that were added after `earlier`, an older state of this histogram.
@@ -99,7 +105,15 @@ class Histogram(msgspec.Struct, frozen=True):
             return type(self)()
         least = max(bucket_bounds(min(counts))[0], self.min)
         most = min(bucket_bounds(max(counts))[1] - 1, self.max)
-        return type(self)(counts, self.count - earlier.count, self.sum - earlier.sum, least, most)
+        return type(self)(
+            counts,
+            self.count - earlier.count,
+            self.sum - earlier.sum,
+            least,
+            most,
+            self.received - earlier.received,
+            self.sent - earlier.sent,
+        )
 
     @property
     def mean(self) -> float:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import msgspec
-
-from idlrt.core import Outcome, ServerCall
+from idlrt.core import BreakerChanged, Decision, Outcome, Rejected, ServerCall
 from idlrt.errors import ApplicationCode
-from idlrt.observe.cells import MAX_SERIES, OTHER, Cell, Cells
-from idlrt.observe.histogram import Histogram
+from idlrt.observe.breakers import BreakerStates
+from idlrt.observe.catalogue import (
+    DROPPED,
+    SERVER_ACCEPTED,
+    SERVER_CALLS,
+    SERVER_CONNECTION_ERRORS,
+    SERVER_QUEUE,
+    SERVER_REJECTED,
+)
+from idlrt.observe.cells import MAX_SERIES, Cell, Counts, Histograms
+from idlrt.observe.metric import OTHER, Series
 from idlrt.protocol.events import RequestReceived
 from idlrt.spec import Method
 
-__all__ = ["CallKey", "ServerCalls", "ServerSnapshot", "Sizes"]
+__all__ = ["ServerCalls"]
 
 _REFUSED: Final = {
     ApplicationCode.UNKNOWN_METHOD: Outcome.UNIMPLEMENTED.value,
@@ -22,114 +29,116 @@ _REFUSED: Final = {
     ApplicationCode.TIMEOUT: Outcome.DEADLINE_EXCEEDED.value,
 }
 _INVALID: Final = Outcome.INVALID_ARGUMENT.value
+_OK: Final = Outcome.OK.value
 _MAX_CALLERS: Final = 100
 # Length of a name, which clients choose, in characters.
 _LONGEST_CALLER: Final = 200
 
 
-class CallKey(msgspec.Struct, frozen=True, order=True):
-    """Labels of a series of calls.
-
-    Attributes:
-        method: `Service.method`; `_OTHER` for requests that did not become a call of a known method.
-        status: an `Outcome`.
-        error_type: class of the error; empty for none.
-    """
-
-    method: str
-    status: str
-    error_type: str = ""
-
-
-class Sizes(msgspec.Struct):
-    """Bytes of a method's messages on the wire.
-
-    Attributes:
-        received: bytes of requests.
-        sent: bytes of responses.
-    """
-
-    received: int = 0
-    sent: int = 0
-
-
-class ServerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Metrics of a server at one time, since its start.
-
-    Attributes:
-        calls: duration of calls from the arrival of the request until its response is ready, by labels.
-        sizes: bytes by method.
-        callers: number of calls by calling application; those beyond 100 names, and those
-            with names of more than 200 characters, count as `_OTHER`.
-        dropped: number of calls whose labels exceeded the maximum number of series.
-    """
-
-    calls: Mapping[CallKey, Histogram]
-    sizes: Mapping[str, Sizes]
-    callers: Mapping[str, int]
-    dropped: int = 0
-
-
 class ServerCalls:
-    """Recorder of the calls of one server; a `CallObserver`.
+    """Recorder of the calls of one server; a `CallObserver`. Calls end on one thread, that of the server.
+
+    Callers beyond 100 names, and those with names of more than 200 characters, count as `_OTHER`.
 
     Args:
         now: clock of the server, in seconds.
-        max_series: maximum number of combinations of method, status and error.
+        max_series: maximum number of combinations of method, status, error and caller.
     """
 
-    __slots__ = ("_answered", "_callers", "_cells", "_now", "_sizes")
+    __slots__ = (
+        "__weakref__",
+        "_answered",
+        "_calls",
+        "_callers",
+        "_connections",
+        "_errors",
+        "_now",
+        "_queue",
+        "_rejected",
+        "breakers",
+    )
 
     def __init__(self, now: Callable[[], float], max_series: int = MAX_SERIES) -> None:
         self._now = now
-        self._cells = Cells(max_series)
-        # Only the thread of the server writes to these. By method: cell and sizes of its results.
-        self._answered: dict[Method[..., Any], tuple[Cell, Sizes]] = {}
-        self._sizes: dict[str, Sizes] = {}
-        self._callers: dict[str, int] = {}
+        self._calls = Histograms(SERVER_CALLS, max_series)
+        self._queue = Histograms(SERVER_QUEUE, max_series)
+        self._rejected = Counts(SERVER_REJECTED, max_series)
+        self._connections = Counts(SERVER_ACCEPTED, max_series)
+        self._errors = Counts(SERVER_CONNECTION_ERRORS, max_series)
+        self.breakers = BreakerStates()
+        # Cells of results, by caller and method.
+        self._answered: dict[str, dict[Method[..., Any], Cell]] = {}
+        self._callers: set[str] = set()
 
     def answered(self, call: ServerCall, request_size: int, response_size: int) -> None:
         """Record a call that ended with a result: the common case, at half the cost of `ended`."""
-        found = self._answered.get(call.method)
-        if found is None:
-            method = call.method.full_name
-            cell = self._cells.cell((method, Outcome.OK.value, ""))
-            found = self._answered[call.method] = cell, self._sizes.setdefault(method, Sizes())
-        cell, sizes = found
+        try:
+            cell = self._answered[call.context.caller][call.method]
+        except KeyError:
+            cell = self._cell_of_results(call)
+        # The end of the call precedes the time when it is recorded, and with it the response.
         cell.add(int((self._now() - call.received_at) * 1e9))
-        sizes.received += request_size
-        sizes.sent += response_size
-        if call.context.caller:
-            self._count_caller(call.context.caller)
+        cell.add_sizes(request_size, response_size)
+        if call.begun_at:
+            self._queue.record((call.method.full_name,), int((call.begun_at - call.received_at) * 1e9))
+
+    def _cell_of_results(self, call: ServerCall) -> Cell:
+        name = call.context.caller
+        caller = self._caller(name)
+        cell = self._calls.cell((call.method.full_name, _OK, "", caller))
+        if caller == name:
+            self._answered.setdefault(name, {})[call.method] = cell
+        return cell
 
     def ended(self, call: ServerCall, error: BaseException, request_size: int, response_size: int) -> None:
         """Record a call that ended with an error."""
-        method, outcome = call.method.full_name, call.outcome
+        outcome = call.outcome
         status = outcome.value if outcome is not None else Outcome.UNKNOWN.value
-        self._cells.record((method, status, type(error).__name__), int((self._now() - call.received_at) * 1e9))
-        sizes = self._sizes.setdefault(method, Sizes())
-        sizes.received += request_size
-        sizes.sent += response_size
-        if call.context.caller:
-            self._count_caller(call.context.caller)
+        labels = call.method.full_name, status, type(error).__name__, self._caller(call.context.caller)
+        self._calls.record_call(labels, int((self._now() - call.received_at) * 1e9), request_size, response_size)
+        if call.begun_at:
+            self._queue.record((call.method.full_name,), int((call.begun_at - call.received_at) * 1e9))
 
     def refused(self, request: RequestReceived, code: int, received_at: float, response_size: int) -> None:
         """Record a request that did not become a call. Its method is `_OTHER`, because clients choose its name."""
         method = request.method.full_name if request.method is not None else OTHER
         status = _REFUSED.get(ApplicationCode(code), _INVALID) if code in _REFUSED else _INVALID
-        self._cells.record((method, status, "refused"), int((self._now() - received_at) * 1e9))
-        sizes = self._sizes.setdefault(method, Sizes())
-        sizes.received += request.size
-        sizes.sent += response_size
+        labels = method, status, "refused", ""
+        self._calls.record_call(labels, int((self._now() - received_at) * 1e9), request.size, response_size)
 
-    def _count_caller(self, name: str) -> None:
+    def connected(self, protocol: str) -> None:
+        """Record a connection whose protocol has been detected."""
+        self._connections.add((protocol,))
+
+    def connection_failed(self, kind: str) -> None:
+        """Record a connection that the server closes because of an error.
+
+        Args:
+            kind: `protocol`, `tls` or `timeout`.
+        """
+        self._errors.add((kind,))
+
+    def decided(self, decision: Decision) -> None:
+        """Record a decision of a guard, or of a limit of the server. A `Listener`."""
+        if isinstance(decision, Rejected):
+            self._rejected.add((decision.subject, decision.guard, decision.reason))
+        elif isinstance(decision, BreakerChanged):
+            self.breakers.changed(decision)
+
+    def _caller(self, name: str) -> str:
         callers = self._callers
-        if name not in callers and (len(callers) >= _MAX_CALLERS or len(name) > _LONGEST_CALLER):
-            name = OTHER
-        callers[name] = callers.get(name, 0) + 1
+        if not name or name in callers:
+            return name
+        if len(callers) >= _MAX_CALLERS or len(name) > _LONGEST_CALLER:
+            return OTHER
+        callers.add(name)
+        return name
 
-    def read(self) -> ServerSnapshot:
+    def read(self) -> Iterator[Series]:
         """Return the metrics. Called on any thread."""
-        found = {CallKey(*labels): histogram for labels, histogram in self._cells.read().items()}
-        sizes = {name: Sizes(each.received, each.sent) for name, each in self._sizes.copy().items()}
-        return ServerSnapshot(calls=found, sizes=sizes, callers=self._callers.copy(), dropped=self._cells.dropped)
+        yield self._calls.series()
+        for each in (self._queue, self._rejected, self._connections, self._errors):
+            if len(each):
+                yield each.series()
+        yield from self.breakers.read()
+        yield Series(DROPPED, {("series",): self._calls.dropped + self._queue.dropped + self._rejected.dropped})
