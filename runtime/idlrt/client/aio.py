@@ -16,6 +16,7 @@ from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
 from idlrt.client.connection_pool import ConnectionPool, Lease
 from idlrt.client.errors import client_closed, connect_failed, pool_exhausted, reason
+from idlrt.client.measuring import record_connect
 from idlrt.client.options import MAX_CONNECTIONS
 from idlrt.client.peer_state import PROBE_PAUSE, PeerState
 from idlrt.client.ping import PING_TIMEOUT
@@ -177,13 +178,16 @@ class MultiplexedTransport:
 
     async def _make(self, link: Link, call: Call) -> None:
         """Open a connection, for `call` and other waiting calls."""
+        began = call.driver.now()
         try:
             await self._connect(link, self._peer.protocol or await self._find_protocol(call))
         except BaseException as error:
             if isinstance(error, OSError):
+                record_connect(call, call.driver.now() - began, error)
                 self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
             self._pool.discard(link, call.driver.now())
             raise
+        record_connect(call, call.driver.now() - began)
         self._backoff.succeeded()
         self._links.add(link)
         link.ended.add_done_callback(lambda _: self._links.discard(link))

@@ -149,6 +149,7 @@ class Link(PoolConnection):
         else:
             metadata, context = self._peer.metadata_of(call, self._connection.capabilities)
             number, data = self._connection.request(call.method, call.arguments, metadata, context)
+            call.sent += len(data)
         self._write(transport, data)
         if call.method.is_oneway and not self._connection.capabilities.acknowledges_oneway:
             if transport.is_blocked:

@@ -38,4 +38,4 @@ class EventEmitter:
 
     def has_listeners(self, call: Call) -> bool:
         """Return whether there are listeners."""
-        return bool(call.listeners or self.planner.listeners)
+        return bool(call.listeners or self.planner.observers)

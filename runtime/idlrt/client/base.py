@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import ClassVar, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from idlrt.client.call_planner import CallPlanner
 from idlrt.client.connecting import async_cluster_transport, blocking_cluster_transport
@@ -21,6 +21,7 @@ from idlrt.client.transport_factory import Settings
 from idlrt.core import (
     AsyncioDriver,
     BlockingDriver,
+    Call,
     Driver,
     Filter,
     drive,
@@ -66,14 +67,26 @@ class Client(ClientBase):
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = self._begin(method, args, kwargs)
+        recorder = call.plan.recorder
         result: R
-        if self._call_next is not None:
-            result = drive(self._call_next(call))
-        elif call.plan.blocking is None:
-            result = drive(call.plan.call_next(call))
-        else:
-            result = call.plan.blocking(call)
+        if recorder is None:
+            result = self._make(call)
+            return result
+        deadline = call.deadline
+        began = deadline.at - deadline.timeout
+        try:
+            result = self._make(call)
+        except BaseException as error:
+            recorder.failed(self._now() - began, call.sent, call.received, error)
+            raise
+        recorder.answered(self._now() - began, call.sent, call.received)
         return result
+
+    def _make(self, call: Call) -> Any:
+        if self._call_next is not None:
+            return drive(self._call_next(call))
+        blocking = call.plan.blocking
+        return drive(call.plan.call_next(call)) if blocking is None else blocking(call)
 
     def close(self) -> None:
         """Close the connections. Calls in flight finish first; later ones raise `NotSent`."""
@@ -123,7 +136,20 @@ class AsyncClient(ClientBase):
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = self._begin(method, args, kwargs)
-        result: R = await (call.plan.call_next if self._call_next is None else self._call_next)(call)
+        call_next = call.plan.call_next if self._call_next is None else self._call_next
+        recorder = call.plan.recorder
+        result: R
+        if recorder is None:
+            result = await call_next(call)
+            return result
+        deadline = call.deadline
+        began = deadline.at - deadline.timeout
+        try:
+            result = await call_next(call)
+        except BaseException as error:
+            recorder.failed(self._now() - began, call.sent, call.received, error)
+            raise
+        recorder.answered(self._now() - began, call.sent, call.received)
         return result
 
     async def close(self) -> None:

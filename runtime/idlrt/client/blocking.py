@@ -122,6 +122,7 @@ class PooledTransport(BlockingPool[_Connection]):
         else:
             metadata, context = self._peer.metadata_of(call, protocol.capabilities)
             _, data = protocol.request(call.method, call.arguments, metadata, context)
+            call.sent += len(data)
         # No other call may use the connection until the response is complete.
         connection.is_reusable = False
         try:

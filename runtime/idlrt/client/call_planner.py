@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -24,10 +24,16 @@ from idlrt.core.logs import get_logger
 from idlrt.core.renamed import warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, FaultMode
-from idlrt.guard.base import no_listener
+from idlrt.observe.sources import PROCESS
 from idlrt.spec import Method
 
-__all__ = ["CallPlanner", "Plan"]
+if TYPE_CHECKING:
+    from idlrt.observe.client_calls import MethodRecorder
+
+__all__ = ["CallPlanner", "Metrics", "Plan"]
+
+Metrics: TypeAlias = Literal["instances"] | bool | None
+"""Value of the option `metrics` of clients."""
 
 _log: Final = get_logger("idlrt.client")
 
@@ -49,6 +55,7 @@ class Plan:
         call_next_when_ready: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
         blocking: like `call_next`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
+        recorder: records the metrics of the calls; `None` if the client does not measure.
     """
 
     __slots__ = (
@@ -61,6 +68,7 @@ class Plan:
         "mode",
         "options_layer",
         "policy",
+        "recorder",
         "version"
     )  # fmt: skip
 
@@ -78,6 +86,7 @@ class Plan:
         self.balancer = balancer
         self.options_layer = options_layer
         self.blocking: Callable[[Call], Any] | None = None
+        self.recorder: MethodRecorder | None = None
 
 
 class _Settings:
@@ -105,11 +114,16 @@ class CallPlanner:
         base: returns the rest of the call stack below the guards, for a plan.
         await_snapshot: waits for the first snapshot, whose settings apply to guards; `None` without a registry.
         caller: name of the calling application; may be empty.
+        target: name of the target in metrics.
+        metrics: whether to measure calls, as in `ConnectOptions`.
 
     Attributes:
         version: version of the settings; grows with each change.
         listeners: see above.
+        observers: the listeners, and the recorder of metrics; they receive what happens seldom.
         caller: see above.
+        target: see above.
+        metrics: see above.
     """
 
     def __init__(
@@ -121,25 +135,55 @@ class CallPlanner:
         base: Callable[[Plan], CallNext],
         await_snapshot: Callable[[Call], Coroutine[Any, Any, None]] | None = None,
         caller: str = "",
+        target: str = "",
+        metrics: Metrics = False,
     ) -> None:
         self.sources: Final = sources if sources is not None else ClockAndRandom()
-        self.listeners = tuple(listeners)
+        self.observers = self.listeners = tuple(listeners)
         self.caller = caller
+        self.target = target
+        self.metrics = metrics
+        self._is_measuring = False
         self._base = base
         self._await_snapshot = await_snapshot
         self._layers = tuple(layers)
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
-        self._guards = Guards(self.sources, self.notify if listeners else no_listener)
+        self._guards = Guards(self.sources, self.notify)
         self._is_closed = False
         self._settings = _Settings(0, effective(self._layers))
         self.version = 0
         self.after_fork()
         forks.register(self)
+        if metrics:
+            self.measure()
+        elif metrics is None:
+            PROCESS.when_enabled(self.measure)
 
     def after_fork(self) -> None:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
+
+    def measure(self) -> None:
+        """Measure calls from now on. Idempotent."""
+        from idlrt.observe.client_calls import CLIENTS
+
+        with self._lock:
+            if self._is_measuring:
+                return
+            self._is_measuring = True
+            self.observers = (*self.listeners, CLIENTS.decided)
+            # Plans are built again, with recorders.
+            old = self._settings
+            self._settings = _Settings(old.version + 1, old.service, old.advice, old.text)
+            self.version = self._settings.version
+
+    def _recorder(self, method: Method[..., Any]) -> MethodRecorder | None:
+        if not self._is_measuring:
+            return None
+        from idlrt.observe.client_calls import MethodRecorder
+
+        return MethodRecorder(method.full_name, self.target, has_instances=self.metrics == "instances")
 
     @property
     def service(self) -> Effective:
@@ -220,6 +264,7 @@ class CallPlanner:
         policy = found.policy
         mode = self._mode(policy.fault, found)
         plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), options_layer)
+        plan.recorder = self._recorder(method)
         guards = self._guards.of(found)
         plan.is_guarded = bool(guards)
         plan.call_next_when_ready = plan.call_next = stack(guards, self._base(plan))
@@ -259,8 +304,8 @@ class CallPlanner:
         return plan.call_next(call)
 
     def notify(self, decision: Decision) -> None:
-        """Notify the client's listeners."""
-        notify(self.listeners, decision)
+        """Notify the client's listeners, and its recorder."""
+        notify(self.observers, decision)
 
     def _idl_layer(self, method: Method[..., Any]) -> Layer:
         """Return the settings of a method's annotations. Invalid ones are logged and ignored."""

@@ -19,6 +19,7 @@ from idlrt.client.call_planner import CallPlanner, Plan
 from idlrt.client.endpoint import Endpoint, S
 from idlrt.client.errors import no_instance
 from idlrt.client.local_subscription import LocalSubscription
+from idlrt.client.measuring import ClusterGauges
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
 from idlrt.client.picker import Picker, skip_open_breakers
 from idlrt.client.service_state import ServiceState
@@ -26,12 +27,14 @@ from idlrt.client.service_view import ServiceView
 from idlrt.client.stats import ClientStats, endpoint_stats, total
 from idlrt.core import (
     Attempted,
+    AttemptKind,
     Call,
     CallNext,
     Instance,
     Picked,
     Routed,
     Snapshot,
+    notify,
 )
 from idlrt.core.leases import Lease
 from idlrt.core.logs import get_logger
@@ -110,6 +113,7 @@ class Cluster(EventEmitter, Generic[S]):
             subscription, make, retire, name, self.planner, caller, other, wall, is_watched=is_watched
         )
         self._tracker = self._view.tracker
+        self._gauges = ClusterGauges(self, self.planner.target, self.planner.metrics)
 
     @property
     def endpoints(self) -> list[Endpoint[S]]:
@@ -256,6 +260,8 @@ class Cluster(EventEmitter, Generic[S]):
         if endpoint.breaker.state is not CLOSED:
             tracker.probing(endpoint, call)
         sent = attempt_of(call, endpoint.target, start, attempt)
+        is_beside = call.in_attempts > 0
+        call.in_attempts += 1
         load = endpoint.load
         if not endpoint.is_used:
             # Silence counts from now on: a first call that takes long is no reason for a ping.
@@ -266,14 +272,15 @@ class Cluster(EventEmitter, Generic[S]):
             result = await endpoint.transport.send(sent)
         except BaseException as error:
             del lease
-            self._went_wrong(call, endpoint, attempt, error, start, permit, sent.deadline.timeout)
+            call.in_attempts -= 1
+            self._went_wrong(call, endpoint, attempt, error, start, permit, sent, is_beside=is_beside)
             raise
         del lease
+        call.in_attempts -= 1
         end = now()
         load.record_success(end - start, end)
         tracker.answered(endpoint, end, permit, call=call)
-        if call.listeners or self.planner.listeners:
-            self._attempted(call, endpoint, attempt, end - start, None)
+        self._attempted(call, endpoint, attempt, end - start, None, sent, is_beside=is_beside)
         return result
 
     def _went_wrong(
@@ -284,12 +291,13 @@ class Cluster(EventEmitter, Generic[S]):
         error: BaseException,
         start: float,
         permit: Lease | None,
-        timeout: float,
+        sent: Call,
+        *,
+        is_beside: bool,
     ) -> None:
-        end = self._now()
+        end, timeout = self._now(), sent.deadline.timeout
         seconds = end - start
-        if call.listeners or self.planner.listeners:
-            self._attempted(call, endpoint, attempt, seconds, error)
+        self._attempted(call, endpoint, attempt, seconds, error, sent, is_beside=is_beside)
         if isinstance(error, NotSent | Unknown):
             endpoint.load.record_failure(seconds, timeout, end)
             self._tracker.failed(endpoint, error, end, permit, call=call)
@@ -307,9 +315,43 @@ class Cluster(EventEmitter, Generic[S]):
             self._tracker.abandoned(endpoint, end, permit)
 
     def _attempted(
-        self, call: Call, endpoint: Endpoint[S], attempt: int, seconds: float, error: BaseException | None
+        self,
+        call: Call,
+        endpoint: Endpoint[S],
+        attempt: int,
+        seconds: float,
+        error: BaseException | None,
+        sent: Call,
+        *,
+        is_beside: bool,
     ) -> None:
-        self.notify(call, Attempted.of(call.method.full_name, endpoint.instance.address, attempt, seconds, error))
+        """Record and report the end of an attempt.
+
+        Args:
+            sent: the call of the attempt.
+            is_beside: whether another attempt was in flight when it began.
+        """
+        call.sent += sent.sent
+        call.received += sent.received
+        recorder = call.plan.recorder
+        if recorder is None and not (call.listeners or self.planner.listeners):
+            return
+        kind: AttemptKind = "hedge" if is_beside else "retry" if attempt else "first"
+        instance = endpoint.instance
+        if recorder is not None:
+            recorder.attempted(kind, instance, seconds, sent.sent, sent.received, error)
+        listeners = (*call.listeners, *self.planner.listeners)
+        if listeners:
+            decision = Attempted(
+                subject=call.method.full_name, instance=instance.address, attempt=attempt, seconds=seconds,
+                error="" if error is None else type(error).__name__, why="" if error is None else str(error),
+                target=self.planner.target, zone=instance.zone, kind=kind, sent=sent.sent, received=sent.received,
+            )  # fmt: skip
+            notify(listeners, decision)
+
+    def retry_budget(self) -> float:
+        """Return the number of retries that the retry budget allows at present."""
+        return self._view.budget.balance(self._now())
 
     def take_retry(self) -> bool:
         return self._view.budget.spend(self._now())
@@ -327,4 +369,5 @@ class Cluster(EventEmitter, Generic[S]):
 
     def close(self) -> list[S]:
         """Reject further calls. Return the transports, which the caller must close."""
+        self._gauges.remove()
         return self._view.close()

@@ -22,7 +22,7 @@ from idlrt.client.target import NamedTarget, parse_target
 from idlrt.client.transport import AsyncClientTransport, BlockingClientTransport
 from idlrt.client.transport_factory import Settings, async_transport, blocking_transport
 from idlrt.config import Layer, read_config
-from idlrt.core import Call, Change, Instance, Snapshot
+from idlrt.core import DEFAULT_GROUP, Call, Change, Instance, Snapshot
 from idlrt.errors import RegistryError
 from idlrt.net.address import Address
 from idlrt.route import CallerInfo
@@ -65,7 +65,23 @@ def _planner_factory(
     caller = file.caller
     if not caller.id:
         caller = msgspec.structs.replace(caller, id=uuid.uuid4().hex)
-    return partial(CallPlanner, layers, listeners=given.listeners, caller=caller.app), caller
+    made = partial(
+        CallPlanner,
+        layers,
+        listeners=given.listeners,
+        caller=caller.app,
+        target=_label(target),
+        metrics=given.metrics,
+    )
+    return made, caller
+
+
+def _label(target: Address | NamedTarget) -> str:
+    """Return the name of a target in metrics: the address of a server, or the name of a service."""
+    if isinstance(target, Address):
+        return str(target).removeprefix("tcp://")
+    group = target.key.group
+    return target.key.service if group == DEFAULT_GROUP else f"{target.key.service}?group={group}"
 
 
 def blocking_cluster_transport(

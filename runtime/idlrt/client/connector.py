@@ -9,6 +9,7 @@ import msgspec
 
 from idlrt.client.backoff import Backoff
 from idlrt.client.errors import connect_failed, reason
+from idlrt.client.measuring import record_connect
 from idlrt.client.peer_state import PeerState
 from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
 from idlrt.core import Call, drive
@@ -47,12 +48,15 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             ConnectFailed: no connection could be established; nothing has been sent.
         """
         self.backoff.check(call)
-        seconds = min(self.connect_timeout, until - time.monotonic())
+        began = time.monotonic()
+        seconds = min(self.connect_timeout, until - began)
         try:
             protocol = self.peer.protocol or self._find_protocol(call, until)
             transport = self._open(until)
         except OSError as error:
+            record_connect(call, time.monotonic() - began, error)
             raise self._failed(connect_failed(call, error, max(seconds, 0.0), self.peer)) from error
+        record_connect(call, time.monotonic() - began)
         self.backoff.succeeded()
         return transport, protocol.connect(self.service)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict, cast
 import msgspec
 
 from idlrt.balance import BALANCERS
+from idlrt.client.call_planner import Metrics
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.config import ClientConfig, Layer, Problem, check, flatten, invalid
 from idlrt.config.schema import locate, section
@@ -85,6 +86,9 @@ class ConnectOptions(TypedDict, total=False):
             file named by the environment variable `IDLRT_CONFIG`, if it is set.
         listeners: functions that receive all decisions about calls and instances (`idlrt.core.decisions`). Default:
             none.
+        metrics: whether to measure calls, their attempts, connections and decisions (`idlrt.observe`); `instances`
+            measures attempts by instance, too. `None`, the default: if the process has a server that measures, if
+            `idlrt.observe.enable()` was called, or if the environment variable `IDLRT_METRICS` is set.
     """
 
     timeout: float | None
@@ -105,6 +109,7 @@ class ConnectOptions(TypedDict, total=False):
     policy: Mapping[str, Any] | None
     config: ClientConfig
     listeners: Sequence[Listener]
+    metrics: Metrics
 
 
 class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +138,7 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
     policy: Mapping[str, Any] | None = None
     config: ClientConfig = None
     listeners: Sequence[Listener] = ()
+    metrics: Metrics = None
 
     def __post_init__(self) -> None:
         given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits")}
@@ -142,6 +148,9 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not isinstance(given["limits"], Limits):
             raise ConfigurationError(f"limits must be idlrt.Limits, got {given['limits']!r}")
+        measured: object = getattr(self, "metrics")  # noqa: B009  # type checkers know its type
+        if measured not in (True, False, None, "instances"):
+            raise ConfigurationError(f"metrics must be True, False, None or 'instances', got {measured!r}")
         for name in ("max_connections", "calls_per_connection"):
             value: object = getattr(self, name)
             if value is None and name == "max_connections":

@@ -32,6 +32,7 @@ def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:
     """
     if isinstance(response, PongReceived):
         return None
+    call.received += response.size
     try:
         return response.result()
     except RemoteProtocolError as error:

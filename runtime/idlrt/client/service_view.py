@@ -82,7 +82,7 @@ class ServiceView(Generic[S]):
         self._is_behind = self._is_unfinished = False
         self.is_closed = False
         self.budget = RetryBudget(planner.service.section("budget"))
-        self.tracker = HealthTracker(name, self._rebuild, lambda: planner.listeners, is_watched)
+        self.tracker = HealthTracker(name, self._rebuild, lambda: planner.observers, is_watched)
         self.endpoints: EndpointSet[S] = EndpointSet(subscription, other, self._endpoint, retire, name, self._changed)
         self._pool: InstancePool[S] = InstancePool(self._now, wall, self._callables)
         self.state: ServiceState[S] = ServiceState(

@@ -173,6 +173,7 @@ class Link(PoolConnection):
                 else:
                     metadata, context = self._peer.metadata_of(call, connection.capabilities)
                     number, data = connection.request(call.method, call.arguments, metadata, context)
+                    call.sent += len(data)
             except RpcError:
                 self._is_beginning = False
                 raise

@@ -51,6 +51,9 @@ class Call(msgspec.Struct):
         attempt: number of previous attempts, including those of the caller on whose behalf the call is made.
         tag: routing tag that selects instances; empty for none. Propagated with the call.
         caller: name of the calling application; empty for none.
+        sent: bytes of its requests on the wire so far, of all attempts.
+        received: bytes of its responses on the wire.
+        in_attempts: number of attempts in flight.
     """
 
     method: Method[..., Any]
@@ -66,3 +69,6 @@ class Call(msgspec.Struct):
     attempt: int = 0
     tag: str = ""
     caller: str = ""
+    sent: int = 0
+    received: int = 0
+    in_attempts: int = 0

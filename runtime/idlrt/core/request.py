@@ -53,6 +53,7 @@ class ServerCall(msgspec.Struct, eq=False):
         driver: clock of the deadline; filters sleep through it.
         context: values that are propagated with the request: attempt, routing tag, caller.
         received_at: time when the last byte of the request arrived, on the clock of the deadline.
+        begun_at: time when a worker called the handler; 0 if it runs on another thread, or has not been called.
         is_answered: whether the response was sent. Background work that the handler started may still make calls.
         is_begun: whether the handler has been called. A call that is rejected before has not been executed.
         outcome: how the call ended; `None` until the response is sent.
@@ -68,6 +69,7 @@ class ServerCall(msgspec.Struct, eq=False):
     driver: Driver
     context: RequestContext = NO_CONTEXT
     received_at: float = 0.0
+    begun_at: float = 0.0
     answer_metadata: dict[str, str] = {}
     is_answered: bool = False
     is_begun: bool = False
