@@ -197,10 +197,12 @@ class ProtocolDetected(msgspec.Struct, frozen=True):
     Attributes:
         connection: server side of the connection in this protocol.
         data: the bytes received so far, which `connection` must process.
+        protocol: name of the protocol.
     """
 
     connection: ServerConnection
     data: bytes
+    protocol: str = ""
 
 
 ServerEvent = RequestReceived | PingReceived | DataToSend | EndOfRequests | ConnectionBroken | ProtocolDetected

@@ -172,7 +172,7 @@ class DetectingConnection:
         if found is None:
             return []
         connection: ServerConnection = found.server(self._served, self._limits)
-        return [ProtocolDetected(connection, self._prefix)]
+        return [ProtocolDetected(connection, self._prefix, found.name)]
 
     def receive_eof(self) -> list[ServerEvent]:
         self.is_at_eof = True

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, serve
+from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, notify, serve
 from idlrt.core.keyword_options import check_names
 from idlrt.errors import ConfigurationError
+from idlrt.guard.base import no_listener
 from idlrt.net import Address, listen, socket_inode, unlink
 from idlrt.protocol.base import ServerConnection
 from idlrt.protocol.detection import DetectingConnection, served_protocols
@@ -25,8 +28,11 @@ from idlrt.spec import Method
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
-    from idlrt.observe.exposition import Family
+    from idlrt.observe.figures import Report
+    from idlrt.observe.monitor import Monitor
     from idlrt.observe.server_calls import ServerCalls
+    from idlrt.observe.snapshot import Snapshot
+    from idlrt.observe.sources import Source
     from idlrt.registry import Registration
     from idlrt.server.admin.checks import Check
     from idlrt.server.admin.port import AdminPort, BackgroundServer
@@ -48,6 +54,9 @@ class ServerBase:
         self._served = serve(handlers)
         self._address = Address.parse(address)
         self._settings = settings = Settings(**options)
+        self._calls = self._make_calls()
+        listeners = (*settings.listeners, self._calls.decided) if self._calls is not None else settings.listeners
+        self._notify = partial(notify, tuple(listeners)) if listeners else None
         self._methods = method_table(self._served, settings.filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
         self._http = http_protocol(self._served, settings, self._address)
@@ -71,7 +80,7 @@ class ServerBase:
                 is_encrypted=settings.tls is not None,
                 http_prefix=self._http.options.prefix if self._http is not None else "",
             )
-        self._calls = self._make_calls()
+        self._monitor = self._make_monitor()
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
         # Inode of the file of a Unix socket; 0 if there is none.
@@ -97,7 +106,7 @@ class ServerBase:
             return lambda method: ()
         from idlrt.server.guards import server_guards
 
-        return server_guards(settings.guards, settings.config, settings.listeners)
+        return server_guards(settings.guards, settings.config, self._notify or no_listener)
 
     @property
     def address(self) -> str:
@@ -205,9 +214,58 @@ class ServerBase:
         """Return the recorder of calls; `None` if this server does not measure them."""
         return None
 
-    def _metrics(self) -> Iterable[Family]:
-        """Return all metrics of this server. Called on any thread."""
+    def _make_source(self) -> Source:
+        """Return the source of the metrics of this server."""
         raise NotImplementedError
+
+    def _make_monitor(self) -> Monitor | None:
+        if not self._settings.is_measured:
+            return None
+        from idlrt.server.measuring import server_monitor
+
+        # Weak, so that a server whose monitor is kept can be collected.
+        this = weakref.ref(self)
+
+        def address() -> str:
+            server = this()
+            bound = server._bound if server is not None else None
+            return str(bound).removeprefix("tcp://") if bound is not None else ""
+
+        return server_monitor(self._make_source(), self._served, self._settings, address)
+
+    @property
+    def monitor(self) -> Monitor:
+        """Metrics of this server and its process, and their figures. It may be used on any thread.
+
+        Raises:
+            ConfigurationError: the server does not measure calls.
+        """
+        if self._monitor is None:
+            raise ConfigurationError("the server does not measure calls; create it with metrics=True")
+        return self._monitor
+
+    def metrics(self) -> Snapshot:
+        """Return all metrics of this server and its process since the start. May be called on any thread.
+
+        Raises:
+            ConfigurationError: the server does not measure calls.
+        """
+        return self.monitor.snapshot()
+
+    def figures(
+        self,
+        period_s: float | None = None,
+        *,
+        side: str = "server",
+        by: Sequence[str] = (),
+        where: Mapping[str, str] | None = None,
+    ) -> Report:
+        """Return the figures of the calls of a period; see `idlrt.observe.Monitor.figures`.
+
+        Raises:
+            ConfigurationError: the server does not measure calls, or an argument is invalid.
+        """
+        return self.monitor.figures(period_s, side=side, by=by, where=where)
 
     def _make_admin(self) -> AdminPort | None:
         options = admin_options(self._settings.admin)
@@ -228,7 +286,8 @@ class ServerBase:
             started_at=lambda: self._serving_since,
             is_stopping=lambda: self._is_stopping,
             numbers=self._numbers,
-            metrics=None if self._calls is None else self._metrics,
+            metrics=None if self._monitor is None else self._monitor.families,
+            monitor=self._monitor,
             details=self._details,
             loop_checks=self._loop_checks(),
             ready_checks=self._ready_checks(),
@@ -260,11 +319,15 @@ class ServerBase:
     def _open_admin(self) -> None:
         """Start the admin port, now that the server serves."""
         self._serving_since = time.time()
+        if self._monitor is not None:
+            self._monitor.start()
         if self._admin is not None:
             self._admin.start()
 
     def _close_admin(self) -> None:
         """Close the admin port, after all else."""
+        if self._monitor is not None:
+            self._monitor.close()
         if self._admin is not None:
             self._admin.stop()
 
@@ -287,6 +350,7 @@ class ServerBase:
             timeout=settings.timeout,
             load=self._load,
             observer=self._calls,
+            notify=self._notify,
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )

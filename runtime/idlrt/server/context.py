@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Peer, Served, ServerCall
+from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Listener, Peer, Served, ServerCall
 from idlrt.protocol.events import RequestReceived
 from idlrt.server.method_table import MethodEntry
 
@@ -109,6 +109,18 @@ class CallObserver(Protocol):
         """
         ...
 
+    def connected(self, protocol: str) -> None:
+        """Handle a connection whose protocol has been detected."""
+        ...
+
+    def connection_failed(self, kind: str) -> None:
+        """Handle a connection that the server closes because of an error.
+
+        Args:
+            kind: `protocol`, `tls` or `timeout`.
+        """
+        ...
+
 
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """State and services that the sessions of a server share.
@@ -126,6 +138,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         timeout: timeout of calls whose client sends none, in seconds.
         load: calls in flight of all sessions.
         observer: observes all requests; `None` for no observer.
+        notify: emits decision events of limits; `None` for no listeners.
         max_in_flight: maximum number of calls in flight of one connection.
         high_water: maximum size of unsent responses of one connection, in bytes; above it the session stops reading.
     """
@@ -141,5 +154,6 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     timeout: float = 60.0
     load: Load = msgspec.field(default_factory=Load)
     observer: CallObserver | None = None
+    notify: Listener | None = None
     max_in_flight: int = 256
     high_water: int = 1 << 20

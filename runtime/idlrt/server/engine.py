@@ -7,13 +7,13 @@ the request of the event loop.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.logs import get_logger
-from idlrt.errors import ConfigurationError, Overloaded
+from idlrt.errors import Overloaded
 from idlrt.printable import plural
 from idlrt.server.base import ServerBase
 from idlrt.server.context import OnDone
@@ -22,9 +22,11 @@ from idlrt.server.settings import ServerOptions
 from idlrt.server.workers import WorkerPool, run_caught
 
 if TYPE_CHECKING:
-    from idlrt.observe.exposition import Family
-    from idlrt.observe.server_calls import ServerCalls, ServerSnapshot
+    from idlrt.observe.loop_lag import CallLater, LoopWatch
+    from idlrt.observe.server_calls import ServerCalls
+    from idlrt.observe.sources import Source
     from idlrt.server.admin.checks import Check
+    from idlrt.server.measuring import ServerSource
 
 __all__ = ["EngineBase"]
 
@@ -52,6 +54,8 @@ class EngineBase(ServerBase, Generic[C]):
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
+        self._source: ServerSource | None = None
+        self._loop_watch: LoopWatch | None = None
         super().__init__(handlers, address, **options)
         # Whether the loop has ended, or is about to.
         self._is_over = False
@@ -78,33 +82,18 @@ class EngineBase(ServerBase, Generic[C]):
         return self._is_draining
 
     def _make_calls(self) -> ServerCalls | None:
-        settings = self._settings
-        if not (settings.metrics if settings.metrics is not None else settings.admin is not None):
+        if not self._settings.is_measured:
             return None
         from idlrt.observe.server_calls import ServerCalls
 
         return ServerCalls(time.monotonic)
 
-    def _metrics(self) -> Iterable[Family]:
-        from idlrt.observe.catalogue import ServerGauges, process_families, server_families
+    def _make_source(self) -> Source:
+        from idlrt.server.measuring import ServerSource
 
-        gauges = ServerGauges(
-            connections=len(self._channels),
-            in_flight=self.in_flight,
-            unsent_bytes=self.unsent_bytes,
-            is_draining=self.is_draining,
-        )
-        return (*server_families(self.metrics(), gauges), *process_families())
-
-    def metrics(self) -> ServerSnapshot:
-        """Return the metrics of the calls since the start of the server. May be called on any thread.
-
-        Raises:
-            ConfigurationError: the server does not measure calls.
-        """
-        if self._calls is None:
-            raise ConfigurationError("the server does not measure calls; create it with metrics=True")
-        return self._calls.read()
+        assert self._calls is not None
+        self._source = ServerSource(self, self._calls)
+        return self._source
 
     def _cut_off(self) -> None:
         """Abort all connections, and start no call that has been received on them."""
@@ -118,8 +107,19 @@ class EngineBase(ServerBase, Generic[C]):
         """Number of open connections, without those whose TLS handshake is in progress."""
         return len(self._channels)
 
-    def _serving_began(self) -> None:
+    def _serving_began(self, call_later: CallLater) -> None:
+        """Log it, and open the admin port.
+
+        Args:
+            call_later: schedules a function on the loop of the server.
+        """
         _log.info("serving %s on %s", str(self._served), str(self._bound), extra=self._fields())
+        if self._source is not None:
+            from idlrt.observe.loop_lag import LoopWatch
+
+            self._source.workers = self._workers
+            self._loop_watch = LoopWatch("server", call_later)
+            self._loop_watch.start()
         self._open_admin()
 
     def _log_draining(self) -> None:

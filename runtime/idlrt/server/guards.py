@@ -8,7 +8,7 @@ from typing import Any
 from idlrt.config import Layer, Problem, check, effective, flatten, invalid, read_config
 from idlrt.config.guards import Guards
 from idlrt.config.schema import locate, section
-from idlrt.core import ClockAndRandom, Decision, Listener, notify
+from idlrt.core import ClockAndRandom, Listener
 from idlrt.core.renamed import warn_renamed
 from idlrt.guard.base import no_listener
 from idlrt.server.method_table import ServerFilter
@@ -18,25 +18,20 @@ __all__ = ["server_guards"]
 
 
 def server_guards(
-    given: Mapping[str, Any], config: Any, listeners: Sequence[Listener]
+    given: Mapping[str, Any], config: Any, listener: Listener = no_listener
 ) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
     """Return a function that returns the guards of a method.
 
     Args:
         given: the server's `guards` option, as nested tables; overrides `config`.
         config: configuration as accepted by `read_config`.
-        listeners: functions that receive the decisions of the guards.
+        listener: receives the decisions of the guards.
 
     Raises:
         ConfigurationError: an option or the configuration is invalid.
     """
     layers = [Layer("config", read_config(config).server), Layer("guards", _checked(given))]
-    receivers = tuple(listeners)
-
-    def publish(decision: Decision) -> None:
-        notify(receivers, decision)
-
-    guards = Guards(ClockAndRandom(), publish if receivers else no_listener)
+    guards = Guards(ClockAndRandom(), listener)
 
     def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
         return guards.of(effective(layers, method.name))

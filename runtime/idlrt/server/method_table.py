@@ -185,8 +185,10 @@ def run_unless_expired(entry: MethodEntry, call: ServerCall) -> Any:
     Raises:
         NotStarted: the deadline has passed.
     """
-    if call.remaining() <= 0:
+    now = call.driver.now()
+    if call.deadline.at <= now:
         raise NotStarted
+    call.begun_at = now
     return entry.run(call)
 
 

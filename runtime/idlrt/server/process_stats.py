@@ -11,12 +11,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from idlrt.printable import plural
 from idlrt.server.process_slot import ProcessSlot
+
+if TYPE_CHECKING:
+    from idlrt.server.process_metrics import ProcessMetrics
 
 __all__ = ["ProcessNumbers", "ProcessStats", "Reporting", "report_numbers"]
 
@@ -67,15 +70,34 @@ class ProcessStats:
     Args:
         processes: the supervised processes, in the order of the records.
         count: number of processes that there will be.
+
+    Attributes:
+        metrics: metrics of the processes; `None` if they do not measure.
     """
 
     def __init__(self, processes: Sequence[ProcessSlot], count: int) -> None:
         self._processes = processes
         self._memory = mmap.mmap(-1, _RECORD.size * count)
+        self._count = count
+        self.metrics: ProcessMetrics | None = None
+
+    def measure(self) -> ProcessMetrics:
+        """Collect the metrics of the processes, too. Called before any process starts."""
+        from idlrt.server.process_metrics import ProcessMetrics
+
+        self.metrics = ProcessMetrics(self._processes, self._count, self._runs)
+        return self.metrics
 
     def clear(self, number: int) -> None:
         """Clear the record of a process that is about to start."""
         self._write(number, 0.0, 0, 0, 0)
+        if self.metrics is not None:
+            self.metrics.renew(number)
+
+    def enter(self, number: int) -> None:
+        """Prepare a process, before its server is created."""
+        if self.metrics is not None:
+            self.metrics.enter(number)
 
     def report(self, number: int, server: Reporting) -> None:
         """Write the record of this process. Called on the server's thread."""
@@ -153,6 +175,8 @@ def report_numbers(
             if not is_asked:  # otherwise the server's thread is blocked, and has to do it once only
                 is_asked = True
                 call(report)
+            if stats.metrics is not None:
+                stats.metrics.report(number)
             never.wait(_INTERVAL)
 
     threading.Thread(target=work, name="idlrt process numbers", daemon=True).start()

@@ -41,6 +41,7 @@ from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
 
 if TYPE_CHECKING:
+    from idlrt.observe.sources import Source
     from idlrt.server.admin.checks import Check
 
 __all__ = ["ProcessServer"]
@@ -86,10 +87,9 @@ class ProcessServer(ServerBase):
         self._ticked_at = 0.0
         super().__init__(handlers, address, **options)
         # The supervisor registers once for all processes, and has their admin port.
-        options.pop("registry", None)
-        options.pop("instance", None)
-        options.pop("admin", None)
-        options.pop("health", None)
+        for name in ("registry", "instance", "admin", "health"):
+            options.pop(name, None)  # type: ignore[misc]
+        options["metrics"] = self._monitor is not None
         self._arguments = handlers, address, options
         self._processes = processes
         self._is_forced = False
@@ -272,11 +272,12 @@ class ProcessServer(ServerBase):
             if other.listening is not slot.listening:
                 other.listening.close()
         handlers, address, options = self._arguments
+        self._stats.enter(number := self._slots.index(slot))
         server = Server(handlers, address, **options)
         server.use_socket(slot.listening, self._bound)
-        if self._admin is not None:
+        if self._admin is not None or self._monitor is not None:
             server.bind()
-            report_numbers(self._stats, self._slots.index(slot), server, server.call_threadsafe)
+            report_numbers(self._stats, number, server, server.call_threadsafe)
         # Ctrl+C reaches all processes of a terminal; only the supervisor reacts to it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Before it serves there is nothing to drain.
@@ -363,6 +364,9 @@ class ProcessServer(ServerBase):
 
     def _new_server(self, handlers: Handlers, address: str, options: dict[str, Any]) -> Server:
         return Server(handlers, address, **options)
+
+    def _make_source(self) -> Source:
+        return self._stats.measure()
 
     def _numbers(self) -> Mapping[str, int]:
         return self._stats.numbers()

@@ -12,7 +12,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from idlrt.core import NO_METADATA, Handler, Metadata, Outcome, Peer, ServerCall, outcome_of
+from idlrt.core import (
+    NO_METADATA,
+    Handler,
+    Listener,
+    Metadata,
+    Outcome,
+    Peer,
+    Reason,
+    Rejected,
+    ServerCall,
+    outcome_of,
+)
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
@@ -22,7 +33,8 @@ from idlrt.errors import (
     Overloaded,
     RemoteProtocolError,
 )
-from idlrt.protocol import RequestReceived, ServerConnection
+from idlrt.protocol import ConnectionBroken, RequestReceived, ServerConnection
+from idlrt.protocol.base import ProtocolDetected
 from idlrt.server.context import CallObserver
 from idlrt.server.method_table import NotStarted
 from idlrt.spec import DeclaredError
@@ -43,6 +55,7 @@ class Responder:
         connection: protocol state machine of the connection.
         peer: the client, for the log.
         observer: observes requests; `None` for no observer.
+        notify: emits decision events; `None` for no listeners.
 
     Attributes:
         connection: protocol state machine, which encodes the responses.
@@ -50,13 +63,33 @@ class Responder:
         is_draining: whether responses tell the client that the server is draining.
     """
 
-    __slots__ = ("_peer", "connection", "is_draining", "observer")
+    __slots__ = ("_notify", "_peer", "connection", "is_draining", "observer")
 
-    def __init__(self, connection: ServerConnection, peer: Peer, observer: CallObserver | None = None) -> None:
+    def __init__(
+        self,
+        connection: ServerConnection,
+        peer: Peer,
+        observer: CallObserver | None = None,
+        notify: Listener | None = None,
+    ) -> None:
         self.connection = connection
+        self._notify = notify
         self.observer = observer
         self.is_draining = False
         self._peer = peer
+
+    def detected(self, event: ProtocolDetected) -> None:
+        """Switch to the protocol of the client."""
+        self.connection = event.connection
+        if self.observer is not None:
+            self.observer.connected(event.protocol)
+
+    def connection_broken(self, event: ConnectionBroken) -> None:
+        """Report that the client violates the protocol, so that the connection is closed."""
+        peer = self._peer
+        _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
+        if self.observer is not None:
+            self.observer.connection_failed("protocol")
 
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
@@ -174,14 +207,21 @@ class Responder:
     def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:
         """Respond to a call whose deadline passed before its handler was called."""
         call.outcome = Outcome.DEADLINE_EXCEEDED
-        error = ApplicationError(f"deadline exceeded before {call.method.full_name} started", ApplicationCode.TIMEOUT)
+        why = f"deadline exceeded before {call.method.full_name} started"
+        self._tell(call, "expired", why)
+        error = ApplicationError(why, ApplicationCode.TIMEOUT)
         return self._ended(request, call, error, self._refuse(request, error, NO_METADATA))
 
     def overloaded(self, request: RequestReceived, call: ServerCall, why: str) -> bytes | None:
         """Respond to a call that exceeds a limit of the server."""
         call.outcome = Outcome.RESOURCE_EXHAUSTED
+        self._tell(call, "overloaded", why)
         error = ApplicationError(f"the server is overloaded: {why}", ApplicationCode.LOADSHEDDING)
         return self._ended(request, call, error, self._refuse(request, error, NO_METADATA))
+
+    def _tell(self, call: ServerCall, reason: Reason, why: str) -> None:
+        if self._notify is not None:
+            self._notify(Rejected(subject=call.method.full_name, guard="server", reason=reason, why=why))
 
     def _ended(
         self, request: RequestReceived, call: ServerCall, error: BaseException, answer: bytes | None

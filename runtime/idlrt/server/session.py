@@ -68,7 +68,7 @@ class Session:
     ) -> None:
         self._transport = transport
         self.connection = connection
-        self._responder = Responder(connection, transport.peer, server_context.observer)
+        self._responder = Responder(connection, transport.peer, server_context.observer, server_context.notify)
         self._context = server_context
         self._now = server_context.driver.now
         self._closed = closed
@@ -136,7 +136,8 @@ class Session:
 
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
         """Switch to the protocol of the client."""
-        self.connection = self._responder.connection = event.connection
+        self.connection = event.connection
+        self._responder.detected(event)
         self._is_detecting = False
         if self._is_draining:
             self._notify_drain()
@@ -260,8 +261,7 @@ class Session:
             self._is_ending = self._is_cut = True
             return None
         if isinstance(event, ConnectionBroken):
-            peer = self._transport.peer
-            _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
+            self._responder.connection_broken(event)
             self._is_ending, self._is_cut = True, bool(event.answer)
             return event.answer
         return self.connection.pong(event) if isinstance(event, PingReceived) else None

@@ -83,9 +83,11 @@ class ServerOptions(TypedDict, total=False):
         health: checks of dependencies by name, for `/readyz` of the admin port: functions without arguments, plain
             (called on a background thread) or `async` (on the event loop of the admin port). A check fails if it
             raises, returns `False`, or takes longer than a second. Default: none.
-        metrics: whether to measure calls: their number, duration, size and outcome by method. `Server.metrics()`
-            returns them, and `/metrics` of the admin port shows them to Prometheus. `None`, the default: if there is an
-            admin port. A `ProcessServer` has no figures of its processes yet.
+        metrics: whether to measure calls: their number, duration, size and outcome by method and caller.
+            `Server.figures()` and `Server.metrics()` return them, and `/metrics` of the admin port shows them to
+            Prometheus. Clients of the process measure, too. `None`, the default: if there is an admin port.
+        core: names of core services and methods (`Service.method`), besides those with the annotation
+            `core = "true"` in the IDL. Figures list them first. Default: none.
     """
 
     limits: Limits
@@ -118,6 +120,7 @@ class ServerOptions(TypedDict, total=False):
     admin: str | int | Admin | None
     health: Mapping[str, HealthCheck]
     metrics: bool | None
+    core: Sequence[str]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +160,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin: str | int | Admin | None = None
     health: Mapping[str, HealthCheck] = {}
     metrics: bool | None = None
+    core: Sequence[str] = ()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether calls are measured."""
+        return self.metrics if self.metrics is not None else self.admin is not None
 
     @property
     def reading(self) -> Limits:
@@ -210,6 +219,7 @@ _TIME = (f"between {SHORTEST:g} and {LONGEST:.0f} seconds", is_duration)
 _TIME_OR_NONE = (f"{_TIME[0]}, or 0 to disable it", _is_time_or_none)
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "core": ("a list", (list, tuple)),
     "filters": ("a list", (list, tuple)),
     "guards": ("a dict", (dict,)),
     "health": ("a dict", (dict,)),

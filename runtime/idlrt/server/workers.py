@@ -76,6 +76,12 @@ class WorkerPool:
         """Identifiers of the threads, as returned by `threading.get_ident`."""
         return self._idents
 
+    def load(self) -> tuple[int, int, int]:
+        """Return the number of busy threads, of idle ones, and of queued calls. Called on any thread."""
+        in_flight = self._in_flight
+        busy = min(in_flight, self._count)
+        return busy, self._count - busy, in_flight - busy
+
     def submit(self, work: Callable[[], Any], done: OnDone) -> bool:
         """Run `work` on a thread, then call `done(result, error)` on the server's thread.
 

@@ -21,7 +21,7 @@ from idlrt.client.connecting import direct_async_transport, direct_blocking_tran
 from idlrt.client.options import CALLS_PER_CONNECTION, CONNECT_DEFAULTS, MAX_CONNECTIONS
 from idlrt.client.stub import connect_settings
 from idlrt.client.transport_factory import Settings
-from idlrt.core import LONGEST, Handlers, Peer, handler_context, serve
+from idlrt.core import LONGEST, Handlers, Peer, handler_context, notify, serve
 from idlrt.core.keyword_options import check_names, documented
 from idlrt.net.address import Address
 from idlrt.protocol.detection import DetectingConnection, served_protocols
@@ -130,7 +130,7 @@ class _Server:
         # Once more, with all filters checked.
         self._settings = settings = msgspec.structs.replace(settings, filters=(*filters, *settings.filters))
         # Connections share the guards and their counters.
-        self._guards = server_guards(settings.guards, settings.config, settings.listeners)
+        self._guards = server_guards(settings.guards, settings.config, partial(notify, settings.listeners))
         self._protocols = served_protocols(settings.protocols)
 
     def session(

@@ -155,9 +155,9 @@ def test_guards_of_servers() -> None:
     with pytest.warns(
         DeprecationWarning, match=r"guards of a server: limiter.wait is deprecated: use limiter.max_wait"
     ):
-        server_guards({"limiter": {"wait": 0.5}}, {}, ())
+        server_guards({"limiter": {"wait": 0.5}}, {})
     with pytest.raises(ConfigurationError, match=r"limiter.wait: also set as limiter.max_wait"):
-        server_guards({"limiter": {"wait": 0.5, "max_wait": 0.5}}, {}, ())
+        server_guards({"limiter": {"wait": 0.5, "max_wait": 0.5}}, {})
 
 
 class Users:

@@ -135,10 +135,10 @@ def test_a_guard_with_all_its_defaults() -> None:
         {"limiter.enabled": True},
     ]
     for guards in spellings:
-        (guard,) = server_guards(guards, {}, ())(GET)
+        (guard,) = server_guards(guards, {})(GET)
         assert isinstance(guard, RateLimiter)
-        assert len(server_guards(guards, {}, ())(PING)) == ("methods" not in guards)
-    assert server_guards({}, {}, ())(GET) == []
+        assert len(server_guards(guards, {})(PING)) == ("methods" not in guards)
+    assert server_guards({}, {})(GET) == []
 
 
 def test_what_is_refused_is_heard(stack: ExitStack, serve: Serve) -> None:

@@ -14,6 +14,7 @@ from idlrt.server.settings import Settings
 
 if TYPE_CHECKING:
     from idlrt.observe.exposition import Family
+    from idlrt.observe.monitor import Monitor
     from idlrt.server.registration import ServiceRegistrar
 
 __all__ = ["ServerView"]
@@ -32,6 +33,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         is_stopping: returns whether a stop has begun.
         numbers: returns gauges by name: connections, calls in flight, unsent bytes.
         metrics: returns all metrics; `None` if it does not measure.
+        monitor: its metrics and figures; `None` if it does not measure.
         details: returns more facts for the status page, as nested tables and lists.
         loop_checks: checks of the loops that serve, without any dependency.
         ready_checks: checks of what else serving needs.
@@ -48,6 +50,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     is_stopping: Callable[[], bool]
     numbers: Callable[[], Mapping[str, int]]
     metrics: Callable[[], Iterable[Family]] | None
+    monitor: Monitor | None
     details: Callable[[], Mapping[str, Any]]
     loop_checks: Sequence[Check]
     ready_checks: Sequence[Check]
