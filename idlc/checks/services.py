@@ -127,6 +127,19 @@ def idempotent_is_a_boolean(program: Program) -> Iterator[Finding]:
                 )
 
 
+@check("annotation.core", "error")
+def core_is_a_boolean(program: Program) -> Iterator[Finding]:
+    """A mistyped `core` must not hide a service or function from those that are watched first."""
+    for declaration in (*program.services, *_functions(program)):
+        for annotation in declaration.node.annotations:
+            if annotation.name.text == "core" and (annotation.value or "1").lower() not in _BOOLEANS:
+                yield Finding(
+                    f"invalid value {annotation.value!r} for `core` of `{declaration.name}`",
+                    program.document.span(annotation),
+                    help='expected "true" or "false"',
+                )
+
+
 @check("function.async", "warning")
 def async_is_deprecated(program: Program) -> Iterator[Finding]:
     """`async` is the old name of `oneway`."""

@@ -18,7 +18,7 @@ import msgspec
 
 from idlc.model.constraints import is_enforced
 from idlc.model.path_template import rewrite_path, rewrite_route
-from idlc.model.program import Annotations, BaseType, Declaration, Field, Function, Service, Struct, resolve
+from idlc.model.program import Annotations, BaseType, Declaration, Field, Function, Service, Struct, is_true, resolve
 from idlc.model.value_expression import Constraints, constraints_of
 from idlc.syntax import nodes
 
@@ -114,12 +114,19 @@ def runtime_annotations(declaration: Function | Field | Struct | Service) -> Ann
     found: Annotations = {}
     for each in given(declaration):
         found[each.name] = (*found.get(each.name, ()), each.value)
-    return found | _deprecation(declaration)
+    return found | _deprecation(declaration) | _core(declaration)
 
 
 def _deprecation(declaration: Declaration) -> Annotations:
     text = declaration.deprecated
     return {} if text is None else {"deprecated": (text,)}
+
+
+def _core(declaration: Declaration) -> Annotations:
+    """Return the annotation that marks a core service or method, whose figures come first."""
+    values = declaration.annotations.get("core")
+    is_core = isinstance(declaration, Function | Service) and values is not None and is_true(values[-1])
+    return {"core": ("true",)} if is_core else {}
 
 
 def _of_function(function: Function) -> Iterator[Given]:

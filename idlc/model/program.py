@@ -46,6 +46,7 @@ __all__ = [
     "StructConstant",
     "Type",
     "Typedef",
+    "is_true",
     "resolve",
 ]
 
@@ -167,6 +168,11 @@ Constant: TypeAlias = (
 for `double`, `str` for `string` and for `uuid` (canonical form), `EnumConstant` for an enum."""
 
 
+def is_true(value: str) -> bool:
+    """Return whether the value of a boolean annotation means true."""
+    return value.lower() in ("1", "true")
+
+
 class Declaration(msgspec.Struct, eq=False, kw_only=True):
     """Common attributes of all named declarations.
 
@@ -195,7 +201,7 @@ class Declaration(msgspec.Struct, eq=False, kw_only=True):
         values = self.annotations.get("deprecated")
         if values is None or values[-1].lower() == "false":
             return None
-        return "" if values[-1].lower() in ("1", "true") else values[-1]
+        return "" if is_true(values[-1]) else values[-1]
 
 
 class Typedef(Declaration, eq=False, kw_only=True):
@@ -287,7 +293,7 @@ class Function(Declaration, eq=False, kw_only=True):
     def is_idempotent(self) -> bool:
         """Whether an `idempotent` annotation states that repeated calls have the same effect as one."""
         values = self.annotations.get("idempotent")
-        return values is not None and values[-1].lower() in ("1", "true")
+        return values is not None and is_true(values[-1])
 
 
 class Service(Declaration, eq=False, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from idlrt.errors import RemoteProtocolError
 from idlrt.observe.histogram import MAX_INDEX, Histogram
 from idlrt.observe.metric import Labels, Metric, Series, Value
+from idlrt.printable import plural
 
 __all__ = ["Snapshot", "decode_snapshot", "encode_snapshot"]
 
@@ -136,7 +137,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
 def _check(metric: Metric, values: Mapping[Labels, Value]) -> None:
     for labels, value in values.items():
         if len(labels) != len(metric.labels):
-            what = f"{metric.name} has {len(metric.labels)} labels, got {len(labels)}"
+            what = f"{metric.name} has {plural(len(metric.labels), 'label')}, got {len(labels)}"
             raise RemoteProtocolError(f"cannot read metrics: {what}")
         if isinstance(value, Histogram) != (metric.kind == "histogram"):
             raise RemoteProtocolError(f"cannot read metrics: {metric.name} is a {metric.kind}")

@@ -80,6 +80,8 @@ CASES: list[tuple[str, Severity, str]] = [
     ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a) }"),
     ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a = 1) }"),
     ("function.async", "warning", "service S { async void f() }"),
+    ("annotation.core", "error", 'service S { void f() (core = "yes") }'),
+    ("annotation.core", "error", 'service S { void f() } (core = "maybe")'),
     ("function.idempotent", "error", 'service S { void f() (idempotent = "maybe") }'),
     ("function.duplicate", "error", "service S { void f() void f() }"),
     ("function.inherited", "error", "service A { void f() } service B extends A {} service C extends B { i32 f() }"),
