@@ -38,6 +38,9 @@ _FLAGS: Final = (
     "--window-size=1280,2000",
 )
 
+# Without its code a key does nothing by itself, such as closing a dialog.
+_KEY_CODES: Final = {"Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+
 # Chromium reads commands from 3 and writes events to 4, which may be those of the other pipe.
 _START: Final = """
 import fcntl, os, sys
@@ -82,6 +85,22 @@ class Page:
         """Write a picture of the page."""
         found = self._browser.call("Page.captureScreenshot", {"format": "png"}, self._session)
         path.write_bytes(base64.b64decode(found["data"]))
+
+    def press(self, key: str) -> None:
+        """Press and release a key: `/`, `ArrowLeft`."""
+        event = {"key": key, "windowsVirtualKeyCode": _KEY_CODES.get(key, 0)}
+        text = {"text": key} if len(key) == 1 else {}
+        self._browser.call("Input.dispatchKeyEvent", {"type": "keyDown", **event, **text}, self._session)
+        self._browser.call("Input.dispatchKeyEvent", {"type": "keyUp", **event}, self._session)
+
+    def write(self, text: str) -> None:
+        """Insert text where the focus is."""
+        self._browser.call("Input.insertText", {"text": text}, self._session)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size, in pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._browser.call("Emulation.setDeviceMetricsOverride", size, self._session)
 
     def prefer(self, scheme: str) -> None:
         """Let the page believe that the user prefers `light` or `dark`."""

@@ -135,10 +135,15 @@ def assert_complete_wheel(wheel: Path) -> None:
         "idlrt/py.typed",
         "idlc/grammars/thrift.lark",
         "idlc/templates/python/module.py.j2",
+        "idlrt/server/admin/templates/status.html",
+        "idlrt/web/static/kit.js",
+        "idlrt/web/templates/base.html",
+        "idlrt/web/uplot/uPlot.iife.min.js",
     } <= names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"idlc", "idlrt"}
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    for licence in ("LICENSE", "runtime/idlrt/openapi/page/LICENSE", "runtime/idlrt/web/uplot/LICENSE"):
+        assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names)
 
 
 def assert_complete_sdist(sdist: Path) -> None:

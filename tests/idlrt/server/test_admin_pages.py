@@ -217,8 +217,11 @@ def test_the_index_lists_the_pages(server: Server) -> None:
     lines = request(server, "/").lines
     assert [line.split()[:2] for line in lines] == [
         ["GET", "/"],
+        ["GET", "/cells"],
         ["POST", "/disable"],
         ["POST", "/enable"],
+        ["GET", "/figures"],
+        ["GET", "/history"],
         ["GET", "/livez"],
         ["GET", "/metrics"],
         ["GET", "/readyz"],
@@ -227,8 +230,9 @@ def test_the_index_lists_the_pages(server: Server) -> None:
     ]
     page = request(server, "/", accept="text/html")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert '<a href="/status">/status</a>' in page.text
-    assert 'href="/disable"' not in page.text
+    assert '<a href="status">/status</a>' in page.text
+    assert 'href="disable"' not in page.text
+    assert "/_web" not in [line.split()[1] for line in lines]
 
 
 def test_the_status_says_what_is_served(server: Server) -> None:
@@ -264,16 +268,14 @@ def test_the_status_has_three_forms(server: Server) -> None:
     assert request(server, "/status?format=xml").status == 400
 
 
-def test_the_page_for_browsers_needs_nothing_else(server: Server) -> None:
+def test_the_page_for_browsers_needs_no_other_host(server: Server) -> None:
     found = request(server, "/status?format=html")
     policy = found.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "unsafe" not in policy
     assert found.headers["x-frame-options"] == "DENY"
-    assert "<script" not in found.text
-    assert " style=" not in found.text
-    assert "prefers-color-scheme: dark" in found.text
-    assert '<td class="serving">serving</td>' in found.text
+    assert not re.search(r"<style|<script(?! src=\"_web/)|\sstyle=|\son\w+=\"", found.text)
+    assert '<span class="badge good"><span aria-hidden="true">✓</span> serving</span>' in found.text
 
 
 def test_values_in_html_are_escaped() -> None:

@@ -20,6 +20,7 @@ _STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, title(status).e
 # Responses to calls are for this client only. No client may guess another content type.
 _CALL: Final = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
 _PAGE: Final = b"cache-control: no-cache\r\nx-content-type-options: nosniff\r\n"
+_CACHED: Final = b"x-content-type-options: nosniff\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _KEEP: Final = b"connection: keep-alive\r\n"
 _WITHOUT_BODY: Final = (204, 304)
@@ -80,10 +81,11 @@ class Reply:
             lines += _KEEP
         if self.allow:
             lines += b"allow: %b\r\n" % self.allow.encode()
-        if site.options.cors is not None and b"origin" in headers:
+        # A route may have decided itself.
+        if site.options.cors is not None and b"origin" in headers and b"access-control-allow-origin: " not in lines:
             lines += self._cors_lines()
         smallest = site.options.gzip
-        if smallest and len(body) >= smallest and common is _CALL and b"accept-encoding" in headers:
+        if smallest and len(body) >= smallest and common is not _PAGE and b"accept-encoding" in headers:
             lines += b"vary: accept-encoding\r\n"
             # With cookies, a page of another origin could learn secrets from the size of responses (BREACH).
             is_text = any(kind in payload.content_type for kind in _COMPRESSIBLE)
@@ -113,7 +115,7 @@ class Reply:
         return self.data(Payload(page.status, content_type, body, _lines(page.headers) + lines), common=_PAGE)
 
     def computed(self, response: HttpResponse, lines: bytes, is_draining: bool) -> bytes:
-        """Return the bytes of a response with a computed page.
+        """Return the bytes of a response with a computed page. It is not cached, unless it sets `Cache-Control`.
 
         Raises:
             LocalProtocolError: its status or a header is invalid.
@@ -123,7 +125,8 @@ class Reply:
             raise LocalProtocolError(f"cannot send a page: its status must be from {_FIRST} to {_LAST}, got {status!r}")
         content_type = _value("content-type", response.content_type)
         payload = Payload(status, content_type, response.body, _lines(response.headers))
-        return self.data(payload, lines, is_draining)
+        is_cached = any(name.lower() == "cache-control" for name, _ in response.headers)
+        return self.data(payload, lines, is_draining, _CACHED if is_cached else _CALL)
 
     def options(self, allow: str) -> bytes:
         """Return the bytes of a response to OPTIONS, such as a preflight request of a browser.

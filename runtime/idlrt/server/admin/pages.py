@@ -15,14 +15,12 @@ import msgspec
 from idlrt.core.handlers import Handlers, bind
 from idlrt.printable import printable
 from idlrt.protocol.http.pages import PAGES, HttpRequest, HttpResponse
+from idlrt.web import is_cross_origin
 
-__all__ = ["NO_STORE", "AdminPages", "Page", "PageEntry", "text_page", "wanted_format"]
+__all__ = ["AdminPages", "Page", "PageEntry", "text_page", "wanted_format"]
 
 Page: TypeAlias = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
 """A page: takes a request and returns its response."""
-
-NO_STORE: Final = ("cache-control", "no-store")
-"""Header of all pages: they show the current state. The connection adds it, too."""
 
 _FORMATS: Final = ("json", "text", "html")
 
@@ -36,6 +34,7 @@ class PageEntry(msgspec.Struct, frozen=True, kw_only=True):
         title: what the page is, for the index.
         page: the page.
         takes_name: whether the page has parts: `/livez/loop`.
+        is_listed: whether the index lists it.
     """
 
     path: str
@@ -43,6 +42,7 @@ class PageEntry(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     page: Page
     takes_name: bool = False
+    is_listed: bool = True
 
 
 class AdminPages:
@@ -51,7 +51,16 @@ class AdminPages:
     def __init__(self) -> None:
         self._pages: dict[str, PageEntry] = {}
 
-    def add(self, path: str, page: Page, title: str, *, verb: str = "GET", takes_name: bool = False) -> None:
+    def add(
+        self,
+        path: str,
+        page: Page,
+        title: str,
+        *,
+        verb: str = "GET",
+        takes_name: bool = False,
+        is_listed: bool = True,
+    ) -> None:
         """Register a page.
 
         Args:
@@ -60,13 +69,15 @@ class AdminPages:
             title: what the page is, for the index.
             verb: GET for pages that only show something, otherwise POST.
             takes_name: whether the page gets requests of `PATH/NAME`, too.
+            is_listed: whether the index lists it.
         """
-        self._pages.setdefault(path, PageEntry(path=path, verb=verb, title=title, page=page, takes_name=takes_name))
+        entry = PageEntry(path=path, verb=verb, title=title, page=page, takes_name=takes_name, is_listed=is_listed)
+        self._pages.setdefault(path, entry)
 
     @property
     def entries(self) -> list[PageEntry]:
-        """All pages, by path."""
-        return [self._pages[path] for path in sorted(self._pages)]
+        """The pages of the index, by path."""
+        return [self._pages[path] for path in sorted(self._pages) if self._pages[path].is_listed]
 
     @property
     def handlers(self) -> Handlers:
@@ -101,14 +112,10 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     Browsers send the content type JSON to another site only if it agrees to that (CORS), and always say where the
     request comes from.
     """
-    headers = request.headers
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return text_page(415, "the content type must be application/json")
-    origin, host = headers.get("origin"), headers.get("host", "")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return text_page(403, "requests of pages of other sites are not allowed")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    if is_cross_origin(request):
         return text_page(403, "requests of pages of other sites are not allowed")
     return None
 

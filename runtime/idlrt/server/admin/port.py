@@ -16,9 +16,11 @@ from idlrt.errors import ConfigurationError
 from idlrt.net import Address, listen, socket_inode, unlink
 from idlrt.protocol.http.options import Http
 from idlrt.serialization import Limits
-from idlrt.server.access import allow_addresses, require_token
+from idlrt.server.access import allow_addresses
+from idlrt.server.admin.html_pages import ADMIN_SITE
 from idlrt.server.admin.options import Admin
 from idlrt.server.admin.pages import AdminPages
+from idlrt.server.admin.protection import require_sign_in
 
 __all__ = ["AdminPort", "BackgroundServer", "NewServer"]
 
@@ -81,7 +83,8 @@ class AdminPort:
         self._listening: Any = None
         self._file = 0
         filters = [allow_addresses(*options.allow)] if options.allow else []
-        filters += [require_token(options.tokens)] if options.tokens else []
+        if options.tokens:
+            filters.append(require_sign_in(ADMIN_SITE, options.tokens, is_secure=options.tls is not None))
         settings: dict[str, Any] = {
             "filters": [*filters, *options.filters],
             "protocols": ["http"],

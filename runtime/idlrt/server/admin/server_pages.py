@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 from idlrt.core import Status
 from idlrt.errors import ConfigurationError
-from idlrt.observe.exposition import CONTENT_TYPE, Family, exposition
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.server.admin.checks import Check, FunctionCheck, PlainCheck
 from idlrt.server.admin.health import HealthPage
-from idlrt.server.admin.html import html_index, html_page
+from idlrt.server.admin.html_pages import html_index
+from idlrt.server.admin.metrics_pages import add_metrics_pages
 from idlrt.server.admin.pages import AdminPages, text_page, wanted_format
 from idlrt.server.admin.status import status_of, status_text
+from idlrt.server.admin.status_page import StatusPage
 from idlrt.server.admin.view import ServerView
 from idlrt.server.registration_health import registration_failure
+from idlrt.web import ASSETS_PATH, asset_page
 
 __all__ = ["server_pages"]
 
@@ -32,14 +33,16 @@ def server_pages(view: ServerView) -> AdminPages:
     pages.add("/readyz", HealthPage("readyz", _ready_checks(view)), "whether it can serve calls", takes_name=True)
     started = HealthPage("startupz", [_PING, PlainCheck("started", partial(_why_not_started, view))])
     pages.add("/startupz", started, "whether it has started", takes_name=True)
-    pages.add("/status", partial(_status, view), "state and configuration (?format=json, text, html)")
-    if view.metrics is not None:
-        pages.add("/metrics", partial(_metrics, view.metrics), "metrics for Prometheus")
+    html_status = StatusPage(view, pages)
+    pages.add("/status", partial(_status, view, html_status), "state and configuration (?format=json, text, html)")
+    if view.monitor is not None:
+        add_metrics_pages(pages, view.monitor)
     for path, status, title in (
         ("/disable", Status.DISABLED, "take the server out of rotation in its registry"),
         ("/enable", Status.UP, "put it into rotation"),
     ):
         pages.add(path, partial(_switch, view, status), title, verb="POST")
+    pages.add(ASSETS_PATH, asset_page, "files of the pages for browsers", takes_name=True, is_listed=False)
     return pages
 
 
@@ -69,27 +72,23 @@ def _why_not_serving(view: ServerView) -> str:
 
 def _index(pages: AdminPages, request: HttpRequest) -> HttpResponse:
     if wanted_format(request) == "html":
-        return html_index(pages.entries)
+        return html_index(request, pages.entries)
     width = max(len(each.path) for each in pages.entries)
     lines = [f"{each.verb:<4} {each.path:<{width}}  {each.title}" for each in pages.entries]
     return text_page(200, "\n".join(lines))
 
 
-def _status(view: ServerView, request: HttpRequest) -> HttpResponse:
+async def _status(view: ServerView, html_status: StatusPage, request: HttpRequest) -> HttpResponse:
     match wanted_format(request):
         case "json":
             body = json.dumps(status_of(view), ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace")
             return HttpResponse(content_type=_JSON, body=body + b"\n")
         case "html":
-            return html_page(f"{view.served}", status_of(view))
+            return await html_status(request)
         case "text":
             return text_page(200, status_text(status_of(view)))
         case _:
             return text_page(400, "format: must be json, text or html")
-
-
-def _metrics(families: Callable[[], Iterable[Family]], request: HttpRequest) -> HttpResponse:
-    return HttpResponse(content_type=CONTENT_TYPE, body=exposition(families()).encode())
 
 
 def _switch(view: ServerView, status: Status, request: HttpRequest) -> HttpResponse:

@@ -152,6 +152,15 @@ def test_computed_pages() -> None:
         assert answer_of(bind(PAGES, page), request(f"GET {path}")).status == 400
 
 
+def test_computed_pages_are_not_cached_unless_they_say_so() -> None:
+    for headers, expected in (((), "no-store"), ((("Cache-Control", "max-age=60"),), "max-age=60")):
+        page = Page(HttpResponse(content_type="text/html", body=b"<p>" * 1000, headers=headers))
+        answer = answer_of(bind(PAGES, page), request("GET /", "Accept-Encoding: gzip"))
+        assert answer.headers["cache-control"] == expected
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-encoding"] == "gzip"
+
+
 def test_static_pages() -> None:
     wire = Wire(pages={b"/p": StaticPage("text/html", b"<p>" * 1000, (("x", "y"),))})
     get, zipped = wire.feed([request("GET /p") + request("GET /p", "Accept-Encoding: gzip", "Cookie: a=b")]).answers
