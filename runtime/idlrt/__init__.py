@@ -119,7 +119,19 @@ if not TYPE_CHECKING:
             "idlrt.server.registration": ("InstanceOptions",),
             "idlrt.spec": ("DeclaredError", "which"),
         },
-        ("codecs", "core", "errors", "net", "plugins", "printable", "protocol", "serialization", "server", "spec"),
+        (
+            "codecs",
+            "core",
+            "errors",
+            "net",
+            "observe",
+            "plugins",
+            "printable",
+            "protocol",
+            "serialization",
+            "server",
+            "spec",
+        ),
     )
 
     def __dir__() -> list[str]:

@@ -81,7 +81,7 @@ SERVER_CALLS: Final = Metric(
 SERVER_QUEUE: Final = Metric(
     name="rpc_server_queue_duration_seconds",
     kind="histogram",
-    help="Time between the arrival of requests and the start of their handlers; without handlers on the server's thread",
+    help="Time between the arrival of requests and the start of their handlers on workers",
     labels=(METHOD,),
 )
 SERVER_REJECTED: Final = Metric(

@@ -52,12 +52,19 @@ SIDES: Final[Mapping[str, Side]] = {
         "rpc_client_attempt_duration_seconds",
         STATUS,
         {
-            **{"method": METHOD, "status": STATUS, "error": ERROR, "target": TARGET},
-            **{"zone": "peer_zone", "kind": "kind", "instance": "instance"},
+            "method": METHOD,
+            "status": STATUS,
+            "error": ERROR,
+            "target": TARGET,
+            "zone": "peer_zone",
+            "kind": "kind",
+            "instance": "instance",
         },
     ),
     "feature": Side(
-        "feature_duration_seconds", "outcome", {"method": "feature", "status": "outcome", "origin": "origin"}
+        "feature_duration_seconds",
+        "outcome",
+        {"method": "feature", "status": "outcome", "error": "error_type", "origin": "origin"},
     ),
     "resource": Side(
         "resource_duration_seconds",

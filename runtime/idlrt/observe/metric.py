@@ -50,7 +50,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         labels: names of its labels.
         hidden: labels that the histogram lacks in Prometheus, where each combination costs more than a dozen series.
         derived: counters that are read from the histogram.
-        merge: how values of several processes or objects are combined. Counters and histograms are always added.
+        merge: how values of several processes or objects are combined: `max` for what all processes of a host have in
+            common. Histograms are always added.
     """
 
     name: str
@@ -100,6 +101,6 @@ def merged_values(metric: Metric, values: list[Value]) -> Value:
     if metric.kind == "histogram":
         return Histogram.merged(each for each in values if isinstance(each, Histogram))
     numbers = [each for each in values if not isinstance(each, Histogram)]
-    if metric.kind == "counter" or metric.merge == "sum":
+    if metric.merge == "sum":
         return sum(numbers)
     return max(numbers) if metric.merge == "max" else min(numbers)

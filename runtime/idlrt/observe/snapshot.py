@@ -141,11 +141,12 @@ def _check(metric: Metric, values: Mapping[Labels, Value]) -> None:
             raise RemoteProtocolError(f"cannot read metrics: {what}")
         if isinstance(value, Histogram) != (metric.kind == "histogram"):
             raise RemoteProtocolError(f"cannot read metrics: {metric.name} is a {metric.kind}")
-        if isinstance(value, Histogram):
-            if any(not 0 <= index <= MAX_INDEX or count < 0 for index, count in value.counts.items()):
-                raise RemoteProtocolError(f"cannot read metrics: {metric.name} has an invalid bucket")
+        if isinstance(value, Histogram) and not all(
+            0 <= index <= MAX_INDEX and count >= 0 for index, count in value.counts.items()
+        ):
+            raise RemoteProtocolError(f"cannot read metrics: {metric.name} has an invalid bucket")
 
 
 def by_name(series: Iterable[Series]) -> dict[str, Series]:
-    """Return series by name of their metric."""
-    return {each.metric.name: each for each in series}
+    """Return series by name of their metric, in the order of their names."""
+    return {each.metric.name: each for each in sorted(series, key=lambda each: each.metric.name)}

@@ -111,7 +111,7 @@ class Sources:
     def _read(self, source: Source) -> list[Series]:
         try:
             return list(source.read())
-        except Exception:
+        except Exception:  # noqa: BLE001
             # One source must not make all metrics unreadable.
             _log.exception("cannot read the metrics of %s", type(source).__name__, extra={"kind": "observe"})
             return []

@@ -92,7 +92,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         )
         if self._timeouts.interval:
             self._timeout_task = loop.create_task(self._check_timeouts())
-        self._serving_began()
+        self._serving_began(loop.call_later)
         self._register()
         if self._registrar is not None:
             await asyncio.to_thread(self._wait_registered)
@@ -215,6 +215,8 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._workers.stop)
         await self._wait_closed(1.0)
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         self._log_stopped()
         await asyncio.to_thread(self._close_admin)
         self._stopped.set()

@@ -43,7 +43,12 @@ def http_protocol(served: Served, settings: Settings, address: Address) -> HttpP
 
     check_parser()
     options = wanted if isinstance(wanted, Http) else Http()
-    protocol = HttpProtocol(options, _pages(served, settings, options), is_loopback=address.is_loopback)
+    protocol = HttpProtocol(
+        options,
+        _pages(served, settings, options),
+        is_loopback=address.is_loopback,
+        routes=(options.beacon.route(),) if options.beacon is not None else (),
+    )
     protocol.site(served, settings.reading)  # checks the routes
     return protocol
 

@@ -245,7 +245,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener = Listener(loop, listening, self._accepted)
             if self._timeouts.interval:
                 loop.call_later(self._timeouts.interval, self._check_timeouts)
-            self._serving_began()
+            self._serving_began(loop.call_later)
             self._register()
             loop.run()
         finally:

@@ -159,6 +159,10 @@ def decide(site: Site, verb: bytes, path: bytes, headers: Mapping[bytes, bytes])
                 return Decision(None, (), 415, "the charset of the content type must be UTF-8")
         elif not binding.is_raw and (headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers):
             return Decision(None, (), 415, f"header content-type is missing; it must be {binding.accepted}")
+    if endpoint.inline is not None and (b"transfer-encoding" in headers or b"content-encoding" in headers):
+        return Decision(None, (), 411, "the body must have a length (header content-length), and no encoding")
+    if endpoint.inline is not None and int(headers.get(b"content-length", b"0")) > endpoint.inline.max_bytes:
+        return Decision(None, (), 413, f"the body must have at most {plural(endpoint.inline.max_bytes, 'byte')}")
     if headers.get(b"content-encoding", b"").lower() not in _ENCODINGS:
         return Decision(None, (), 415, "the only supported content encoding is gzip")
     return Decision(endpoint, values)

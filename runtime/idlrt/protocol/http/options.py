@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.errors import ConfigurationError
+from idlrt.protocol.http.pages import RouteOption
 from idlrt.protocol.http.templates import parse_template
 
 __all__ = ["PREFIX_KEY", "Cors", "Http"]
@@ -80,6 +81,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         max_headers: highest number of headers.
         max_requests: requests after which a connection is closed; 0 for any number.
         head_timeout: time within which the head of a request must arrive.
+        beacon: an `idlrt.observe.Beacon`: a route by which browsers and apps report figures of features. `None`: none.
         keep_alive: time after which a connection without requests is closed; longer than the usual 60 seconds of load
             balancers, so that they close first.
 
@@ -104,6 +106,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: int = 10_000
     head_timeout: float = 10.0
     keep_alive: float = 75.0
+    beacon: RouteOption | None = None
 
     def __post_init__(self) -> None:
         _set_names(self, "hosts", _HOST, "a host name or address without port")
@@ -130,6 +133,8 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
             _check_number("Http", name, getattr(self, name), 0, 1e6)
         if not isinstance(getattr(self, "cors"), Cors | None):  # noqa: B009  # type checkers know that it is one
             raise ConfigurationError(f"Http: cors: must be an `idlrt.Cors`, got {self.cors!r}")
+        if self.beacon is not None and not callable(getattr(self.beacon, "route", None)):
+            raise ConfigurationError(f"Http: beacon: must be an `idlrt.observe.Beacon`, got {self.beacon!r}")
 
 
 def _set_names(of: Any, name: str, pattern: re.Pattern[str], what: str, also: str = "") -> None:

@@ -1,15 +1,15 @@
-"""Pages beside the routes of services: static ones, and pages that are computed for each request."""
+"""Pages beside the routes of services: static ones, pages that are computed for each request, and inline routes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from idlrt.spec import VOID, Method, Service, required
 
-__all__ = ["PAGE", "PAGES", "HttpRequest", "HttpResponse", "StaticPage"]
+__all__ = ["PAGE", "PAGES", "HttpRequest", "HttpResponse", "InlineRoute", "RouteOption", "StaticPage"]
 
 
 class StaticPage(msgspec.Struct, frozen=True):
@@ -64,6 +64,39 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "text/plain; charset=utf-8"
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class InlineRoute(Protocol):
+    """A route that a connection responds to itself. It is no call, so filters, guards and limits of calls do not apply,
+    and it must return at once.
+    """
+
+    @property
+    def path(self) -> str:
+        """Path, without variables."""
+        ...
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """HTTP methods."""
+        ...
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest body of a request."""
+        ...
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Return the response to a request. It must not raise."""
+        ...
+
+
+class RouteOption(Protocol):
+    """An option of a server that adds a route."""
+
+    def route(self) -> InlineRoute:
+        """Return the route of one server."""
+        ...
 
 
 PAGE: Final[Method[..., Any]] = Method("page", required(1, "request", VOID), result=VOID)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from idlrt.protocol.base import ClientProtocol, Sniff
 from idlrt.protocol.base import ServerConnection as ServerEnd
 from idlrt.protocol.http.options import Http
-from idlrt.protocol.http.pages import StaticPage
+from idlrt.protocol.http.pages import InlineRoute, StaticPage
 from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:
@@ -31,16 +31,23 @@ class HttpProtocol:
         options: HTTP options of a server.
         pages: static pages by path.
         is_loopback: whether the server listens on a loopback address.
+        routes: routes that connections respond to themselves.
     """
 
     name = "http"
     serializations: tuple[str, ...] = ("plain_json",)
 
     def __init__(
-        self, options: Http | None = None, pages: Mapping[bytes, StaticPage] = {}, *, is_loopback: bool = False
+        self,
+        options: Http | None = None,
+        pages: Mapping[bytes, StaticPage] = {},
+        *,
+        is_loopback: bool = False,
+        routes: Sequence[InlineRoute] = (),
     ) -> None:
         self.options: Final = options if options is not None else Http()
         self._pages = pages
+        self._routes = routes
         self._is_loopback = is_loopback
         self._sites: dict[tuple[int, Limits], tuple[Served, Site]] = {}
 
@@ -63,7 +70,7 @@ class HttpProtocol:
         if known is None:
             from idlrt.protocol.http.site import Site
 
-            made = Site(served, limits, self.options, self._pages, is_loopback=self._is_loopback)
+            made = Site(served, limits, self.options, self._pages, is_loopback=self._is_loopback, routes=self._routes)
             known = self._sites[key] = served, made
         return known[1]
 

@@ -266,7 +266,10 @@ class ServerConnection:
                 body = unzipped(body, self._limit)
             arguments: tuple[Any, ...] | None = None
             if endpoint.binding is None:
-                arguments = (page_request(self._parser.get_method(), self._path, self._query, headers, body),)
+                request = page_request(self._parser.get_method(), self._path, self._query, headers, body)
+                if endpoint.inline is not None:
+                    return DataToSend(self._reply.computed(endpoint.inline(request), b"", False))
+                arguments = (request,)
         except (RemoteProtocolError, BadEncoding) as error:
             refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
             status = error.status if isinstance(error, BadEncoding) else 0
@@ -292,15 +295,9 @@ class ServerConnection:
         code = ApplicationCode.UNKNOWN_METHOD if decision.status in (404, 405, 501) else ApplicationCode.PROTOCOL_ERROR
         refusal = ApplicationError(decision.why, code)
         return HttpCall(
-            self._number,
-            "",
-            None,
-            refusal=refusal,
-            size=self._head.size,
-            endpoint=None,
-            reply=reply,
-            status=decision.status,
-        )
+            self._number, "", None, refusal=refusal, size=self._head.size,
+            endpoint=None, reply=reply, status=decision.status,
+        )  # fmt: skip
 
     # Ends of the connection.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.binding import RequestBinding
 from idlrt.protocol.http.compression import zipped
 from idlrt.protocol.http.options import Http
-from idlrt.protocol.http.pages import PAGE, PAGES, StaticPage
+from idlrt.protocol.http.pages import PAGE, PAGES, InlineRoute, StaticPage
 from idlrt.protocol.http.results import ResultWriter
 from idlrt.protocol.http.router import Found, Router
 from idlrt.protocol.http.routes import ANY_VERB, Route, service_routes
@@ -39,6 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True, eq=False):
         method: method that is called.
         binding: reads arguments; `None` for computed pages, which take the request itself.
         writer: encodes responses.
+        inline: route that the connection responds to itself; `None` for calls.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Endpoint(msgspec.Struct, frozen=True, eq=False):
     method: Method[..., Any]
     binding: RequestBinding | None
     writer: ResultWriter
+    inline: InlineRoute | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -60,6 +62,7 @@ class Site:
         options: HTTP options of the server.
         pages: static pages by path.
         is_loopback: whether the server listens on a loopback address, where requests must name it.
+        routes: routes that connections respond to themselves.
 
     Raises:
         ConfigurationError: two routes match the same requests, an annotation is invalid, or a route uses the path of
@@ -81,6 +84,7 @@ class Site:
         pages: Mapping[bytes, StaticPage] = {},
         *,
         is_loopback: bool = False,
+        routes: Sequence[InlineRoute] = (),
     ) -> None:
         self.options = options
         self.limits = limits
@@ -98,6 +102,13 @@ class Site:
                 continue
             for route in service_routes(handlers.service, options.prefix):
                 self._add(route)
+        for inline in routes:
+            self._add_inline(inline)
+
+    def _add_inline(self, route: InlineRoute) -> None:
+        endpoint = Endpoint(f"route {route.path}", "", PAGE, None, ResultWriter(PAGE, self.limits, self.options), route)
+        for verb in route.verbs:
+            self._router.add(verb, parse_template(route.path), endpoint)
 
     def _add(self, route: Route) -> None:
         name = f"{route} of {route.method.full_name}"
