@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from idlrt.core.forks import forks
 from idlrt.observe.arena import BUCKETS_AT, HISTOGRAM_WORDS, arenas, histogram_of
 from idlrt.observe.histogram import MAX_INDEX, SUB_BITS, Histogram
 from idlrt.observe.metric import OTHER, Labels, Metric, Series
+from idlrt.serialization import compiled
 
-__all__ = ["MAX_SERIES", "Cell", "Counts", "Histograms"]
+__all__ = ["MAX_SERIES", "Cell", "Counts", "Histograms", "make_cell"]
 
 MAX_SERIES: Final = 2000
 """Default of the maximum number of series of a metric."""
@@ -27,6 +28,8 @@ MAX_SERIES: Final = 2000
 _SHIFT: Final = SUB_BITS + 1
 _MAX_SHIFT: Final = (MAX_INDEX >> SUB_BITS) - 1
 _MAX_AT: Final = MAX_INDEX + BUCKETS_AT
+# Longest duration in nanoseconds: 127 years.
+_LONGEST: Final = 4e18
 # Sum of all durations, in nanoseconds: 584 years.
 _MAX_SUM: Final = (1 << 64) - 1
 
@@ -40,7 +43,7 @@ class Cell:
         self.words = words
         # Copies of words, because reading one takes longer than reading an attribute.
         self.sum = 0
-        self.min = 1 << 62
+        self.min = 1 << 63
         self.max = 0
         self.received = 0
         self.sent = 0
@@ -64,15 +67,17 @@ class Cell:
         if nanoseconds > self.max:
             words[2] = self.max = nanoseconds
 
-    def add_sizes(self, received: int, sent: int) -> None:
-        """Add bytes of messages that were received and sent."""
+    def add_call(self, seconds: float, received: int, sent: int) -> None:
+        """Add a call: its duration in seconds, and the bytes of its messages."""
+        nanoseconds = seconds * 1e9 + 0.5
+        self.add(int(min(nanoseconds, _LONGEST)) if nanoseconds > 0 else 0)
         words = self.words
         words[3] = self.received = self.received + received
         words[4] = self.sent = self.sent + sent
 
-    def copy(self) -> Histogram:
-        """Return the histogram. Called on any thread."""
-        return histogram_of(self.words)
+
+make_cell: Final[Callable[[memoryview], Cell]] = compiled("Cell") or Cell
+"""Makes a cell, in C if there is a compiled module."""
 
 
 class _Count:
@@ -219,21 +224,23 @@ class Histograms(_Cells[Cell]):
             cell = self.cell(labels)
         cell.add(nanoseconds)
 
-    def record_call(self, labels: Labels, nanoseconds: int, received: int, sent: int) -> None:
-        """Add a call: its duration, and the bytes of its messages that were received and sent."""
+    def record_call(self, labels: Labels, seconds: float, received: int, sent: int) -> None:
+        """Add a call: its duration in seconds, and the bytes of its messages that were received and sent."""
         cells = self._local.cells
         cell: Cell | None = cells.get(labels) if cells is not None else None
         if cell is None:
             cell = self.cell(labels)
-        cell.add(nanoseconds)
-        cell.add_sizes(received, sent)
+        cell.add_call(seconds, received, sent)
 
     def _make(self, labels: Labels) -> Cell:
-        return Cell(arenas.current.allocate(self.metric, labels, HISTOGRAM_WORDS))
+        return make_cell(arenas.current.allocate(self.metric, labels, HISTOGRAM_WORDS))
 
     def read(self) -> Mapping[Labels, Histogram]:
         """Return the histograms of all series, since the process has started."""
-        return {labels: Histogram.merged(each.copy() for each in found) for labels, found in self._parts().items()}
+        return {
+            labels: Histogram.merged(histogram_of(each.words) for each in found)
+            for labels, found in self._parts().items()
+        }
 
     def series(self) -> Series:
         """Return all series."""

@@ -144,12 +144,12 @@ class MethodRecorder:
             sent: bytes of its requests.
             received: bytes of its responses.
         """
-        self._calls.record_call(self._answered, int(seconds * _NANO), received, sent)
+        self._calls.record_call(self._answered, seconds, received, sent)
 
     def failed(self, seconds: float, sent: int, received: int, error: BaseException) -> None:
         """Record a call that raised an exception."""
         labels = self._method, self._target, outcome_of(error).value, type(error).__name__
-        self._calls.record_call(labels, int(seconds * _NANO), received, sent)
+        self._calls.record_call(labels, seconds, received, sent)
 
     def attempted(
         self, kind: AttemptKind, instance: Any, seconds: float, sent: int, received: int, error: BaseException | None
@@ -167,4 +167,4 @@ class MethodRecorder:
         status, name = (_OK, "") if error is None else (outcome_of(error).value, type(error).__name__)
         address = instance.address if self._has_instances else ""
         labels = self._method, self._target, status, name, instance.zone, kind, address
-        self._attempts.record_call(labels, int(seconds * _NANO), received, sent)
+        self._attempts.record_call(labels, seconds, received, sent)

@@ -48,8 +48,8 @@ class ServerCalls:
     __slots__ = (
         "__weakref__",
         "_answered",
-        "_calls",
         "_callers",
+        "_calls",
         "_connections",
         "_errors",
         "_now",
@@ -77,8 +77,7 @@ class ServerCalls:
         except KeyError:
             cell = self._cell_of_results(call)
         # The end of the call precedes the time when it is recorded, and with it the response.
-        cell.add(int((self._now() - call.received_at) * 1e9))
-        cell.add_sizes(request_size, response_size)
+        cell.add_call(self._now() - call.received_at, request_size, response_size)
         if call.begun_at:
             self._queue.record((call.method.full_name,), int((call.begun_at - call.received_at) * 1e9))
 
@@ -95,7 +94,7 @@ class ServerCalls:
         outcome = call.outcome
         status = outcome.value if outcome is not None else Outcome.UNKNOWN.value
         labels = call.method.full_name, status, type(error).__name__, self._caller(call.context.caller)
-        self._calls.record_call(labels, int((self._now() - call.received_at) * 1e9), request_size, response_size)
+        self._calls.record_call(labels, self._now() - call.received_at, request_size, response_size)
         if call.begun_at:
             self._queue.record((call.method.full_name,), int((call.begun_at - call.received_at) * 1e9))
 
@@ -104,7 +103,7 @@ class ServerCalls:
         method = request.method.full_name if request.method is not None else OTHER
         status = _REFUSED.get(ApplicationCode(code), _INVALID) if code in _REFUSED else _INVALID
         labels = method, status, "refused", ""
-        self._calls.record_call(labels, int((self._now() - received_at) * 1e9), request.size, response_size)
+        self._calls.record_call(labels, self._now() - received_at, request.size, response_size)
 
     def connected(self, protocol: str) -> None:
         """Record a connection whose protocol has been detected."""

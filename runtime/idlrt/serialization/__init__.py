@@ -1,6 +1,6 @@
 """Serializations: values to bytes and back. They know no messages, frames or sockets."""
 
-from idlrt.serialization._backend import backend
+from idlrt.serialization._backend import backend, compiled
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits, RecordCodec, Serialization, StructCodec
 from idlrt.serialization.binary import BinarySerialization
 from idlrt.serialization.compact import CompactSerialization
@@ -18,4 +18,5 @@ __all__ = [
     "StructCodec",
     "TypeId",
     "backend",
+    "compiled",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from idlrt.errors import ConfigurationError
 from idlrt.serialization.base import Backend
 
-__all__ = ["backend", "choose", "native"]
+__all__ = ["backend", "choose", "compiled", "native"]
 
 VARIABLE: Final = "IDLRT_BACKEND"
 
@@ -50,3 +50,8 @@ def choose(wanted: str | None = None) -> Backend:
 
 backend: Final = choose(os.environ.get(VARIABLE))
 """Default backend of all serializations: `native` or `pure`."""
+
+
+def compiled(name: str) -> Any:
+    """Return a class of the compiled module, or `None` with the pure backend."""
+    return getattr(native, name) if backend == "native" else None

@@ -19,6 +19,7 @@ and fills their slots. The parts, in `native/`:
     codecs.pxi         codecs, the Python interface
     messages.pxi       frames, heads and arguments in one go
     header_messages.pxi  the same for THeader
+    cells.pxi           cells of monitoring, which calls write to
 
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """
@@ -81,3 +82,4 @@ include "native/json_reader.pxi"
 include "native/codecs.pxi"
 include "native/messages.pxi"
 include "native/header_messages.pxi"
+include "native/cells.pxi"

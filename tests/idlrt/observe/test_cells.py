@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.observe import OTHER, Counts, Histogram, Histograms, Metric
-from idlrt.observe.arena import SharedArena, arenas
+from idlrt.observe.arena import HISTOGRAM_WORDS, SharedArena, arenas, histogram_of
+from idlrt.observe.cells import Cell, make_cell
+from idlrt.serialization import backend
 
 DURATIONS = Metric(name="x_duration_seconds", kind="histogram", help="Durations", labels=("method", "caller"))
 NUMBERS = Metric(name="x_total", kind="counter", help="Numbers", labels=("method",))
@@ -31,10 +34,40 @@ def test_a_histogram_has_what_was_recorded(records: list[tuple[str, int]]) -> No
 
 def test_bytes_are_recorded_with_calls() -> None:
     cells = Histograms(DURATIONS)
-    cells.record_call(("a", ""), 5, 100, 20)
-    cells.record_call(("a", ""), 7, 1, 2)
+    cells.record_call(("a", ""), 5e-9, 100, 20)
+    cells.record_call(("a", ""), 7e-9, 1, 2)
     found = cells.read()[("a", "")]
     assert (found.count, found.sum, found.received, found.sent) == (2, 12, 101, 22)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(-1, 1e5) | st.sampled_from([math.nan, math.inf, -math.inf, 1e300]),
+            st.integers(0, 1 << 40),
+            st.integers(0, 1 << 40),
+        )
+    ),
+    st.lists(st.integers(-(1 << 62), 1 << 62)),
+)
+def test_cells_in_c_are_the_same(calls: list[tuple[float, int, int]], durations: list[int]) -> None:
+    found: list[Histogram] = []
+    for make in (Cell, make_cell):
+        cell = make(memoryview(bytearray(8 * HISTOGRAM_WORDS)).cast("Q"))
+        for each in calls:
+            cell.add_call(*each)
+        for duration in durations:
+            cell.add(duration)
+        found.append(histogram_of(cell.words))
+    assert found[0] == found[1]
+
+
+@pytest.mark.skipif(backend == "pure", reason="there is no cell in C")
+def test_a_cell_in_c_checks_its_memory() -> None:
+    with pytest.raises(ValueError, match="more memory"):
+        make_cell(memoryview(bytearray(80)).cast("Q"))
+    with pytest.raises(BufferError):
+        make_cell(memoryview(bytes(8 * HISTOGRAM_WORDS)))
 
 
 def test_no_record_of_many_threads_is_lost() -> None:
@@ -129,7 +162,7 @@ def test_another_process_reads_what_a_killed_one_has_recorded() -> None:
         try:
             arenas.current = arena
             cells, numbers = Histograms(DURATIONS), Counts(NUMBERS)
-            threads = [threading.Thread(target=cells.record_call, args=(("a", "b"), n, 3, 4)) for n in range(100)]
+            threads = [threading.Thread(target=cells.record_call, args=(("a", "b"), n / 1e9, 3, 4)) for n in range(100)]
             for each in threads:
                 each.start()
             for each in threads:

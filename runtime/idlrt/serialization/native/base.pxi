@@ -67,6 +67,7 @@ cdef extern from "Python.h":
         void* buf
         Py_ssize_t len
     int PyBUF_SIMPLE
+    int PyBUF_WRITABLE
     int PyObject_GetBuffer(PyObject*, Py_buffer*, int) noexcept
     void PyBuffer_Release(Py_buffer*) noexcept
 
@@ -127,6 +128,7 @@ cdef extern from "bytes.h":
     void put_16(unsigned char*, uint16_t) noexcept
     void put_32(unsigned char*, uint32_t) noexcept
     void put_64(unsigned char*, uint64_t) noexcept
+    int bit_length(uint64_t) noexcept
     uint64_t get_64_little(const unsigned char*) noexcept
     void put_64_little(unsigned char*, uint64_t) noexcept
     double double_of(uint64_t) noexcept

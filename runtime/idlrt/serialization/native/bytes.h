@@ -50,6 +50,17 @@ static inline void put_64(unsigned char *p, uint64_t v) {
     put_32(p + 4, (uint32_t)v);
 }
 
+/* Number of bits of a number; 0 for 0. */
+static inline int bit_length(uint64_t v) {
+#if defined(__GNUC__)
+    return v ? 64 - __builtin_clzll(v) : 0;
+#else
+    int n = 0;
+    for (; v; v >>= 1) n++;
+    return n;
+#endif
+}
+
 /* Little-endian: the doubles of the compact protocol. */
 
 static inline uint64_t get_64_little(const unsigned char *p) {
