@@ -130,7 +130,8 @@ def idempotent_is_a_boolean(program: Program) -> Iterator[Finding]:
 @check("annotation.core", "error")
 def core_is_a_boolean(program: Program) -> Iterator[Finding]:
     """A mistyped `core` must not hide a service or function from those that are watched first."""
-    for declaration in (*program.services, *_functions(program)):
+    declarations: list[Service | Function] = [*program.services, *_functions(program)]
+    for declaration in declarations:
         for annotation in declaration.node.annotations:
             if annotation.name.text == "core" and (annotation.value or "1").lower() not in _BOOLEANS:
                 yield Finding(

@@ -6,8 +6,8 @@ from idlrt.core.call import Call, Deadline
 from idlrt.core.clock import ClockAndRandom
 from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.decisions import (
-    AttemptKind,
     Attempted,
+    AttemptKind,
     BreakerChanged,
     Decision,
     Ejected,

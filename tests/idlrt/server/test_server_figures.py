@@ -45,7 +45,7 @@ def test_core_services_and_methods_of_the_idl_and_of_the_options_come_first(tmp_
     output.mkdir()
     with importable(tmp_path / "shop.thrift", output=output):
         shop: Any = importlib.import_module("shop.shop")
-        handlers = [each(Everything()) for each in (shop.catalogue_service, shop.orders_service, shop.reports_service)]
+        handlers = [each(Everything()) for each in (shop.catalogue, shop.orders, shop.reports)]
         with Server(handlers, metrics=True, core=["Catalogue.browse"]).start() as server:
             with shop.CatalogueClient.connect(server.address, multiplexed=True) as catalogue:
                 catalogue.find("x")
