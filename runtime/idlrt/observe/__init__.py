@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from idlrt.observe.histogram import Histogram
     from idlrt.observe.loop_lag import LoopWatch, watch_loop
     from idlrt.observe.metric import OTHER, Derived, Metric, Series
-    from idlrt.observe.monitor import History, Monitor
+    from idlrt.observe.monitor import History, Monitor, process_monitor
     from idlrt.observe.process import watch_process
     from idlrt.observe.resources import Operation, resource
     from idlrt.observe.snapshot import Snapshot
@@ -61,6 +61,7 @@ __all__ = [
     "feature",
     "httpx_transport",
     "instrument",
+    "process_monitor",
     "read_all",
     "resource",
     "step",
@@ -82,7 +83,7 @@ if not TYPE_CHECKING:
             "idlrt.observe.histogram": ("Histogram",),
             "idlrt.observe.loop_lag": ("LoopWatch", "watch_loop"),
             "idlrt.observe.metric": ("OTHER", "Derived", "Metric", "Series"),
-            "idlrt.observe.monitor": ("History", "Monitor"),
+            "idlrt.observe.monitor": ("History", "Monitor", "process_monitor"),
             "idlrt.observe.process": ("watch_process",),
             "idlrt.observe.resources": ("Operation", "resource"),
             "idlrt.observe.snapshot": ("Snapshot",),

@@ -6,6 +6,7 @@ added in each step, so a quiet program costs nothing.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
@@ -21,9 +22,11 @@ from idlrt.observe.exposition import Family, families
 from idlrt.observe.figures import APDEX_S, Figures, Report, report
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Series, merged
+from idlrt.observe.process import watch_process
 from idlrt.observe.snapshot import Snapshot, by_name
+from idlrt.observe.sources import enable, read_all
 
-__all__ = ["HISTORY_S", "History", "Monitor"]
+__all__ = ["HISTORY_S", "History", "Monitor", "process_monitor"]
 
 HISTORY_S: Final = 900.0
 """Length of the history, in seconds."""
@@ -252,3 +255,16 @@ def _joined(earlier: Snapshot, later: Snapshot) -> Snapshot:
         before = series.get(name)
         series[name] = merged([before, each])[0] if before is not None and each.metric.kind != "gauge" else each
     return msgspec.structs.replace(later, started_at=earlier.started_at, series=series)
+
+
+@functools.cache
+def process_monitor() -> Monitor:
+    """Return the monitor of this process: of all its servers, clients, features and resources. Enables metrics.
+
+    Its history begins with the first call.
+    """
+    enable()
+    watch_process()
+    found = Monitor(read_all)
+    found.start()
+    return found

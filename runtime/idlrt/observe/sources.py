@@ -91,10 +91,10 @@ class Sources:
         with self._lock:
             self._sources.add(source)
 
-    def remove(self, source: Source) -> None:
+    def remove(self, source: Source | None) -> None:
         """Remove a source. Its counters and histograms stay, because counters must not decrease."""
         with self._lock:
-            if source not in self._sources:
+            if source is None or source not in self._sources:
                 return
             self._sources.discard(source)
             last = [each for each in self._read(source) if each.metric.kind != "gauge"]

@@ -80,6 +80,7 @@ class ServerBase:
                 is_encrypted=settings.tls is not None,
                 http_prefix=self._http.options.prefix if self._http is not None else "",
             )
+        self._measured: Source | None = None
         self._monitor = self._make_monitor()
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
@@ -231,7 +232,8 @@ class ServerBase:
             bound = server._bound if server is not None else None
             return str(bound).removeprefix("tcp://") if bound is not None else ""
 
-        return server_monitor(self._make_source(), self._served, self._settings, address)
+        self._measured = self._make_source()
+        return server_monitor(self._measured, self._served, self._settings, address)
 
     @property
     def monitor(self) -> Monitor:
@@ -327,7 +329,10 @@ class ServerBase:
     def _close_admin(self) -> None:
         """Close the admin port, after all else."""
         if self._monitor is not None:
+            from idlrt.observe.sources import SERVERS
+
             self._monitor.close()
+            SERVERS.remove(self._measured)
         if self._admin is not None:
             self._admin.stop()
 

@@ -130,4 +130,10 @@ def server_monitor(source: Source, served: Served, settings: Settings, address: 
     SERVERS.add(source)
     PROCESS.enable()
     watch_process()
-    return Monitor(read, resource=resource, core=core_names(served, settings.core), started_at=started_at)
+    return Monitor(
+        read,
+        resource=resource,
+        core=core_names(served, settings.core),
+        apdex_s=settings.apdex,
+        started_at=started_at,
+    )

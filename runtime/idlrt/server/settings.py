@@ -88,6 +88,8 @@ class ServerOptions(TypedDict, total=False):
             Prometheus. Clients of the process measure, too. `None`, the default: if there is an admin port.
         core: names of core services and methods (`Service.method`), besides those with the annotation
             `core = "true"` in the IDL. Figures list them first. Default: none.
+        apdex: duration up to which a call counts as satisfied in the figure `apdex`; up to four times of it, as
+            tolerated. Default: 0.5.
     """
 
     limits: Limits
@@ -121,6 +123,7 @@ class ServerOptions(TypedDict, total=False):
     health: Mapping[str, HealthCheck]
     metrics: bool | None
     core: Sequence[str]
+    apdex: float
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health: Mapping[str, HealthCheck] = {}
     metrics: bool | None = None
     core: Sequence[str] = ()
+    apdex: float = 0.5
 
     @property
     def is_measured(self) -> bool:
@@ -241,6 +245,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "max_in_flight_per_connection": _COUNT,
     "max_connections": _COUNT,
     "high_water": _COUNT,
+    "apdex": _TIME,
     "timeout": _TIME,
     "idle_timeout": _TIME_OR_NONE,
     "message_timeout": _TIME_OR_NONE,

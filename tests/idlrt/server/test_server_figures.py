@@ -20,7 +20,7 @@ from idlrt.observe.snapshot import decode_snapshot
 from idlrt.server import Server
 
 IDL = """
-namespace py shop
+namespace py core_shop
 service Catalogue { string find(1: string name) (core = "true") string browse() }
 service Orders { string order(1: string name) } (core = "true")
 service Reports { string report() (core = "false") }
@@ -44,7 +44,7 @@ def test_core_services_and_methods_of_the_idl_and_of_the_options_come_first(tmp_
     output = tmp_path / "gen"
     output.mkdir()
     with importable(tmp_path / "shop.thrift", output=output):
-        shop: Any = importlib.import_module("shop.shop")
+        shop: Any = importlib.import_module("core_shop.shop")
         handlers = [each(Everything()) for each in (shop.catalogue, shop.orders, shop.reports)]
         with Server(handlers, metrics=True, core=["Catalogue.browse"]).start() as server:
             with shop.CatalogueClient.connect(server.address, multiplexed=True) as catalogue:
