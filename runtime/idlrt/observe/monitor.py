@@ -6,7 +6,6 @@ added in each step, so a quiet program costs nothing.
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections import deque
@@ -257,7 +256,9 @@ def _joined(earlier: Snapshot, later: Snapshot) -> Snapshot:
     return msgspec.structs.replace(later, started_at=earlier.started_at, series=series)
 
 
-@functools.cache
+_process_monitor: Final = Monitor(read_all)
+
+
 def process_monitor() -> Monitor:
     """Return the monitor of this process: of all its servers, clients, features and resources. Enables metrics.
 
@@ -265,6 +266,5 @@ def process_monitor() -> Monitor:
     """
     enable()
     watch_process()
-    found = Monitor(read_all)
-    found.start()
-    return found
+    _process_monitor.start()
+    return _process_monitor
