@@ -23,6 +23,7 @@ from idlrt.observe.monitor import Monitor
 from idlrt.observe.process import watch_process
 from idlrt.observe.server_calls import ServerCalls
 from idlrt.observe.sources import PROCESS, SERVERS, Source
+from idlrt.server.process_stats import Reporting
 from idlrt.version import __version__
 
 if TYPE_CHECKING:
@@ -34,23 +35,8 @@ __all__ = ["Measured", "ServerSource", "core_names", "server_monitor"]
 _CORE: Final = "core"
 
 
-class Measured(Protocol):
+class Measured(Reporting, Protocol):
     """A server whose state is measured."""
-
-    @property
-    def connections(self) -> int:
-        """Number of open connections."""
-        ...
-
-    @property
-    def in_flight(self) -> int:
-        """Number of calls in flight."""
-        ...
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Size of unsent responses."""
-        ...
 
     @property
     def is_draining(self) -> bool:
