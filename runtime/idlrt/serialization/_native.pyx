@@ -24,6 +24,8 @@ and fills their slots. The parts, in `native/`:
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """
 
+cimport cython
+
 import threading
 from types import MappingProxyType
 from uuid import UUID, SafeUUID

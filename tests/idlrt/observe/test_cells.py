@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import random
@@ -68,6 +69,16 @@ def test_a_cell_in_c_checks_its_memory() -> None:
         make_cell(memoryview(bytearray(80)).cast("Q"))
     with pytest.raises(BufferError):
         make_cell(memoryview(bytes(8 * HISTOGRAM_WORDS)))
+
+
+def test_cells_in_cycles_are_collected() -> None:
+    cells = Histograms(DURATIONS)
+    cells.record(("a",), 5)
+    cell = cells.cell(("a",))
+    cycle = [cell, cell.words]
+    cycle.append(cycle)  # type: ignore[arg-type]
+    del cells, cell, cycle
+    gc.collect()  # exceptions of the collector fail the test
 
 
 def test_no_record_of_many_threads_is_lost() -> None:

@@ -25,6 +25,8 @@ cdef inline int64_t bucket_of(int64_t value) noexcept:
     return (<int64_t>shift << SUB_BUCKET_BITS) + (value >> shift)
 
 
+# It refers to no object that refers to it. The collector must not clear the words before the cell has released them.
+@cython.no_gc
 cdef class Cell:
     """Histogram that one thread writes to.
 
