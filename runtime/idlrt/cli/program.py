@@ -3,6 +3,7 @@
 from idlrt.cli.commands import main
 from idlrt.cli.governance import config
 from idlrt.cli.health_command import health
+from idlrt.cli.monitor import monitor
 from idlrt.cli.registry import registry
 from idlrt.cli.routing import route
 
@@ -10,5 +11,6 @@ __all__ = ["main"]
 
 main.add_command(config)
 main.add_command(health)
+main.add_command(monitor)
 main.add_command(registry)
 main.add_command(route)

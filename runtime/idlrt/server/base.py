@@ -175,7 +175,7 @@ class ServerBase:
     def _register(self) -> None:
         """Register in the background, once the server accepts connections."""
         if self._registrar is not None and self._bound is not None:
-            self._registrar.register(self._bound)
+            self._registrar.register(self._bound, self._admin)
 
     def _wait_registered(self) -> None:
         """Wait until the registry has acknowledged the registration, at most one second."""

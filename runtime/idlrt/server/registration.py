@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, Protocol, TypedDict, cast
 
 from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
 from idlrt.core.keyword_options import suggestion
@@ -21,13 +21,17 @@ from idlrt.printable import plural
 from idlrt.protocol.http.options import PREFIX_KEY
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
-__all__ = ["InstanceOptions", "ServiceRegistrar"]
+__all__ = ["ADMIN_KEY", "AnnouncedPort", "InstanceOptions", "ServiceRegistrar"]
 
+ADMIN_KEY: Final = "admin"
+"""Key in the metadata of an instance: URL of its admin port."""
 
 _ALL_INTERFACES: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Timeouts of the registry when a server starts and stops, in seconds.
 _REGISTER_TIMEOUT: Final = 1.0
 _DEREGISTER_TIMEOUT: Final = 2.0
+# Scheme of registries inside this process.
+_MEMORY: Final = "memory"
 _FRAMINGS: Final = ("header", "framed", "unframed")
 
 
@@ -52,7 +56,9 @@ class InstanceOptions(TypedDict, total=False):
         routing: data for routers, by the name of the router. Default: none.
         status: `up`, or `disabled` to register out of rotation until `enable()`. Default: `up`.
         metadata: other names and values. An instance with the `instance_token` of a previous one takes over its id at
-            once, even at another address and before the previous session has expired. Default: none.
+            once, even at another address and before the previous session has expired. `admin` is the URL of the admin
+            port, for tools; an empty one announces none. Default: none, and the admin port of the server if it is not
+            limited to this machine, or if the registry is on this machine as well.
     """
 
     advertise: str
@@ -68,6 +74,19 @@ class InstanceOptions(TypedDict, total=False):
     routing: Mapping[str, str]
     status: Status | str
     metadata: Mapping[str, str]
+
+
+class AnnouncedPort(Protocol):
+    """The admin port of the server, as it is announced."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        ...
+
+    def url_at(self, host: str) -> str:
+        """Return its URL, with `host` if it listens on all interfaces."""
+        ...
 
 
 class ServiceRegistrar:
@@ -145,7 +164,18 @@ class ServiceRegistrar:
         """URL of the registry, without secrets."""
         return str(self._given if self._url is None else self._url)
 
-    def _instances(self, bound: Address) -> list[Instance]:
+    @property
+    def _is_registry_local(self) -> bool:
+        if self._url is not None:
+            url = self._url
+        else:
+            try:
+                url = RegistryUrl.parse(str(self._given))
+            except ConfigurationError:
+                return False  # a registry of another kind, which may be anywhere
+        return url.scheme == _MEMORY or all(Address(host, 0).is_loopback for host, _ in url.hosts)
+
+    def _instances(self, bound: Address, admin: AnnouncedPort | None = None) -> list[Instance]:
         options = dict(self._options)
         host, port = self._advertised_address(str(options.pop("advertise", "")), bound)
         if "status" in options:
@@ -161,6 +191,10 @@ class ServiceRegistrar:
             metadata.setdefault("tls", "true")
         if self._http_prefix:
             metadata.setdefault(PREFIX_KEY, self._http_prefix)
+        if admin is not None and (not admin.is_local or self._is_registry_local):
+            metadata.setdefault(ADMIN_KEY, admin.url_at(host))
+        if not metadata.get(ADMIN_KEY, "-"):
+            del metadata[ADMIN_KEY]
         made: list[Instance] = []
         for number, handlers in enumerate(self._served.services):
             own = handlers.service.name
@@ -192,13 +226,17 @@ class ServiceRegistrar:
         hosts = self._url.hosts if self._url is not None else ()
         return (local_host_for(*hosts[0]) if hosts else "127.0.0.1"), bound.port
 
-    def register(self, bound: Address) -> None:
+    def register(self, bound: Address, admin: AnnouncedPort | None = None) -> None:
         """Register in the background, so that the server serves even while the registry is down. After `deregister`
         this does nothing.
+
+        Args:
+            bound: address on which the server listens.
+            admin: its admin port; `None` if it has none.
         """
         with self._lock:
             if not self._is_over:
-                instances = self._instances(bound)
+                instances = self._instances(bound, admin)
                 if self._given is not None:
                     self._registry = self._given
                 else:

@@ -27,6 +27,7 @@ __all__ = ["AdminPort", "BackgroundServer", "NewServer"]
 _MAX_BODY: Final = 65_536
 _MAX_CONNECTIONS: Final = 64
 _BACKLOG: Final = 64
+_ANY_HOST: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Seconds.
 _TIMEOUT: Final = 10.0
 _READ_TIMEOUT: Final = 5.0
@@ -128,9 +129,32 @@ class AdminPort:
             raise ConfigurationError(what)
         if bound.path:
             return str(bound)
-        host = bound.host or "127.0.0.1"
+        return self._url(bound.host or "127.0.0.1", bound.port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the port."""
+        return bool(self._wanted.path) or self._wanted.is_loopback
+
+    def url_at(self, host: str) -> str:
+        """Return the URL of the port for other machines.
+
+        Args:
+            host: name or address of this machine, for a port that listens on all interfaces.
+
+        Raises:
+            ConfigurationError: the port is not bound yet.
+        """
+        bound = self._bound
+        return (
+            self._url(host, bound.port)
+            if bound is not None and bound.host in _ANY_HOST and not bound.path
+            else self.address
+        )
+
+    def _url(self, host: str, port: int) -> str:
         scheme = "http" if self._options.tls is None else "https"
-        return f"{scheme}://[{host}]:{bound.port}" if ":" in host else f"{scheme}://{host}:{bound.port}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def bind(self) -> None:
         """Listen at the address.
