@@ -1,4 +1,4 @@
-"""The demo, step by step: compile the IDL, serve it, call it; then find it in a registry, and kill an instance.
+"""The demo, step by step: compile the IDL, serve it, call it; find it in a registry, kill an instance, and measure.
 
 `make demo` runs this. All its output is real.
 """
@@ -108,10 +108,13 @@ def main() -> None:
         if customers.wait(timeout=30):
             raise SystemExit("the customers have noticed")
 
-        step(7, "stop the other one: it leaves the registry, answers what it has, and ends")
+        step(7, "the figures of these calls, in the instance that is left")
+        run(PYTHON, "-m", "idlrt", "monitor", "top", f"{registry}/ShopService", "--once", "--since-start")
+
+        step(8, "stop it: it leaves the registry, answers what it has, and ends")
         print(f"it ended with exit code {end(second)}")
 
-    step(8, "compile again: nothing has changed, nothing is written")
+    step(9, "compile again: nothing has changed, nothing is written")
     run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
 
 

@@ -100,6 +100,7 @@ if __name__ == "__main__":
     registry = sys.argv[2] if len(sys.argv) > 2 else None
     # Thrift, JSON-RPC and HTTP on one port; http://ADDRESS/_idl/ describes the HTTP interface.
     http = Http(openapi=True, title="Shop")
-    with Server(shop_service(InMemoryShop()), address, registry=registry, http=http) as server:
+    # The admin port, at a free port, measures calls; the registry tells where it is.
+    with Server(shop_service(InMemoryShop()), address, registry=registry, http=http, admin=0) as server:
         print(f"the shop is open at {server.address}", flush=True)
         server.serve()
