@@ -4,10 +4,13 @@ from idlrt.cli.commands import main
 from idlrt.cli.governance import config
 from idlrt.cli.health_command import health
 from idlrt.cli.monitor import monitor
+from idlrt.cli.monitor_dashboards import dashboards
 from idlrt.cli.registry import registry
 from idlrt.cli.routing import route
 
 __all__ = ["main"]
+
+monitor.add_command(dashboards)
 
 main.add_command(config)
 main.add_command(health)

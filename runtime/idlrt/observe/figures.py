@@ -32,7 +32,7 @@ _QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 
 class Side(msgspec.Struct, frozen=True):
-    """What figures are about.
+    """Subject of figures.
 
     Attributes:
         metric: name of the histogram.
@@ -72,7 +72,7 @@ SIDES: Final[Mapping[str, Side]] = {
         {"method": "operation", "service": "system", "status": "outcome", "error": "error_type"},
     ),
 }
-"""What figures may be about: calls that a server handled, calls of clients and their attempts, features, resources."""
+"""Subjects of figures: calls that a server handled, calls of clients and their attempts, features, resources."""
 
 _OF_RESOURCE: Final = ("service", "instance", "host", "zone", "version")
 DIMENSIONS: Final = (

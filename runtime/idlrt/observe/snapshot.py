@@ -27,7 +27,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: time, in seconds since 1970.
         started_at: start of counting, in seconds since 1970.
-        resource: identity: `service`, `instance`, `host`, `zone`, `version`, as far as they are known.
+        resource: identity: `service`, `instance`, `host`, `zone`, `version`; those that are known.
         core: names of core services (`Service`) and methods (`Service.method`).
         series: all series by name of their metric.
     """
