@@ -57,6 +57,19 @@ def serve_ours_async(folder: Path) -> int:
     return Server(ours(folder).echo(AsyncEcho())).start().port
 
 
+def serve_ours_measured(folder: Path) -> int:
+    """Return the port of a server that measures its calls."""
+    from idlrt import Server
+
+    return Server(ours(folder).echo(Echo()), metrics=True).start().port
+
+
+def serve_ours_async_measured(folder: Path) -> int:
+    from idlrt import Server
+
+    return Server(ours(folder).echo(AsyncEcho()), metrics=True).start().port
+
+
 def serve_ours_on_asyncio(folder: Path) -> int:
     import asyncio
 
@@ -238,6 +251,8 @@ SERVERS = {
     "idlrt workers": serve_ours_on_workers,
     "idlrt async": serve_ours_async,
     "idlrt asyncio": serve_ours_on_asyncio,
+    "idlrt measured": serve_ours_measured,
+    "idlrt async measured": serve_ours_async_measured,
     "bare selector": serve_bare,
     "thriftpy2": serve_thriftpy2,
     "apache": serve_apache,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import calls, codec, compiler, connections, dns, governance, http, memory, registry, servers
+from benchmarks import calls, codec, compiler, connections, dns, governance, http, memory, observe, registry, servers
 from benchmarks.registry_crowd import run_crowd
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table
@@ -66,6 +66,7 @@ _ALL: Final = (
     Part(name="governance", description="cost of routing, balancing and guards per call", measure=governance.run_calls),
     Part(name="changes", description="cost of the call after a change of settings", measure=governance.run_changes),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
+    Part(name="observe", description="cost of recording and reading metrics, against peers", measure=observe.run),
 )
 
 PARTS: Final = {part.name: part for part in _ALL}

@@ -67,12 +67,14 @@ class Row:
         framing: what it is called with: a framing of `idlrt`, "echo" for a server that returns the bytes of a call,
             or "grpc".
         baseline: the row that it is compared with.
+        is_option: whether it is the baseline with an option, so that the ratio is its time / that of the baseline.
         targets: upper bounds of the ratio, one for each of `DEPTHS`.
     """
 
     start: Start
     framing: str = "framed"
     baseline: str = "idlrt"
+    is_option: bool = False
     targets: tuple[float | None, ...] = (None,) * len(DEPTHS)
 
 
@@ -81,6 +83,10 @@ ROWS: Mapping[str, Row] = {
     "idlrt workers": Row(start=_python("idlrt workers")),
     "idlrt async": Row(start=_python("idlrt async")),
     "idlrt asyncio": Row(start=_python("idlrt asyncio")),
+    "idlrt measured": Row(start=_python("idlrt measured"), is_option=True, targets=(1.08, None)),
+    "idlrt async measured": Row(
+        start=_python("idlrt async measured"), baseline="idlrt async", is_option=True, targets=(1.08, None)
+    ),
     "idlrt header": Row(start=_python("idlrt"), framing="header"),
     "idlrt async header": Row(start=_python("idlrt async"), framing="header"),
     "bare selector": Row(start=_python("bare selector"), framing="echo", targets=(1.6, None)),
@@ -101,6 +107,7 @@ protocol, framed; rows named `header` with THeader, as our clients send it.
 
 - `idlrt` is `Server` with a plain handler, `idlrt workers` the same with 4 worker threads, `idlrt async` the same with
   an `async` handler. `idlrt asyncio` is `AsyncServer` with an `async` handler.
+- `idlrt measured` and `idlrt async measured` have `metrics=True`. Their ratios are on / off: what measuring costs.
 - `bare selector` returns the bytes that it gets without reading them.
 - `thriftpy2` and `apache` are the threaded servers of the Python libraries, `apache nonblocking` is Apache's
   `TNonblockingServer` in Python with 1 thread. All use their C code.
@@ -167,15 +174,16 @@ def _table(
     note = NOTE.format(rounds=rounds, calls=calls, connections=CONNECTIONS, **versions)
     for name, reason in missing.items():
         note += f"\n- `{name}`: not measured: {reason}."
-    ratios = [f"ours / theirs, {CONNECTIONS} x {depth}" for depth in DEPTHS]
-    table = Table("Servers", ["", *ratios, *[f"{CONNECTIONS} x {depth}" for depth in DEPTHS]], note)
+    heads = [f"ours / theirs, {CONNECTIONS} x {depth}" for depth in DEPTHS]
+    table = Table("Servers", ["", *heads, *[f"{CONNECTIONS} x {depth}" for depth in DEPTHS]], note)
     for name, times in found.items():
         baseline = found.get(rows[name].baseline)
         cells = ["" for _ in DEPTHS]
         if baseline is not None and baseline is not times:
+            ratios = [min(baseline[depth]) / min(times[depth]) for depth in DEPTHS]
             cells = [
-                f"{min(baseline[depth]) / min(times[depth]):.2f}" + (f" (target {target})" if target else "")
-                for depth, target in zip(DEPTHS, rows[name].targets, strict=True)
+                f"{1 / ratio if rows[name].is_option else ratio:.2f}" + (f" (target {target})" if target else "")
+                for ratio, target in zip(ratios, rows[name].targets, strict=True)
             ]
         table.add(name, *cells, *[f"{unit(min(times[depth]))} ({unit(middle(times[depth]))})" for depth in DEPTHS])
     return table

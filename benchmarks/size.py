@@ -48,6 +48,10 @@ class Size:
         changes_calls: calls, of which one in a hundredth follows a change.
         picks_instances: how many instances balancers choose from, for each column.
         picks_rounds: timed rounds.
+        observe_rounds: timed rounds of recording.
+        observe_calls: calls of one round.
+        observe_series: how many series are read, for each row.
+        observe_reads: timed readings.
     """
 
     codec_rounds: int = 40
@@ -85,6 +89,10 @@ class Size:
     changes_calls: int = 100_000
     picks_instances: tuple[int, ...] = (10, 1000)
     picks_rounds: int = 31
+    observe_rounds: int = 31
+    observe_calls: int = 20_000
+    observe_series: tuple[int, ...] = (100, 2000)
+    observe_reads: int = 7
 
 
 FULL: Final = Size()
@@ -124,4 +132,8 @@ QUICK: Final = Size(
     governance_batch=20,
     picks_instances=(10, 50),
     picks_rounds=3,
+    observe_rounds=2,
+    observe_calls=2000,
+    observe_series=(5, 20),
+    observe_reads=2,
 )

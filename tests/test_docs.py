@@ -169,7 +169,9 @@ def test_the_page_names_all_plugins(plugins: Plugins[Any]) -> None:
 
 
 def test_the_page_names_all_decisions() -> None:
-    kinds = {each for each in decisions.__all__ if each not in ("AttemptKind", "Decision", "Listener", "Reason", "notify")}
+    kinds = {
+        each for each in decisions.__all__ if each not in ("AttemptKind", "Decision", "Listener", "Reason", "notify")
+    }
     part = GOVERNANCE_PAGE.partition("## Decision events")[2].partition("## ")[0]
     assert kinds <= set(re.findall(r"`(\w+)`", part))
 

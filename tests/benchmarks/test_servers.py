@@ -15,7 +15,10 @@ from benchmarks.workers import running
 
 pytestmark = pytest.mark.slow
 
-OURS = ("idlrt", "idlrt workers", "idlrt async", "idlrt asyncio", "idlrt header", "idlrt async header")
+OURS = (
+    *("idlrt", "idlrt workers", "idlrt async", "idlrt asyncio", "idlrt measured", "idlrt async measured"),
+    *("idlrt header", "idlrt async header"),
+)
 PYTHON_PEERS = ("bare selector", "thriftpy2", "apache", "apache nonblocking")
 
 

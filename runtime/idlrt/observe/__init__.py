@@ -6,10 +6,12 @@
 - `server_calls`: the calls of one server; `client_calls`: those of clients, and their attempts.
 - `sources`: the objects of a process that measure, read together; `snapshot`: what they read at one time.
 - `figures`: number, rate, latency and errors of calls in a period; `monitor`: the last 15 minutes of a process.
-- `exposition`: text for Prometheus.
+- `views`: metrics as exporters show them; `exposition`: text for Prometheus; `prometheus`: for `prometheus_client`;
+  `otlp`: for OpenTelemetry.
 - `features`: actions as users see them; `beacon`: a route by which browsers and apps report them.
 - `resources`: databases, caches and other systems; `adapters` measures their clients.
 - `process`, `host`, `gc_pauses`, `loop_lag`: base figures.
+- `dashboards`: dashboards for Grafana, and rules for Prometheus.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from idlrt.observe.loop_lag import LoopWatch, watch_loop
     from idlrt.observe.metric import OTHER, Derived, Metric, Series
     from idlrt.observe.monitor import History, Monitor, process_monitor
+    from idlrt.observe.otlp import OtlpExporter, export_otlp
     from idlrt.observe.process import watch_process
+    from idlrt.observe.prometheus import PrometheusCollector
     from idlrt.observe.resources import Operation, resource
     from idlrt.observe.snapshot import Snapshot
     from idlrt.observe.sources import PROCESS, SERVERS, Source, Sources, enable, read_all
@@ -49,6 +53,8 @@ __all__ = [
     "Metric",
     "Monitor",
     "Operation",
+    "OtlpExporter",
+    "PrometheusCollector",
     "Report",
     "Series",
     "Snapshot",
@@ -58,6 +64,7 @@ __all__ = [
     "async_httpx_transport",
     "current_feature",
     "enable",
+    "export_otlp",
     "feature",
     "httpx_transport",
     "instrument",
@@ -84,7 +91,9 @@ if not TYPE_CHECKING:
             "idlrt.observe.loop_lag": ("LoopWatch", "watch_loop"),
             "idlrt.observe.metric": ("OTHER", "Derived", "Metric", "Series"),
             "idlrt.observe.monitor": ("History", "Monitor", "process_monitor"),
+            "idlrt.observe.otlp": ("OtlpExporter", "export_otlp"),
             "idlrt.observe.process": ("watch_process",),
+            "idlrt.observe.prometheus": ("PrometheusCollector",),
             "idlrt.observe.resources": ("Operation", "resource"),
             "idlrt.observe.snapshot": ("Snapshot",),
             "idlrt.observe.sources": ("PROCESS", "SERVERS", "Source", "Sources", "enable", "read_all"),

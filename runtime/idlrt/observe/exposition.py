@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from idlrt.observe.histogram import Histogram
-from idlrt.observe.metric import Kind, Labels, Metric, Series, Value, merged_values
+from idlrt.observe.metric import Kind, Labels, Series, Value
+from idlrt.observe.views import clean, views
 
 __all__ = [
     "BUCKETS",
@@ -68,44 +69,20 @@ class Family(msgspec.Struct, frozen=True):
 
 def families(series: Iterable[Series]) -> Iterator[Family]:
     """Return the families of metrics, with the counters that are derived from histograms."""
-    for each in series:
-        metric = each.metric
-        values = _without(metric, each.values, metric.hidden)
-        names = [name for name in metric.labels if name not in metric.hidden]
-        if metric.kind == "histogram":
-            yield Family(metric.name, metric.kind, metric.help, tuple(_histogram_samples(names, values)))
+    for view in views(series):
+        if view.kind == "histogram":
+            samples = tuple(_histogram_samples(view.labels, view.values))
         else:
-            samples = (
-                Sample(dict(zip(names, labels, strict=True)), value)
-                for labels, value in sorted(values.items())
+            samples = tuple(
+                Sample(dict(zip(view.labels, labels, strict=True)), value)
+                for labels, value in view.values.items()
                 if not isinstance(value, Histogram)
             )
-            yield Family(metric.name, metric.kind, metric.help, tuple(samples))
-        for derived in metric.derived:
-            rest = [name for name in metric.labels if name not in derived.labels]
-            order = [name for name in metric.labels if name in derived.labels]
-            found = (
-                Sample(dict(zip(order, labels, strict=True)), getattr(value, derived.of))
-                for labels, value in sorted(_without(metric, each.values, rest).items())
-                if isinstance(value, Histogram)
-            )
-            yield Family(derived.name, "counter", derived.help, tuple(found))
+        yield Family(view.name, view.kind, view.help, samples)
 
 
-def _without(metric: Metric, values: Mapping[Labels, Value], hidden: Iterable[str]) -> Mapping[Labels, Value]:
-    """Combine the values that differ only in labels that are hidden."""
-    away = {metric.labels.index(name) for name in hidden}
-    if not away:
-        return values
-    parts: dict[Labels, list[Value]] = {}
+def _histogram_samples(names: Iterable[str], values: Mapping[Labels, Value]) -> Iterator[Sample]:
     for labels, value in values.items():
-        kept = tuple(each for position, each in enumerate(labels) if position not in away)
-        parts.setdefault(kept, []).append(value)
-    return {labels: merged_values(metric, found) for labels, found in parts.items()}
-
-
-def _histogram_samples(names: list[str], values: Mapping[Labels, Value]) -> Iterator[Sample]:
-    for labels, value in sorted(values.items(), key=lambda item: item[0]):
         if not isinstance(value, Histogram):
             continue
         known = dict(zip(names, labels, strict=True))
@@ -172,7 +149,5 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str, *, quotes: bool = False) -> str:
-    # Names of clients may have lone surrogates (`text_errors`), which would make all metrics unreadable.
-    text = text.encode(errors="replace").decode()
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    text = clean(text).replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if quotes else text

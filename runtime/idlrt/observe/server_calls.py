@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from idlrt.core import BreakerChanged, Decision, Outcome, Rejected, ServerCall
 from idlrt.errors import ApplicationCode
@@ -22,6 +22,8 @@ from idlrt.protocol.events import RequestReceived
 from idlrt.spec import Method
 
 __all__ = ["ServerCalls"]
+
+_Failure: TypeAlias = tuple[Method[..., Any], type[BaseException], Outcome | None, str]
 
 _REFUSED: Final = {
     ApplicationCode.UNKNOWN_METHOD: Outcome.UNIMPLEMENTED.value,
@@ -52,6 +54,7 @@ class ServerCalls:
         "_calls",
         "_connections",
         "_errors",
+        "_failed",
         "_now",
         "_queue",
         "_rejected",
@@ -68,6 +71,7 @@ class ServerCalls:
         self.breakers = BreakerStates()
         # Cells of results, by caller and method.
         self._answered: dict[str, dict[Method[..., Any], Cell]] = {}
+        self._failed: dict[_Failure, Cell] = {}
         self._callers: set[str] = set()
 
     def answered(self, call: ServerCall, request_size: int, response_size: int) -> None:
@@ -91,12 +95,22 @@ class ServerCalls:
 
     def ended(self, call: ServerCall, error: BaseException, request_size: int, response_size: int) -> None:
         """Record a call that ended with an error."""
-        outcome = call.outcome
-        status = outcome.value if outcome is not None else Outcome.UNKNOWN.value
-        labels = call.method.full_name, status, type(error).__name__, self._caller(call.context.caller)
-        self._calls.record_call(labels, self._now() - call.received_at, request_size, response_size)
+        key = call.method, type(error), call.outcome, call.context.caller
+        cell = self._failed.get(key)
+        if cell is None:
+            cell = self._cell_of_errors(key)
+        cell.add_call(self._now() - call.received_at, request_size, response_size)
         if call.begun_at:
             self._queue.record((call.method.full_name,), int((call.begun_at - call.received_at) * 1e9))
+
+    def _cell_of_errors(self, key: _Failure) -> Cell:
+        method, error, outcome, name = key
+        status = outcome.value if outcome is not None else Outcome.UNKNOWN.value
+        caller = self._caller(name)
+        cell = self._calls.cell((method.full_name, status, error.__name__, caller))
+        if caller == name:
+            self._failed[key] = cell
+        return cell
 
     def refused(self, request: RequestReceived, code: int, received_at: float, response_size: int) -> None:
         """Record a request that did not become a call. Its method is `_OTHER`, because clients choose its name."""

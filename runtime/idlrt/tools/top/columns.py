@@ -29,7 +29,7 @@ SUBJECTS: Final = {
     "feature": "features",
     "resource": "resource operations",
 }
-"""What figures of a side are about."""
+"""Noun for the subject of each side."""
 
 _SHORT_S: Final = 60.0
 _DAY_S: Final = 86_400

@@ -37,7 +37,7 @@ class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` prints. Fields may be added in later versions.
+    """Output of `--json`. Fields may be added in later versions.
 
     Attributes:
         at: time in seconds since 1970.

@@ -76,7 +76,7 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Known:
-    """What is known of an instance between polls."""
+    """State of an instance between polls."""
 
     def __init__(self) -> None:
         self.is_busy = False

@@ -32,7 +32,7 @@ class Target(msgspec.Struct, frozen=True):
     """An instance to read.
 
     Attributes:
-        name: its name, as far as it is known before it is read; empty for the name that it has in its metrics.
+        name: its name, if it is known before it is read; empty for the name that it has in its metrics.
         url: its admin port; `None` if it is unknown.
         error: why the admin port is unknown.
     """
@@ -43,7 +43,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What makes it different from others."""
+        """Key that makes it different from others."""
         return str(self.url) if self.url is not None else self.name
 
 

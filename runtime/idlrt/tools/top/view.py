@@ -46,7 +46,7 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What is on the screen while a key is pressed.
+    """State of the screen while a key is pressed.
 
     Attributes:
         names: names of the rows, in their order.
