@@ -75,8 +75,8 @@ def test_cells_in_cycles_are_collected() -> None:
     cells = Histograms(DURATIONS)
     cells.record(("a",), 5)
     cell = cells.cell(("a",))
-    cycle = [cell, cell.words]
-    cycle.append(cycle)  # type: ignore[arg-type]
+    cycle: list[object] = [cell, cell.words]
+    cycle.append(cycle)
     del cells, cell, cycle
     gc.collect()  # exceptions of the collector fail the test
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -16,21 +16,21 @@ from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.observe import Histogram, Histograms, Monitor, Series, Snapshot
 from idlrt.observe.catalogue import METRICS, SERVER_CALLS, SERVER_IN_FLIGHT
 from idlrt.observe.figures import BOUNDS, report
-from idlrt.observe.metric import Metric, merged
+from idlrt.observe.metric import Labels, Metric, Value, merged
 from idlrt.observe.snapshot import decode_snapshot, encode_snapshot
 
 MS = 1_000_000
 
 
 def snapshot(
-    calls: dict[tuple[str, str, str, str], Iterable[int]],
+    calls: Mapping[tuple[str, str, str, str], Iterable[int]],
     *,
     at: float = 10.0,
     started_at: float = 0.0,
     core: Iterable[str] = (),
     **resource: str,
 ) -> Snapshot:
-    values = {labels: Histogram.of(each) for labels, each in calls.items()}
+    values: dict[Labels, Value] = {labels: Histogram.of(each) for labels, each in calls.items()}
     series = {SERVER_CALLS.name: Series(SERVER_CALLS, values)}
     return Snapshot(at=at, started_at=started_at, resource=resource, core=frozenset(core), series=series)
 
