@@ -19,7 +19,7 @@ __all__ = ["LEFT_OUT", "NAMES", "OtlpName", "attributes_of", "otlp_name"]
 
 
 class OtlpName(msgspec.Struct, frozen=True):
-    """What a metric is in OpenTelemetry.
+    """Name and unit of a metric in OpenTelemetry.
 
     Attributes:
         name: its name.
