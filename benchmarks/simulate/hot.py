@@ -83,7 +83,8 @@ class _Watch:
         self.over = -math.inf
         self.most = 0.0
         # Called for each decision; for a pick before the call is in flight.
-        caller.cluster.planner.listeners = (self.hear,)
+        planner = caller.cluster.planner
+        planner.listeners = planner.observers = (self.hear,)
 
     def hear(self, decision: Decision) -> None:
         """Sample every n-th pick."""

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["PURPOSES", "examine"]
 
 PURPOSES = {
+    "base": "metrics of the host (idlrt.observe)",
     "dns": "DNS registries (dns://), with host and SRV records",
     "etcd": "etcd registries (etcd://)",
     "http": "HTTP servers and clients (http://)",
+    "otlp": "export of metrics by OTLP (idlrt.observe.export_otlp)",
+    "prometheus": "metrics in programs with prometheus_client (idlrt.observe.PrometheusCollector)",
+    "redis": "metrics of clients of Redis (idlrt.observe.instrument)",
     "testing": "hypothesis strategies for generated classes (idlrt.testing.strategies)",
     "zookeeper": "ZooKeeper registries (zookeeper://), with the layouts of Motan and Dubbo",
 }

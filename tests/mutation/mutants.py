@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         name="server: expired calls begin all the same",
         path="runtime/idlrt/server/method_table.py",
-        before="    if call.remaining() <= 0:\n        raise NotStarted\n    return entry.run(call)\n",
-        after="    return entry.run(call)\n",
+        before="    if call.deadline.at <= now:\n        raise NotStarted\n",
+        after="",
         tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
     ),
     Mutant(
