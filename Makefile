@@ -76,7 +76,7 @@ check: $(READY) $(NATIVE) ## run ruff, mypy (strict for the package), pyright st
 format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-FUZZ_TARGETS := decode_binary decode_compact decode_json server_framed server_unframed server_header server_jsonrpc server_http client client_http detection
+FUZZ_TARGETS := decode_binary decode_compact decode_json server_framed server_unframed server_header server_jsonrpc server_http client client_http detection propagation
 fuzz: $(READY) $(NATIVE) ## fuzz everything that reads from the network, SECONDS=600 for each target (needs clang; TARGETS="...")
 	@$(BIN)/python -m pip install --quiet --group fuzz
 	@preload=$$(PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/build_native.py fuzzer) || exit 1; \

@@ -18,6 +18,7 @@ TARGETS = [
     "decode_compact",
     "decode_json",
     "detection",
+    "propagation",
     "server_framed",
     "server_header",
     "server_http",

@@ -1,0 +1,11 @@
+"""Tracing: where the time of a call goes, across services, threads and tasks.
+
+- `context`: what travels with a call; `propagation`: its formats.
+- `sampling`: which traces are recorded; `thresholds`: the arithmetic of consistent sampling.
+"""
+
+from __future__ import annotations
+
+from idlrt.observe.tracing.context import Incoming, Outgoing, TraceContext, new_span_id, new_trace_id
+
+__all__ = ["Incoming", "Outgoing", "TraceContext", "new_span_id", "new_trace_id"]
