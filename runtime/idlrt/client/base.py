@@ -70,7 +70,13 @@ class Client(ClientBase):
         recorder = call.plan.recorder
         result: R
         if recorder is None:
-            result = self._make(call)
+            # As `_make`, without the call.
+            if self._call_next is not None:
+                result = drive(self._call_next(call))
+            elif call.plan.blocking is None:
+                result = drive(call.plan.call_next(call))
+            else:
+                result = call.plan.blocking(call)
             return result
         deadline = call.deadline
         began = deadline.at - deadline.timeout

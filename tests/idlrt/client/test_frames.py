@@ -31,7 +31,7 @@ def test_a_call_through_a_registry_takes_at_most_50_python_frames() -> None:
         Registry.connect(name) as registry,
         Server(user_service(Users()), registry=name) as first,
         Server(user_service(Users()), registry=name) as second,
-        UserServiceClient.connect(f"{name}/UserService") as client,
+        UserServiceClient.connect(f"{name}/UserService", metrics=False) as client,
     ):
         first.start()
         second.start()
