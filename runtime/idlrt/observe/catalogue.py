@@ -92,7 +92,10 @@ SERVER_REJECTED: Final = Metric(
 )
 SERVER_CONNECTIONS: Final = Metric(name="rpc_server_connections", kind="gauge", help="Open connections")
 SERVER_ACCEPTED: Final = Metric(
-    name="rpc_server_connections_total", kind="counter", help="Connections by detected protocol", labels=("protocol",)
+    name="rpc_server_connections_accepted_total",
+    kind="counter",
+    help="Connections by detected protocol",
+    labels=("protocol",),
 )
 SERVER_CONNECTION_ERRORS: Final = Metric(
     name="rpc_server_connection_errors_total",

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from programs import require_program
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from idlrt.observe import Histogram, Metric, Series
 from idlrt.observe.catalogue import METRICS, SERVER_CALLS, TARGET_INFO
@@ -128,6 +129,13 @@ def test_names_have_the_units_of_their_values() -> None:
             assert set(derived.labels) <= set(each.labels)
     names = [each.name for each in METRICS] + [derived.name for each in METRICS for derived in each.derived]
     assert len(names) == len(set(names))
+
+
+def test_no_family_is_there_twice_in_openmetrics() -> None:
+    text = exposition(families(everything()), is_openmetrics=True)
+    names = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
+    assert sorted(names) == sorted(set(names))
+    assert {each.name for each in text_string_to_metric_families(text)} == set(names)
 
 
 def test_promtool_finds_no_fault_in_all_metrics() -> None:

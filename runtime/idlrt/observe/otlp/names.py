@@ -72,7 +72,7 @@ NAMES: Final[Mapping[str, OtlpName]] = {
     "rpc_server_rejected_total": _rpc("rpc.server.rejected", _CALL),
     "rpc_server_connections": OtlpName("rpc.server.connections", _CONNECTION),
     # Without the end `_total` it would have the name of the gauge.
-    "rpc_server_connections_total": OtlpName("rpc.server.connections.accepted", _CONNECTION),
+    "rpc_server_connections_accepted_total": OtlpName("rpc.server.connections.accepted", _CONNECTION),
     "rpc_server_connection_errors_total": OtlpName("rpc.server.connection.errors", _CONNECTION),
     "rpc_server_in_flight": OtlpName("rpc.server.in_flight", _CALL),
     "rpc_server_unsent_bytes": OtlpName("rpc.server.unsent", "By"),

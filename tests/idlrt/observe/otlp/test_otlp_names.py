@@ -30,8 +30,6 @@ DERIVED: list[tuple[Metric | Derived, str]] = [(derived, "counter") for each in 
 WITH_DERIVED: list[tuple[Metric | Derived, str]] = [*((each, str(each.kind)) for each in ALL), *DERIVED]
 # Of which the conventions have another name.
 CONVENTIONS = ("process_", "system_", "python_")
-# A counter and a gauge that differ only by `_total`.
-RENAMED = {"rpc_server_connections_total": "rpc_server_connections_accepted_total"}
 
 
 def in_prometheus(name: str, unit: str, kind: str) -> str:
@@ -55,7 +53,7 @@ def test_names_are_valid_and_no_two_series_are_equal() -> None:
 def test_prometheus_shows_rpc_metrics_under_their_own_names(metric: Metric | Derived, kind: str) -> None:
     if metric.name not in LEFT_OUT and not metric.name.startswith(CONVENTIONS):
         found = NAMES[metric.name]
-        assert in_prometheus(found.name, found.unit, kind) == RENAMED.get(metric.name, metric.name)
+        assert in_prometheus(found.name, found.unit, kind) == metric.name
 
 
 def test_names_of_the_conventions_are_those_of_the_conventions() -> None:
