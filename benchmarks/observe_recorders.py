@@ -23,7 +23,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from benchmarks.observe import VALUES
 from idlrt import serialization
-from idlrt.core import Deadline, Instance, Outcome, Peer, RequestContext, ServerCall
+from idlrt.core import Call, Deadline, Instance, Outcome, Peer, RequestContext, ServerCall
 from idlrt.core.driver import BlockingDriver
 from idlrt.errors import Overloaded
 from idlrt.observe.catalogue import SERVER_CALLS
@@ -58,23 +58,29 @@ def _server_call() -> ServerCall:
     return call
 
 
+def _client_call() -> Call:
+    call = Call(_server_call().method, (1,), "echo", Deadline(0, 1), BlockingDriver())
+    call.sent = call.received = _SIZE
+    return call
+
+
 def _ours() -> Mapping[str, Recorder]:
     """Return our recorders, as servers and clients call them."""
     call, server, client = _server_call(), ServerCalls(_now), MethodRecorder(_METHOD, "echo")
-    failed = _server_call()
+    failed, sent = _server_call(), _client_call()
     failed.outcome = Outcome.RESOURCE_EXHAUSTED
     instance, error = Instance(service="Echo", host="10.0.0.1", port=9090, zone="eu-1"), Overloaded("too busy")
 
     def call_and_attempt() -> None:
-        client.attempted("first", instance, _SECONDS, _SIZE, _SIZE, None)
-        client.answered(_SECONDS, _SIZE, _SIZE)
+        client.attempted(sent, "first", instance, _SECONDS, None)
+        client.answered(sent, 0.0, _SECONDS)
 
     return {
         "server, result": lambda: server.answered(call, _SIZE, _SIZE),
         "server, error": lambda: server.ended(failed, error, _SIZE, _SIZE),
-        "client, result": lambda: client.answered(_SECONDS, _SIZE, _SIZE),
-        "client, error": lambda: client.failed(_SECONDS, _SIZE, _SIZE, error),
-        "client, attempt": lambda: client.attempted("first", instance, _SECONDS, _SIZE, _SIZE, None),
+        "client, result": lambda: client.answered(sent, 0.0, _SECONDS),
+        "client, error": lambda: client.failed(sent, 0.0, _SECONDS, error),
+        "client, attempt": lambda: client.attempted(sent, "first", instance, _SECONDS, None),
         "client, call with its attempt": call_and_attempt,
     }
 

@@ -75,7 +75,7 @@ THIRD_PARTIES = {
     "kazoo": {"idlrt.registry.zookeeper"},
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
-    "opentelemetry": {"idlrt.observe.otlp"},
+    "opentelemetry": {"idlrt.observe.otlp", "idlrt.observe.tracing.exporters.otlp"},
     "packaging": {"idlc.doctor"},
     "prometheus_client": {"idlrt.observe.prometheus"},
     "psutil": {"idlrt.observe.host"},

@@ -38,19 +38,20 @@ def promtool(*arguments: str, text: str = "") -> str:
 
 
 @contextmanager
-def prometheus(config: str, folder: Path) -> Iterator[str]:
+def prometheus(config: str, folder: Path, *options: str) -> Iterator[str]:
     """Run Prometheus; yields its URL.
 
     Args:
         config: its configuration; paths of rules are relative to `folder`.
         folder: folder for its files.
+        options: further options of the command.
     """
     program = require_program("prometheus", "prometheus")
     path = folder / "prometheus.yml"
     path.write_text(config)
     promtool("check", "config", str(path))
     port = free_port()
-    command = [program, f"--config.file={path}", f"--storage.tsdb.path={folder / 'data'}"]
+    command = [program, f"--config.file={path}", f"--storage.tsdb.path={folder / 'data'}", *options]
     command += [f"--web.listen-address=127.0.0.1:{port}"]
     with _running(command, folder / "prometheus.log"):
         url = f"http://127.0.0.1:{port}"

@@ -35,7 +35,9 @@ class EventEmitter:
         """Emit a decision event."""
         notify(call.listeners, decision)
         self.planner.notify(decision)
+        if call.trace is not None:
+            call.trace.decided(decision)
 
     def has_listeners(self, call: Call) -> bool:
         """Return whether there are listeners."""
-        return bool(call.listeners or self.planner.observers)
+        return bool(call.listeners or self.planner.observers or (call.trace is not None and call.trace.is_recorded))

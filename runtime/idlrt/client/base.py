@@ -83,9 +83,9 @@ class Client(ClientBase):
         try:
             result = self._make(call)
         except BaseException as error:
-            recorder.failed(self._now() - began, call.sent, call.received, error)
+            recorder.failed(call, began, self._now(), error)
             raise
-        recorder.answered(self._now() - began, call.sent, call.received)
+        recorder.answered(call, began, self._now())
         return result
 
     def _make(self, call: Call) -> Any:
@@ -153,9 +153,9 @@ class AsyncClient(ClientBase):
         try:
             result = await call_next(call)
         except BaseException as error:
-            recorder.failed(self._now() - began, call.sent, call.received, error)
+            recorder.failed(call, began, self._now(), error)
             raise
-        recorder.answered(self._now() - began, call.sent, call.received)
+        recorder.answered(call, began, self._now())
         return result
 
     async def close(self) -> None:

@@ -25,10 +25,12 @@ from idlrt.core.renamed import warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.observe.sources import PROCESS
+from idlrt.observe.tracing.switch import TRACING
 from idlrt.spec import Method
 
 if TYPE_CHECKING:
-    from idlrt.observe.client_calls import MethodRecorder
+    from idlrt.observe.recording import CallRecorder
+    from idlrt.observe.tracing.tracer import Tracer
 
 __all__ = ["CallPlanner", "Metrics", "Plan"]
 
@@ -55,7 +57,8 @@ class Plan:
         call_next_when_ready: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
         blocking: like `call_next`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
-        recorder: records the metrics of the calls; `None` if the client does not measure.
+        recorder: records the end of calls, for metrics and traces; `None` if both are off.
+        tracer: begins the traces of calls; `None` if tracing is off.
     """
 
     __slots__ = (
@@ -69,6 +72,7 @@ class Plan:
         "options_layer",
         "policy",
         "recorder",
+        "tracer",
         "version"
     )  # fmt: skip
 
@@ -86,7 +90,8 @@ class Plan:
         self.balancer = balancer
         self.options_layer = options_layer
         self.blocking: Callable[[Call], Any] | None = None
-        self.recorder: MethodRecorder | None = None
+        self.recorder: CallRecorder | None = None
+        self.tracer: Tracer | None = None
 
 
 class _Settings:
@@ -159,6 +164,7 @@ class CallPlanner:
             self.measure()
         elif metrics is None:
             PROCESS.when_enabled(self.measure)
+        TRACING.follow(self.replan)
 
     def after_fork(self) -> None:
         """Replace the lock in a child of the process: another thread of the parent may hold it."""
@@ -173,17 +179,27 @@ class CallPlanner:
                 return
             self._is_measuring = True
             self.observers = (*self.listeners, CLIENTS.decided)
-            # Plans are built again, with recorders.
+            self.replan()
+
+    def replan(self) -> None:
+        """Build all plans again, because metrics or tracing are on or off now."""
+        with self._lock:
             old = self._settings
             self._settings = _Settings(old.version + 1, old.service, old.advice, old.text)
             self.version = self._settings.version
 
-    def _recorder(self, method: Method[..., Any]) -> MethodRecorder | None:
-        if not self._is_measuring:
-            return None
-        from idlrt.observe.client_calls import MethodRecorder
+    def _observe(self, plan: Plan, method: Method[..., Any]) -> None:
+        """Set the recorders of a plan."""
+        measured: CallRecorder | None = None
+        if self._is_measuring:
+            from idlrt.observe.client_calls import MethodRecorder
 
-        return MethodRecorder(method.full_name, self.target, has_instances=self.metrics == "instances")
+            measured = MethodRecorder(method.full_name, self.target, has_instances=self.metrics == "instances")
+        plan.recorder, plan.tracer = measured, TRACING.tracer
+        if plan.tracer is not None:
+            from idlrt.observe.tracing.client_calls import TracedRecorder
+
+            plan.recorder = TracedRecorder(plan.tracer, self.target, measured)
 
     @property
     def service(self) -> Effective:
@@ -264,7 +280,7 @@ class CallPlanner:
         policy = found.policy
         mode = self._mode(policy.fault, found)
         plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), options_layer)
-        plan.recorder = self._recorder(method)
+        self._observe(plan, method)
         guards = self._guards.of(found)
         plan.is_guarded = bool(guards)
         plan.call_next_when_ready = plan.call_next = stack(guards, self._base(plan))

@@ -260,6 +260,8 @@ class Cluster(EventEmitter, Generic[S]):
         if endpoint.breaker.state is not CLOSED:
             tracker.probing(endpoint, call)
         sent = attempt_of(call, endpoint.target, start, attempt)
+        if call.trace is not None:
+            call.plan.tracer.begin_attempt(call, sent, endpoint.instance.address, start)
         is_beside = call.in_attempts > 0
         call.in_attempts += 1
         load = endpoint.load
@@ -339,7 +341,7 @@ class Cluster(EventEmitter, Generic[S]):
         kind: AttemptKind = "hedge" if is_beside else "retry" if attempt else "first"
         instance = endpoint.instance
         if recorder is not None:
-            recorder.attempted(kind, instance, seconds, sent.sent, sent.received, error)
+            recorder.attempted(sent, kind, instance, seconds, error)
         listeners = (*call.listeners, *self.planner.listeners)
         if listeners:
             decision = Attempted(

@@ -335,3 +335,5 @@ class HealthTracker:
         notify(self._listeners(), decision)
         if call is not None:
             notify(call.listeners, decision)
+            if call.trace is not None:
+                call.trace.decided(decision)

@@ -28,7 +28,7 @@ PROBE_PAUSE: Final = 0.01
 """Seconds between checks whether another thread or event loop has detected the protocol."""
 
 # Names of dropped typed values in statistics.
-ATTEMPT, CALLER, DEADLINE, TAG = "attempt", "caller", "deadline", "tag"
+ATTEMPT, CALLER, DEADLINE, TAG, TRACE = "attempt", "caller", "deadline", "tag", "trace"
 
 
 class PeerState:
@@ -146,10 +146,11 @@ class PeerState:
         Raises:
             ConfigurationError: as `check_metadata`.
         """
+        metadata = call.metadata if call.trace is None else self._with_trace(call, able)
         if able.metadata and able.context:
             # `Deadline.remaining`, inlined for speed.
             timeout = call.deadline.at - call.driver.now()
-            return call.metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
+            return metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
         context = NO_CONTEXT
         if able.context:
             context = RequestContext(call.deadline.remaining(call.driver.now()), call.attempt, call.tag, call.caller)
@@ -157,11 +158,19 @@ class PeerState:
             self.left_out[DEADLINE] += 1
             if call.attempt or call.tag or call.caller:
                 self._count([name for name in (ATTEMPT, TAG, CALLER) if getattr(call, name)])
-        if able.metadata or not call.metadata:
-            return call.metadata, context
+        if able.metadata or not metadata:
+            return metadata, context
         self._check(call, able)
         self._count(call.metadata)
         return NO_METADATA, context
+
+    def _with_trace(self, call: Call, able: Capabilities) -> Metadata:
+        if not able.metadata:
+            self.left_out[TRACE] += 1
+            return call.metadata
+        headers: dict[str, str] = call.trace.headers(call.method.full_name, call.target.removeprefix("tcp://"))
+        # What the program sets itself takes precedence.
+        return {**headers, **call.metadata}
 
     def _count(self, names: Iterable[str]) -> None:
         for name in names:

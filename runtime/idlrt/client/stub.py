@@ -142,11 +142,12 @@ class ClientBase:
             attempt = outer.context.attempt
             if tag is None:
                 tag = outer.context.tag
-        return Call(
+        now = self._now()
+        call = Call(
             method,
             arguments,
             self._target,
-            Deadline(self._now() + timeout, timeout),
+            Deadline(now + timeout, timeout),
             self._driver,
             self._metadata.copy(),  # a filter may add to it
             self._options,
@@ -157,6 +158,9 @@ class ClientBase:
             tag or "",
             self._planner.caller,
         )
+        if plan.tracer is not None:
+            plan.tracer.begin_client(call, outer, now)
+        return call
 
 
 def connect_settings(

@@ -54,6 +54,7 @@ class Call(msgspec.Struct):
         sent: bytes of its requests on the wire so far, of all attempts.
         received: bytes of its responses on the wire.
         in_attempts: number of attempts in flight.
+        trace: trace of the call, or of the attempt (`idlrt.observe.tracing`); `None` if tracing is off.
     """
 
     method: Method[..., Any]
@@ -72,3 +73,4 @@ class Call(msgspec.Struct):
     sent: int = 0
     received: int = 0
     in_attempts: int = 0
+    trace: Any = None

@@ -53,10 +53,12 @@ class ServerCall(msgspec.Struct, eq=False):
         driver: clock of the deadline; filters sleep through it.
         context: values that are propagated with the request: attempt, routing tag, caller.
         received_at: time when the last byte of the request arrived, on the clock of the deadline.
+        handled_at: time when the handler returned; 0 if that is not measured.
         begun_at: time when a worker called the handler; 0 if it runs on another thread, or has not been called.
         is_answered: whether the response was sent. Background work that the handler started may still make calls.
         is_begun: whether the handler has been called. A call that is rejected before has not been executed.
         outcome: how the call ended; `None` until the response is sent.
+        trace: trace of the call (`idlrt.observe.tracing`); `None` if tracing is off.
         answer_metadata: metadata of the response, dropped by framings that carry none. Filters and handlers may add to
             it.
     """
@@ -70,10 +72,12 @@ class ServerCall(msgspec.Struct, eq=False):
     context: RequestContext = NO_CONTEXT
     received_at: float = 0.0
     begun_at: float = 0.0
+    handled_at: float = 0.0
     answer_metadata: dict[str, str] = {}
     is_answered: bool = False
     is_begun: bool = False
     outcome: Outcome | None = None
+    trace: Any = None
 
     def remaining(self) -> float:
         """Return the seconds until the deadline; zero or less if it has passed."""

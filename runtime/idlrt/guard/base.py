@@ -69,6 +69,8 @@ GUARDS: Final[Plugins[Any]] = Plugins("idlrt.guards")
 def listeners_of(call: AnyCall, listener: Listener) -> tuple[Listener, ...]:
     """Return the listeners of decisions about `call`. If there are none, the caller need not build a decision."""
     own: tuple[Listener, ...] = getattr(call, "listeners", ())
+    if call.trace is not None and call.trace.is_recorded:
+        own = (*own, call.trace.decided)
     return own if listener is no_listener else (listener, *own)
 
 

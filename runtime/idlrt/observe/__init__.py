@@ -8,6 +8,7 @@
 - `figures`: number, rate, latency and errors of calls in a period; `monitor`: the last 15 minutes of a process.
 - `views`: metrics as exporters show them; `exposition`: text for Prometheus; `prometheus`: for `prometheus_client`;
   `otlp`: for OpenTelemetry.
+- `tracing`: where the time of a call goes; `exemplars`: a recorded call for each bucket of durations.
 - `features`: actions as users see them; `beacon`: a route by which browsers and apps report them.
 - `resources`: databases, caches and other systems; `adapters` measures their clients.
 - `process`, `host`, `gc_pauses`, `loop_lag`: base figures.
@@ -36,12 +37,17 @@ if TYPE_CHECKING:
     from idlrt.observe.resources import Operation, resource
     from idlrt.observe.snapshot import Snapshot
     from idlrt.observe.sources import PROCESS, SERVERS, Source, Sources, enable, read_all
+    from idlrt.observe.tracing.logs import JsonFormatter, TraceFilter
+    from idlrt.observe.tracing.setup import ActiveTracing, trace
+    from idlrt.observe.tracing.spans import CarryingExecutor, carry, put, put_once, span, tags, trace_headers, trace_id
 
 __all__ = [
     "OTHER",
     "PROCESS",
     "SERVERS",
+    "ActiveTracing",
     "Beacon",
+    "CarryingExecutor",
     "Counts",
     "Derived",
     "Feature",
@@ -49,6 +55,7 @@ __all__ = [
     "Histogram",
     "Histograms",
     "History",
+    "JsonFormatter",
     "LoopWatch",
     "Metric",
     "Monitor",
@@ -61,7 +68,9 @@ __all__ = [
     "Source",
     "Sources",
     "Step",
+    "TraceFilter",
     "async_httpx_transport",
+    "carry",
     "current_feature",
     "enable",
     "export_otlp",
@@ -69,9 +78,16 @@ __all__ = [
     "httpx_transport",
     "instrument",
     "process_monitor",
+    "put",
+    "put_once",
     "read_all",
     "resource",
+    "span",
     "step",
+    "tags",
+    "trace",
+    "trace_headers",
+    "trace_id",
     "watch_loop",
     "watch_process",
 ]
@@ -97,5 +113,17 @@ if not TYPE_CHECKING:
             "idlrt.observe.resources": ("Operation", "resource"),
             "idlrt.observe.snapshot": ("Snapshot",),
             "idlrt.observe.sources": ("PROCESS", "SERVERS", "Source", "Sources", "enable", "read_all"),
+            "idlrt.observe.tracing.logs": ("JsonFormatter", "TraceFilter"),
+            "idlrt.observe.tracing.setup": ("ActiveTracing", "trace"),
+            "idlrt.observe.tracing.spans": (
+                "CarryingExecutor",
+                "carry",
+                "put",
+                "put_once",
+                "span",
+                "tags",
+                "trace_headers",
+                "trace_id",
+            ),
         },
     )

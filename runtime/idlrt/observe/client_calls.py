@@ -6,14 +6,16 @@ All clients of a process record here, so that counters outlive clients which are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from idlrt.core import (
     AttemptKind,
     BreakerChanged,
+    Call,
     Decision,
     Ejected,
     FallbackUsed,
+    Instance,
     NotRetried,
     Rejected,
     Restored,
@@ -118,7 +120,7 @@ PROCESS.add(CLIENTS)
 
 
 class MethodRecorder:
-    """Recorder of the calls of one method of one client.
+    """Recorder of the calls of one method of one client; a `CallRecorder`.
 
     Args:
         method: `Service.method`.
@@ -136,35 +138,20 @@ class MethodRecorder:
         self._calls = CLIENTS.calls
         self._attempts = CLIENTS.attempts
 
-    def answered(self, seconds: float, sent: int, received: int) -> None:
-        """Record a call that returned a result.
+    def answered(self, call: Call, began: float, ended: float) -> None:
+        """Record a call that returned a result."""
+        self._calls.record_call(self._answered, ended - began, call.received, call.sent)
 
-        Args:
-            seconds: its duration.
-            sent: bytes of its requests.
-            received: bytes of its responses.
-        """
-        self._calls.record_call(self._answered, seconds, received, sent)
-
-    def failed(self, seconds: float, sent: int, received: int, error: BaseException) -> None:
+    def failed(self, call: Call, began: float, ended: float, error: BaseException) -> None:
         """Record a call that raised an exception."""
         labels = self._method, self._target, outcome_of(error).value, type(error).__name__
-        self._calls.record_call(labels, seconds, received, sent)
+        self._calls.record_call(labels, ended - began, call.received, call.sent)
 
     def attempted(
-        self, kind: AttemptKind, instance: Any, seconds: float, sent: int, received: int, error: BaseException | None
+        self, sent: Call, kind: AttemptKind, instance: Instance, seconds: float, error: BaseException | None
     ) -> None:
-        """Record an attempt.
-
-        Args:
-            kind: its kind.
-            instance: the instance that it was sent to.
-            seconds: its duration.
-            sent: bytes of its request.
-            received: bytes of its response.
-            error: the exception that it raised; `None` for a result.
-        """
+        """Record an attempt; see `CallRecorder`."""
         status, name = (_OK, "") if error is None else (outcome_of(error).value, type(error).__name__)
         address = instance.address if self._has_instances else ""
         labels = self._method, self._target, status, name, instance.zone, kind, address
-        self._attempts.record_call(labels, seconds, received, sent)
+        self._attempts.record_call(labels, seconds, sent.received, sent.sent)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
+from idlrt.observe.exemplars import BUCKETS, Exemplar
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Kind, Labels, Series, Value
 from idlrt.observe.views import clean, views
@@ -30,11 +31,7 @@ __all__ = [
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-BUCKETS: Final = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    math.inf,
-)
-"""Upper bounds of buckets in seconds."""
+_Exemplars: TypeAlias = Mapping[tuple[Labels, int], Exemplar]
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -44,11 +41,13 @@ class Sample(msgspec.Struct, frozen=True):
         labels: values by label name.
         value: the value.
         suffix: end of its name behind that of the family, such as `_bucket`.
+        exemplar: a call that was counted; `None` for none.
     """
 
     labels: Mapping[str, str]
     value: float
     suffix: str = ""
+    exemplar: Exemplar | None = None
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -67,11 +66,16 @@ class Family(msgspec.Struct, frozen=True):
     samples: tuple[Sample, ...]
 
 
-def families(series: Iterable[Series]) -> Iterator[Family]:
-    """Return the families of metrics, with the counters that are derived from histograms."""
+def families(series: Iterable[Series], exemplars: Mapping[str, _Exemplars] | None = None) -> Iterator[Family]:
+    """Return the families of metrics, with the counters that are derived from histograms.
+
+    Args:
+        series: the metrics.
+        exemplars: exemplars by name of the metric.
+    """
     for view in views(series):
         if view.kind == "histogram":
-            samples = tuple(_histogram_samples(view.labels, view.values))
+            samples = tuple(_histogram_samples(view.labels, view.values, (exemplars or {}).get(view.name, {})))
         else:
             samples = tuple(
                 Sample(dict(zip(view.labels, labels, strict=True)), value)
@@ -81,13 +85,17 @@ def families(series: Iterable[Series]) -> Iterator[Family]:
         yield Family(view.name, view.kind, view.help, samples)
 
 
-def _histogram_samples(names: Iterable[str], values: Mapping[Labels, Value]) -> Iterator[Sample]:
+def _histogram_samples(names: Iterable[str], values: Mapping[Labels, Value], exemplars: _Exemplars) -> Iterator[Sample]:
     for labels, value in values.items():
         if not isinstance(value, Histogram):
             continue
         known = dict(zip(names, labels, strict=True))
-        for bound, count in zip(BUCKETS, value.at_most(BUCKETS), strict=True):
-            yield Sample({**known, "le": _bound(bound)}, count, "_bucket")
+        below = 0
+        for number, (bound, count) in enumerate(zip(BUCKETS, value.at_most(BUCKETS), strict=True)):
+            # Another server of this process may have the call.
+            exemplar = exemplars.get((labels, number)) if exemplars and count > below else None
+            yield Sample({**known, "le": _bound(bound)}, count, "_bucket", exemplar)
+            below = count
         yield Sample(known, value.sum / 1e9, "_sum")
         yield Sample(known, value.count, "_count")
 
@@ -132,7 +140,11 @@ def exposition(found: Iterable[Family], *, is_openmetrics: bool = False) -> str:
         for each in family.samples:
             labels = ",".join(f'{label}="{_escaped(value, quotes=True)}"' for label, value in each.labels.items())
             shown = f"{{{labels}}}" if labels else ""
-            lines.append(f"{name}{suffix}{each.suffix}{shown} {_number(each.value)}")
+            line = f"{name}{suffix}{each.suffix}{shown} {_number(each.value)}"
+            if is_openmetrics and (call := each.exemplar) is not None:
+                ids = f'trace_id="{call.trace_id}",span_id="{call.span_id}"'
+                line += f" # {{{ids}}} {_number(call.value)} {call.at:.3f}"
+            lines.append(line)
     if is_openmetrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n" if lines else ""

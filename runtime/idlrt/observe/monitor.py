@@ -16,7 +16,8 @@ import msgspec
 
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
-from idlrt.observe.catalogue import CLIENT_IN_FLIGHT, SERVER_IN_FLIGHT
+from idlrt.observe.catalogue import CLIENT_IN_FLIGHT, SERVER_CALLS, SERVER_IN_FLIGHT
+from idlrt.observe.exemplars import SERVER_EXEMPLARS
 from idlrt.observe.exposition import Family, families
 from idlrt.observe.figures import APDEX_S, Figures, Report, report
 from idlrt.observe.histogram import Histogram
@@ -165,7 +166,7 @@ class Monitor:
 
     def families(self) -> Iterator[Family]:
         """Return all metrics for Prometheus."""
-        return families(self.snapshot().series.values())
+        return families(self.snapshot().series.values(), {SERVER_CALLS.name: SERVER_EXEMPLARS.read()})
 
     def recent(self, period_s: float | None) -> Snapshot:
         """Return what was added in the last `period_s` seconds, or a little more; `None`: since the start."""

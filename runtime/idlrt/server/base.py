@@ -16,10 +16,11 @@ from idlrt.core.keyword_options import check_names
 from idlrt.errors import ConfigurationError
 from idlrt.guard.base import no_listener
 from idlrt.net import Address, listen, socket_inode, unlink
+from idlrt.observe.tracing.switch import TRACING
 from idlrt.protocol.base import ServerConnection
 from idlrt.protocol.detection import DetectingConnection, served_protocols
 from idlrt.server.admin.options import admin_options
-from idlrt.server.context import Load, OnDone, ServerContext
+from idlrt.server.context import CallObserver, Load, OnDone, ServerContext
 from idlrt.server.http import http_protocol
 from idlrt.server.method_table import ServerFilter, method_table
 from idlrt.server.settings import ServerOptions, Settings
@@ -354,11 +355,19 @@ class ServerBase:
             run_worker=run_worker,
             timeout=settings.timeout,
             load=self._load,
-            observer=self._calls,
+            observer=self._observer(),
+            tracer=TRACING.tracer,
             notify=self._notify,
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )
+
+    def _observer(self) -> CallObserver | None:
+        if TRACING.tracer is None:
+            return self._calls
+        from idlrt.observe.tracing.server_calls import TracedCalls
+
+        return TracedCalls(TRACING.tracer, self._calls)
 
     def _grace(self, wanted: float | None) -> float:
         """Return the grace period for calls in flight, in seconds: `wanted`, or the default of this server.

@@ -12,7 +12,7 @@ from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Listener, Peer, Se
 from idlrt.protocol.events import RequestReceived
 from idlrt.server.method_table import MethodEntry
 
-__all__ = ["CallObserver", "Load", "OnDone", "ServerContext", "Transport"]
+__all__ = ["CallObserver", "CallTracer", "Load", "OnDone", "ServerContext", "Transport"]
 
 OnDone = Callable[[Any, BaseException | None], None]
 """Completion callback: receives the result or the exception."""
@@ -122,6 +122,14 @@ class CallObserver(Protocol):
         ...
 
 
+class CallTracer(Protocol):
+    """Begins the traces of the calls of a server. Called on the session's thread."""
+
+    def begin_server(self, call: ServerCall) -> None:
+        """Begin the trace of a call, `call.trace`, before anything else is done with it."""
+        ...
+
+
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """State and services that the sessions of a server share.
 
@@ -138,6 +146,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         timeout: timeout of calls whose client sends none, in seconds.
         load: calls in flight of all sessions.
         observer: observes all requests; `None` for no observer.
+        tracer: begins the traces of calls; `None` if tracing was off when the server was created.
         notify: emits decision events of limits; `None` for no listeners.
         max_in_flight: maximum number of calls in flight of one connection.
         high_water: maximum size of unsent responses of one connection, in bytes; above it the session stops reading.
@@ -154,6 +163,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     timeout: float = 60.0
     load: Load = msgspec.field(default_factory=Load)
     observer: CallObserver | None = None
+    tracer: CallTracer | None = None
     notify: Listener | None = None
     max_in_flight: int = 256
     high_water: int = 1 << 20

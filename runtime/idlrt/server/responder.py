@@ -93,6 +93,8 @@ class Responder:
 
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
+        if call.trace is not None and not call.handled_at:
+            call.handled_at = call.driver.now()
         call.outcome = _OK
         answer: bytes | None = None
         if not (request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway)):  # as `_is_mute`
@@ -133,6 +135,8 @@ class Responder:
 
     def fail(self, request: RequestReceived, handler: Handler, error: BaseException, call: ServerCall) -> bytes | None:
         """Respond to a call whose handler or filter has raised `error`."""
+        if call.trace is not None:
+            call.handled_at = call.driver.now()
         return self._ended(request, call, error, self._fail(request, handler, error, call))
 
     def _fail(self, request: RequestReceived, handler: Handler, error: BaseException, call: ServerCall) -> bytes | None:

@@ -82,8 +82,7 @@ class Session:
         # Size of the responses in `_slots`, where they wait for earlier ones, and in `_unordered`.
         self._held = 0
         self._in_flight = 0
-        self._is_paused = False
-        self._is_flush_due = False
+        self._is_paused = self._is_flush_due = False
         self._is_detecting = True
         self._is_draining = False
         # Set when no more requests are expected: close once all are answered; `_is_cut`: the client may be sending.
@@ -294,6 +293,8 @@ class Session:
         call = ServerCall(
             handler.method, arguments, peer, event.metadata, deadline, driver, event.context, self._arrived
         )
+        if shared.tracer is not None:
+            shared.tracer.begin_server(call)
         if timeout is not None and deadline.at <= self._now():
             return responder.expired(event, call)
         context = shared.context.copy()
@@ -319,6 +320,8 @@ class Session:
         if is_awaited or type(result) is _COROUTINE:
             shared.run_async(result, context, self._start(event, entry, call, decoded))
             return None
+        if call.trace is not None:
+            call.handled_at = self._now()
         call.outcome = _OK
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
             return responder.respond(event, handler, result, call)

@@ -1,6 +1,6 @@
 """Headers with metadata and typed values, as clients write and read them; `metadata` has the table of headers.
 
-`traceparent`, `tracestate`, `baggage` and `x-request-id` are sent as they are, `authorization` with the scheme `Bearer`
+Trace context, `baggage` and `x-request-id` are sent as they are, `authorization` with the scheme `Bearer`
 unless it has one, and all other metadata percent-encoded as `Rpc-Metadata-NAME`, so that it never sets other headers.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import RequestContext
 from idlrt.protocol.http.metadata import PREFIX
@@ -28,7 +28,7 @@ FRAMING_HEADERS: Final = frozenset(
 """Headers of connections and messages, in lower case, which no field of the IDL can set."""
 
 _PREFIX: Final = PREFIX.decode()
-_AS_IS: Final = frozenset({"traceparent", "tracestate", "baggage", "x-request-id"})
+_AS_IS: Final = AMBIENT | {"x-request-id"}
 _AUTHORIZATION: Final = "authorization"
 _NAME: Final = re.compile(r"[a-z0-9_.-]+")
 _VISIBLE: Final = re.compile(r"[!-~](?:[ -~\t]*[!-~])?|")

@@ -9,13 +9,15 @@
 | `Rpc-Metadata-NAME`         | metadata `NAME`; its value is percent-encoded UTF-8                    |
 | `Authorization`             | metadata `authorization`; the token alone for the scheme `Bearer`      |
 | `traceparent`               | W3C trace context                                                      |
-| `tracestate`, `baggage`     | metadata of the same name                                              |
+| `tracestate`, `baggage`, and trace context of other formats, such as `b3` | metadata of the same name |
 | others                      | metadata of the same name, if the option `Http.metadata` lists them    |
 
 Metadata in one of these headers takes precedence over `Rpc-Metadata-NAME`, because gateways set such headers.
 
-Responses carry metadata as `Rpc-Metadata-NAME`. Names of the runtime's own metadata in other protocols, such as
-`client_timeout`, cannot arrive in this way, and neither can headers that concern one connection only.
+Responses carry metadata as `Rpc-Metadata-NAME`, except `traceresponse`, the position in the trace, which has the name
+and the format of the drafts of W3C and of OpenTelemetry's instrumentation for Python. Names of the runtime's own
+metadata in other protocols, such as `client_timeout`, cannot arrive in this way, and neither can headers that concern
+one connection only.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections.abc import Mapping
 from typing import Final, cast
 from urllib.parse import quote
 
-from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.core.metadata import NO_METADATA, TRACE_RESPONSE, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
 from idlrt.protocol.http.templates import unquoted
@@ -109,7 +111,8 @@ def write_metadata(metadata: Metadata) -> bytes:
         if not key or not _NAME_BYTES.issuperset(key):
             what = "over HTTP, names must consist of lower-case letters, digits, '.', '_' and '-'"
             raise LocalProtocolError(f"cannot send the metadata {name!r}: {what}")
-        lines.append(b"%b%b: %b\r\n" % (PREFIX, key, quote(value, errors="surrogatepass").encode()))
+        prefix = b"" if name == TRACE_RESPONSE else PREFIX
+        lines.append(b"%b%b: %b\r\n" % (prefix, key, quote(value, errors="surrogatepass").encode()))
     return b"".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from idlrt.core.metadata import AMBIENT
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.binding import RequestBinding
 from idlrt.protocol.http.compression import zipped
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "Site"]
 
 _LOOPBACK_HOSTS: Final = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
-_METADATA: Final = (b"tracestate", b"baggage")
+_METADATA: Final = tuple(sorted(name.encode() for name in AMBIENT if name != "traceparent"))
 
 
 class Endpoint(msgspec.Struct, frozen=True, eq=False):

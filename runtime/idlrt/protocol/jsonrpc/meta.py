@@ -27,7 +27,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.core.metadata import NO_METADATA, TRACE_RESPONSE, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.printable import plural
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
@@ -192,7 +192,11 @@ def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: floa
     """
     meta: dict[str, Any] = {}
     if metadata:
-        meta["metadata"] = _text(metadata)
+        text = _text(metadata)
+        # Clients that do not know `meta` must not get it because a call is traced.
+        text.pop(TRACE_RESPONSE, None)
+        if text:
+            meta["metadata"] = text
     if retry_after is not None:
         meta["retry_after"] = max(retry_after, 0.0) if retry_after < _MAX_RETRY_AFTER else _NEVER
     if is_draining:

@@ -34,8 +34,8 @@ PRINTABLE = "".join(map(chr, (*range(0x20, 0x2C), *range(0x2D, 0x3D), *range(0x3
         (f"foo=1,bar={'z' * 256}", f"foo=1,bar={'z' * 256}"),
         (",".join(f"bar{at:02}={at:02}" for at in range(32)), ",".join(f"bar{at:02}={at:02}" for at in range(32))),
         # Invalid as a whole.
-        ("foo=1,foo=1", None),
-        ("foo=1,foo=2", None),
+        ("foo=1,foo=1", "foo=1"),
+        ("foo=1,foo=2", "foo=1"),
         ("foo =1", None),
         ("FOO=1", None),
         ("foo.bar=1", None),

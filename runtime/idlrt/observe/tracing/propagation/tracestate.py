@@ -37,8 +37,8 @@ _OT: Final = "ot="
 def parse_state(text: str) -> str | None:
     """Return a `tracestate` header in canonical form, within the limits; `None` if it is invalid.
 
-    One invalid or duplicate member makes the whole list invalid, and so does a 33rd. White space around members and
-    empty members are left out.
+    One invalid member makes the whole list invalid, and so does a 33rd. White space around members, empty members, and
+    later members with the same key are left out.
     """
     if not text:
         return ""
@@ -50,7 +50,11 @@ def parse_state(text: str) -> str | None:
         if not stripped:
             continue
         found = _MEMBER.fullmatch(stripped)
-        if found is None or found[1] in members or len(members) == MAX_MEMBERS:
+        if found is None:
+            return None
+        if found[1] in members:
+            continue
+        if len(members) == MAX_MEMBERS:
             return None
         members[found[1]] = stripped
     return bounded_state(list(members.values()))

@@ -1,0 +1,105 @@
+"""Trace of a call, as it is carried along with it, and the current one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+import msgspec
+
+from idlrt.core import Decision, current_call
+from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
+from idlrt.observe.tracing.propagation import parse_traceparent
+from idlrt.observe.tracing.span import Span, attributes_of
+
+__all__ = ["CURRENT", "HeaderWriter", "Trace", "current_trace"]
+
+
+class HeaderWriter(Protocol):
+    """Writes the headers of traces; a `Tracer`."""
+
+    def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
+        """Return the metadata that carry a trace to a server."""
+        ...
+
+
+class Trace:
+    """Trace of a call or of a part of the program: its context, and its span if it is recorded.
+
+    Attributes:
+        span: span; `None` if it is not recorded.
+        baggage: W3C baggage, which travels the whole chain.
+        tags: business tags, which travel the whole chain.
+        once: business tags that this call received from its caller; they do not travel further.
+        next_once: business tags for the next hop.
+        began: start as monotonic nanoseconds.
+    """
+
+    __slots__ = ("_context", "_text", "_tracer", "baggage", "began", "next_once", "once", "span", "tags")
+
+    def __init__(
+        self,
+        tracer: HeaderWriter,
+        context: TraceContext | None,
+        span: Span | None,
+        began: int,
+        baggage: Mapping[str, str] = NO_TEXTS,
+        tags: Mapping[str, str] = NO_TEXTS,
+        once: Mapping[str, str] = NO_TEXTS,
+        text: str = "",
+    ) -> None:
+        self._tracer = tracer
+        self._context = context
+        # `traceparent` of a call that is not sampled: it is parsed only if it is needed.
+        self._text = text
+        self.span = span
+        self.began = began
+        self.baggage = baggage
+        self.tags = tags
+        self.once = once
+        self.next_once: Mapping[str, str] = NO_TEXTS
+
+    @property
+    def context(self) -> TraceContext:
+        """Context; its `span_id` is that of the span, or of the sender if nothing is recorded."""
+        found = self._context
+        if found is None:
+            found = (parse_traceparent(self._text) if self._text else None) or TraceContext(
+                new_trace_id(), new_span_id(), is_sampled=False, is_random=True
+            )
+            self._context = found
+        return found
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it has a span."""
+        return self.span is not None
+
+    def unrecorded(self, began: int) -> Trace:
+        """Return the trace of a client call that continues this one, which is not recorded."""
+        return Trace(self._tracer, self._context or self.context, None, began, self.baggage, self.tags, self.next_once)
+
+    def headers(self, method: str, target: str) -> dict[str, str]:
+        """Return the metadata that carry it to a server; see `Tracer.headers`."""
+        return self._tracer.headers(self, method, target)
+
+    def decided(self, decision: Decision) -> None:
+        """Add a decision about the call as an event of its span."""
+        if self.span is not None:
+            fields = {name: value for name, value in msgspec.structs.asdict(decision).items() if name != "subject"}
+            self.span.add_event(type(decision).__name__, attributes_of(fields))
+
+
+CURRENT: Final[ContextVar[Trace | None]] = ContextVar("idlrt current trace", default=None)
+"""Trace of an internal span (`span`), which takes precedence over that of the call that is being handled."""
+
+
+def current_trace() -> Trace | None:
+    """Return the current trace: of the innermost internal span, else of the call that is being handled."""
+    found = CURRENT.get()
+    if found is not None:
+        return found
+    call = current_call()
+    trace: Trace | None = call.trace if call is not None else None
+    return trace

@@ -1,0 +1,399 @@
+"""Tracer of a process: the spans of servers and clients, and the context that goes along with calls.
+
+A server call has a *trace* (`ServerCall.trace`): a recorded one, or one that is only passed on. Client calls that its
+handler makes continue it, and so do their attempts, each with a separate span. Where nothing was received, the sampler
+decides.
+
+Names and attributes follow OpenTelemetry's conventions for RPC.
+
+Source: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.core import Call, Outcome, ServerCall, outcome_of
+from idlrt.core.metadata import TRACE_RESPONSE
+from idlrt.observe.tracing.context import NO_TEXTS, Incoming, Outgoing, TraceContext, new_span_id, new_trace_id
+from idlrt.observe.tracing.identity import instance_name
+from idlrt.observe.tracing.propagation import Reader, write
+from idlrt.observe.tracing.sampling import Never, ParentBased, Ratio, Sampler, SampleRequest
+from idlrt.observe.tracing.span import FinishedSpan, Link, Span
+from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, RANDOM_BITS, threshold
+from idlrt.observe.tracing.trace import CURRENT, Trace, current_trace
+
+__all__ = ["Tracer"]
+
+_NANO: Final = 1e9
+_randbits: Final = random.getrandbits
+_randbelow: Final = random.randrange
+W3C: Final = "w3c"
+TRACEPARENT: Final = "traceparent"
+# Of `traceparent` of version 00: its length, the last digits of flags without the bit for sampling, and the place where
+# the random part of a trace id begins.
+_LENGTH: Final = 55
+_NOT_SAMPLED: Final = "02468ace"
+_RANDOM_AT: Final = 18
+# Local spans of calls that were not sampled, in a second.
+_MAX_LATE: Final = 10
+# Pages of admin ports.
+_UNTRACED: Final = frozenset({"Pages.page"})
+_OK: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
+
+
+class Tracer:
+    """Tracer. Threads may share it.
+
+    Args:
+        service: name of this program in traces.
+        sampler: decides which traces are recorded.
+        finished: receives the spans that have ended, on the thread of the call; must not block.
+        reads: formats of headers that are read, in the order of precedence.
+        writes: formats of headers that are sent.
+        slow_s: duration from which a call that was not sampled leaves a span.
+        is_trusted: returns whether the sampling decision and the tags of a caller are used.
+        untraced: methods that servers do not trace, as `Service.method`.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        sampler: Sampler,
+        finished: Callable[[FinishedSpan], object],
+        *,
+        reads: Sequence[str],
+        writes: Sequence[str],
+        slow_s: float = 1.0,
+        is_trusted: Callable[[ServerCall], bool] = lambda call: True,
+        untraced: Collection[str] = (),
+    ) -> None:
+        self.service = service
+        self._sampler = sampler
+        self._is_parent_based = isinstance(sampler, ParentBased) and tuple(reads[:1]) == (W3C,)
+        root = sampler.root if isinstance(sampler, ParentBased) else sampler
+        # Randomness below which a trace that begins here is not sampled, if that is all there is to know.
+        self._threshold = MAX_THRESHOLD + 1 if isinstance(root, Never) else 0
+        if isinstance(root, Ratio):
+            self._threshold = threshold(root.probability)
+        self._is_plain = tuple(writes) == (W3C,)
+        self._finished = finished
+        self._reader = Reader(reads)
+        self._writes = tuple(writes)
+        self._slow_ns = int(slow_s * _NANO)
+        self._is_trusted = is_trusted
+        self._untraced = frozenset(untraced) | _UNTRACED
+        self._late_second = 0
+        self._late_count = 0
+
+    # Servers.
+
+    def begin_server(self, call: ServerCall) -> None:
+        """Begin the trace of a call that a server has received."""
+        if call.method.full_name in self._untraced:
+            return
+        headers, text = call.metadata, call.context.trace
+        if text:
+            is_alone = len(headers) == (TRACEPARENT in headers)
+            is_dropped = is_alone and len(text) == _LENGTH and text[-1] in _NOT_SAMPLED and self._is_parent_based
+            if is_dropped and self._is_trusted(call):
+                call.trace = Trace(self, None, None, int(call.received_at * _NANO), text=text)
+                return
+            if TRACEPARENT not in headers:
+                headers = {**headers, TRACEPARENT: text}
+        elif not headers and self._threshold and _randbits(RANDOM_BITS) < self._threshold:
+            call.trace = Trace(self, None, None, int(call.received_at * _NANO))
+            return
+        incoming = self._reader.read(headers) if headers else None
+        parent = incoming.context if incoming is not None else None
+        began = int(call.received_at * _NANO)
+        is_trusted = incoming is None or self._is_trusted(call)
+        if incoming is not None and is_trusted:
+            baggage, tags, once = incoming.baggage, incoming.tags, incoming.once
+        else:
+            baggage = tags = once = NO_TEXTS
+        if parent is None and incoming is not None and incoming.decision is not None and is_trusted:
+            # A caller without a trace that has decided, such as `b3: 0`.
+            context = TraceContext(new_trace_id(), new_span_id(), incoming.decision, is_random=True)
+        else:
+            is_drawn = not headers and self._threshold > 0
+            context = self._context(
+                call.method.full_name, parent, call.context.caller, tags, is_trusted=is_trusted, is_drawn=is_drawn
+            )
+        if not context.is_sampled:
+            call.trace = Trace(self, context, None, began, baggage, tags, once)
+            return
+        span = Span(
+            call.method.full_name,
+            "server",
+            msgspec.structs.replace(context, span_id=new_span_id()),
+            parent.span_id if parent is not None else "",
+            began=began,
+            is_remote_parent=parent is not None,
+            sender=incoming.sender if incoming is not None else None,
+        )
+        self._describe_server(span, call, incoming)
+        call.answer_metadata[TRACE_RESPONSE] = f"00-{span.context.trace_id}-{span.context.span_id}-01"
+        for name, value in tags.items():
+            span.set(f"tag.{name}", value)
+        call.trace = Trace(self, span.context, span, began, baggage, tags, once)
+
+    def _describe_server(self, span: Span, call: ServerCall, incoming: Incoming | None) -> None:
+        _describe(span, call.method.full_name)
+        span.set("client.address", call.peer.address)
+        if call.context.caller:
+            span.set("rpc.caller", call.context.caller)
+        if call.context.attempt:
+            span.set("rpc.attempt", call.context.attempt)
+        if incoming is not None:
+            for name, each in zip(incoming.conflicts, incoming.links, strict=False):
+                span.add_link(Link(each.trace_id, each.span_id, f"another trace in the format {name}"))
+
+    def end_server(self, call: ServerCall, error: BaseException | None, ended: float) -> None:
+        """End the trace of a server call.
+
+        Args:
+            call: the call.
+            error: why it failed; `None` for a result.
+            ended: time on the clock of the server, in seconds.
+        """
+        trace: Trace | None = call.trace
+        if trace is None:
+            return
+        span, at = trace.span, int(ended * _NANO)
+        outcome = call.outcome
+        is_failed = error is not None and outcome not in _OK
+        if span is None:
+            if is_failed or at - trace.began > self._slow_ns:
+                self._late(trace, call.method.full_name, "server", at, error if is_failed else None)
+            return
+        if outcome is not None:
+            span.set("rpc.response.status_code", outcome.value)
+        if call.begun_at:
+            span.set("rpc.server.queue_s", call.begun_at - call.received_at)
+        if call.handled_at:
+            begun = call.begun_at or call.received_at
+            span.set("rpc.server.handler_s", call.handled_at - begun)
+            span.set("rpc.server.serialization_s", ended - call.handled_at)
+        if error is not None:
+            if is_failed:
+                span.fail(error)
+            else:
+                span.set("error.type", type(error).__qualname__)
+        self._end(span, at)
+
+    # Clients.
+
+    def begin_client(self, call: Call, outer: ServerCall | None, began: float) -> None:
+        """Begin the trace of a client call.
+
+        Args:
+            call: the call.
+            outer: the call that is being handled, if any.
+            began: start on the clock of the call, in seconds.
+        """
+        parent = CURRENT.get()
+        if parent is None and outer is not None:
+            parent = outer.trace
+        at = int(began * _NANO)
+        name = call.method.full_name
+        if parent is not None:
+            if parent.span is None:
+                call.trace = parent.unrecorded(at)
+                return
+            span = parent.span.child(name, "client", began=at)
+            _describe(span, name)
+            call.trace = Trace(self, span.context, span, at, parent.baggage, parent.tags, parent.next_once)
+            return
+        if self._threshold and _randbits(RANDOM_BITS) < self._threshold:
+            call.trace = Trace(self, None, None, at)
+            return
+        context = self._context(name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=self._threshold > 0)
+        if not context.is_sampled:
+            call.trace = Trace(self, context, None, at)
+            return
+        span = Span(name, "client", msgspec.structs.replace(context, span_id=new_span_id()), began=at)
+        _describe(span, name)
+        call.trace = Trace(self, span.context, span, at)
+
+    def end_client(self, call: Call, target: str, error: BaseException | None, ended: float) -> None:
+        """End the trace of a client call."""
+        trace: Trace | None = call.trace
+        if trace is None:
+            return
+        span, at = trace.span, int(ended * _NANO)
+        outcome = Outcome.OK if error is None else outcome_of(error)
+        is_failed = outcome not in _OK
+        if span is None:
+            if is_failed or at - trace.began > self._slow_ns:
+                self._late(trace, call.method.full_name, "client", at, error if is_failed else None)
+            return
+        span.set("server.address", target)
+        self._end_with(span, outcome, error, at, is_failed=is_failed)
+
+    def begin_attempt(self, call: Call, sent: Call, address: str, began: float) -> None:
+        """Begin the trace of an attempt of a call."""
+        trace: Trace = call.trace
+        at = int(began * _NANO)
+        if trace.span is None:
+            sent.trace = trace
+            return
+        span = trace.span.child(call.method.full_name, "client", began=at)
+        _describe(span, call.method.full_name)
+        span.set("server.address", address)
+        if sent.attempt:
+            span.set("rpc.attempt", sent.attempt)
+        sent.trace = Trace(self, span.context, span, at, trace.baggage, trace.tags, trace.once)
+
+    def end_attempt(self, sent: Call, kind: str, error: BaseException | None, ended: float) -> None:
+        """End the trace of an attempt."""
+        trace: Trace | None = sent.trace
+        if trace is None or trace.span is None:
+            return
+        outcome = Outcome.OK if error is None else outcome_of(error)
+        trace.span.set("rpc.attempt.kind", kind)
+        self._end_with(trace.span, outcome, error, int(ended * _NANO), is_failed=outcome not in _OK)
+
+    def _end_with(self, span: Span, outcome: Outcome, error: BaseException | None, at: int, *, is_failed: bool) -> None:
+        span.set("rpc.response.status_code", outcome.value)
+        if error is not None:
+            if is_failed:
+                span.fail(error)
+            else:
+                span.set("error.type", type(error).__qualname__)
+        self._end(span, at)
+
+    def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
+        """Return the metadata that carry a trace to a server.
+
+        Args:
+            trace: trace of the attempt.
+            method: `Service.method`.
+            target: address of the server, `host:port`.
+        """
+        context, span = trace.context, trace.span
+        if span is None and self._is_plain and not (trace.baggage or trace.tags or trace.once or context.state):
+            return {TRACEPARENT: f"00-{context.trace_id}-{_randbits(64) or 1:016x}-0{2 if context.is_random else 0}"}
+        if span is None:
+            # Nothing is recorded here, but each request has a separate id.
+            context = msgspec.structs.replace(context, span_id=new_span_id())
+        segment = span.segment if span is not None else None
+        outgoing = Outgoing(
+            context=context,
+            parent_id=span.parent_id if span is not None else trace.context.span_id,
+            baggage=trace.baggage,
+            tags=trace.tags,
+            once=trace.once,
+            service=self.service,
+            instance=instance_name(),
+            endpoint=segment.name if segment is not None else "",
+            target=target,
+            method=method,
+            segment=segment.id if segment is not None else "",
+            segment_span=span.number if span is not None else 0,
+            original_id=segment.original_id if segment is not None else "",
+        )
+        return write(outgoing, self._writes)
+
+    # Internal spans.
+
+    def begin_internal(self, name: str) -> Trace:
+        """Begin an internal span, as a child of the current trace."""
+        parent = current_trace()
+        began = time.monotonic_ns()
+        if parent is not None:
+            span = parent.span.child(name, began=began) if parent.span is not None else None
+            context = span.context if span is not None else parent.context
+            found = Trace(self, context, span, began, parent.baggage, parent.tags, parent.once)
+            found.next_once = parent.next_once
+            return found
+        context = self._context(name, None, "", NO_TEXTS, is_trusted=True)
+        if not context.is_sampled:
+            return Trace(self, context, None, began)
+        span = Span(name, "internal", msgspec.structs.replace(context, span_id=new_span_id()), began=began)
+        return Trace(self, span.context, span, began)
+
+    def end_internal(self, trace: Trace, error: BaseException | None) -> None:
+        """End an internal span."""
+        if trace.span is not None:
+            if error is not None:
+                trace.span.fail(error)
+            self._end(trace.span, time.monotonic_ns())
+
+    # All.
+
+    def _context(
+        self,
+        method: str,
+        parent: TraceContext | None,
+        caller: str,
+        tags: Mapping[str, str],
+        *,
+        is_trusted: bool,
+        is_drawn: bool = False,
+    ) -> TraceContext:
+        """Return the context of a trace: that of the parent, or of a new trace, with the decision of the sampler.
+
+        Args:
+            is_drawn: whether it has been drawn already that a new trace is sampled, so that its id must say so.
+        """
+        trace_id = parent.trace_id if parent is not None else new_trace_id()
+        if is_drawn and parent is None:
+            number = self._threshold + _randbelow(MAX_THRESHOLD + 1 - self._threshold)
+            trace_id = f"{trace_id[:_RANDOM_AT]}{number:014x}"
+        decision = self._sampler.decide(
+            SampleRequest(
+                trace_id=trace_id,
+                method=method,
+                caller=caller,
+                tags=tags,
+                parent=parent if is_trusted else None,
+                is_trusted=is_trusted,
+            )
+        )
+        if parent is None:
+            return TraceContext(
+                trace_id=trace_id,
+                span_id=new_span_id(),
+                is_sampled=decision.is_sampled,
+                is_random=True,
+                threshold=decision.threshold,
+            )
+        changes: dict[str, Any] = {"is_sampled": decision.is_sampled, "threshold": decision.threshold}
+        if not is_trusted:
+            changes |= {"is_debug": False, "randomness": None}
+        return msgspec.structs.replace(parent, **changes)
+
+    def _late(self, trace: Trace, name: str, kind: Any, at: int, error: BaseException | None) -> None:
+        """Record a span of a call that was not sampled, at most 10 in a second."""
+        second = at // 1_000_000_000
+        if second != self._late_second:
+            self._late_second, self._late_count = second, 0
+        if self._late_count >= _MAX_LATE:
+            return
+        self._late_count += 1
+        context = msgspec.structs.replace(trace.context, span_id=new_span_id())
+        span = Span(name, kind, context, began=trace.began)
+        _describe(span, name)
+        if error is not None:
+            span.fail(error)
+        finished = span.end(at)
+        if finished is not None:
+            self._finished(msgspec.structs.replace(finished, is_late=True))
+
+    def _end(self, span: Span, at: int) -> None:
+        finished = span.end(at)
+        if finished is not None:
+            self._finished(finished)
+
+
+def _describe(span: Span, full_name: str) -> None:
+    service, _, method = full_name.rpartition(".")
+    span.set("rpc.system.name", "idlrt")
+    span.set("rpc.service", service)
+    span.set("rpc.method", method)
