@@ -9,6 +9,7 @@ bin=$(dirname "$python")
 
 has_zookeeper() { command -v java >/dev/null && [ -e "${ZOOKEEPER_JAR:-/usr/share/java/zookeeper.jar}" ]; }
 has_javac() { command -v javac >/dev/null; }
+has_maven() { command -v mvn >/dev/null && command -v java >/dev/null; }
 has_etcd() { command -v "${ETCD:-etcd}" >/dev/null || [ -x "$bin/etcd" ]; }
 has_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 has_alertmanager() { command -v prometheus-alertmanager >/dev/null; }
@@ -27,6 +28,7 @@ if [ "${REAL_SERVERS:-yes}" != no ]; then
 	has_alertmanager || missing="$missing prometheus-alertmanager"
 	has_redis || missing="$missing redis-server"
 	has_tmux || missing="$missing tmux"
+	has_maven || missing="$missing maven default-jre-headless"
 	if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		echo "==> installing$missing"
 		export DEBIAN_FRONTEND=noninteractive
@@ -48,6 +50,7 @@ has_alertmanager || echo "==> NOT RUN: tests of alerts; they need prometheus-ale
 command -v go >/dev/null || echo "==> NOT RUN: tests of dashboards with the schema of Grafana; they need golang-go"
 has_redis || echo "==> NOT RUN: tests with Redis; they need redis-server"
 has_tmux || echo "==> NOT RUN: tests in a terminal; they need tmux"
+has_maven || echo "==> NOT RUN: tests with Zipkin and SkyWalking; they need maven and default-jre-headless"
 has_chromium || echo "==> NOT RUN: tests of pages in a browser; they need chromium"
 # Servers in other languages, which the benchmarks compare ours with.
 exec sh "$(dirname "$0")/../benchmarks/install_peers.sh"

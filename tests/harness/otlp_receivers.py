@@ -36,7 +36,7 @@ class Receiver:
         return self._output.read_text(encoding="utf-8")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics that `oteltap` has received, in their order."""
+        """Return the metrics, or spans, that `oteltap` has received, in their order."""
         whole = self.text().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
@@ -54,7 +54,7 @@ def _require(module: str) -> Path:
 
 @contextmanager
 def oteltap(folder: Path) -> Iterator[Receiver]:
-    """Run `oteltap`, which writes each metric as JSON."""
+    """Run `oteltap`, which writes each metric and each span as JSON. It does not decompress requests."""
     _require("oteltap")
     (port,) = free_ports(1)
     command = [sys.executable, "-u", "-m", "oteltap", "--port", str(port)]
@@ -63,12 +63,17 @@ def oteltap(folder: Path) -> Iterator[Receiver]:
 
 
 @contextmanager
-def rotel(folder: Path) -> Iterator[Receiver]:
-    """Run `rotel`, which writes resources, scopes and data points as text."""
+def rotel(folder: Path, signal: str = "metrics") -> Iterator[Receiver]:
+    """Run `rotel`, which writes resources, scopes and data points, or spans, as text.
+
+    Args:
+        folder: folder for its files.
+        signal: `metrics` or `traces`.
+    """
     program = _require("rotel") / "rotel-agent"
     port, grpc = free_ports(2)
     command = [
-        *(str(program), "start", "--exporter", "blackhole", "--debug-log", "metrics"),
+        *(str(program), "start", "--exporter", "blackhole", "--debug-log", signal),
         *("--debug-log-verbosity", "detailed", "--pid-file", str(folder / "rotel.pid")),
         *("--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}"),
     ]

@@ -4,6 +4,7 @@
 - `points`: series as data of the SDK.
 - `options`: arguments and `OTEL_*` variables.
 - `exporter`: the thread that exports.
+- `sdk`: resources, and reasons of failures; `spans`: spans as data of the SDK. Both also for the exporter of spans.
 """
 
 from __future__ import annotations

@@ -5,14 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import math
-import platform
-import re
-import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from os import getpid
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -21,6 +16,7 @@ from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.observe.metric import Metric
 from idlrt.observe.otlp.options import Aggregation, Temporality, is_disabled, options, protocol
+from idlrt.observe.otlp.sdk import Reason, resource_of, suppress_instrumentation
 from idlrt.observe.process import STARTED_AT, ProcessFigures
 from idlrt.observe.snapshot import Snapshot, by_name
 from idlrt.observe.sources import enable, read_all
@@ -28,7 +24,6 @@ from idlrt.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
-    from opentelemetry.sdk.resources import Resource
 
 __all__ = ["OtlpExporter", "export_otlp"]
 
@@ -37,7 +32,6 @@ _WHAT: Final = "cannot export metrics by OTLP"
 _HTTP: Final = "http/protobuf"
 # Seconds between two records of failures.
 _LOG_INTERVAL: Final = 300.0
-_TRANSIENT: Final = re.compile(r"Transient error (.*) encountered while exporting")
 _OBSERVED: Final = ("process_", "system_", "python_")
 
 
@@ -125,7 +119,7 @@ class OtlpExporter:
                 return self
             enable()
             self._exporter = exporter = self._make()
-            self._resource = _resource(self._given)
+            self._resource = resource_of(self._given)
             self._started_at = _started_at()
             self._is_closing = False
             self._thread = threading.Thread(target=self._run, args=(exporter,), name="idlrt otlp", daemon=True)
@@ -190,7 +184,7 @@ class OtlpExporter:
     # The thread.
 
     def _run(self, exporter: MetricExporter) -> None:
-        _suppress_instrumentation()
+        suppress_instrumentation()
         me = threading.current_thread()
         due = time.monotonic() + self._options.interval
         while True:
@@ -215,7 +209,7 @@ class OtlpExporter:
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
         sdk = logging.getLogger(type(exporter).__module__)
-        reason = _Reason()
+        reason = Reason()
         sdk.addFilter(reason)
         try:
             snapshot, at, data = self._collect()
@@ -269,27 +263,6 @@ class OtlpExporter:
             _log.warning("%s: %s; retrying every %g s", _WHAT, reason, self._options.interval, extra=fields)
 
 
-class _Reason(logging.Filter):
-    """Keeps what the SDK logs on this thread about a failure, which it does not tell otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = threading.get_ident()
-        self._has_text = False
-        self.text = "the exporter has failed"
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.thread != self._thread or record.levelno < logging.WARNING:
-            return True
-        if not self._has_text:
-            # The first record has the cause; later ones are about retries.
-            text = record.getMessage()
-            found = _TRANSIENT.match(text)
-            self.text = found[1] if found is not None else text.rstrip(".")
-            self._has_text = True
-        return False
-
-
 def _http_exporter() -> Callable[[], MetricExporter]:
     wanted, variable = protocol()
     if wanted not in ("", _HTTP):
@@ -306,33 +279,11 @@ def _not_installed() -> ConfigurationError:
     return ConfigurationError(f"{_WHAT}: the OpenTelemetry SDK is not installed; run pip install 'idlc[otlp]'")
 
 
-def _resource(given: Mapping[str, str]) -> Resource:
-    """Return the resource of this process: its own attributes, those of variables, and given ones, which win."""
-    from opentelemetry.sdk.resources import Resource
-
-    own: dict[str, str | int] = {
-        "host.name": platform.node(),
-        "process.pid": getpid(),
-        "process.runtime.name": sys.implementation.name,
-        "process.runtime.version": platform.python_version(),
-        "service.instance.id": str(uuid.uuid4()),
-    }
-    return Resource(own).merge(Resource.create(dict(given)))
-
-
 def _started_at() -> float:
     """Return the start of this process, which is also that of its counters, in seconds since 1970."""
     started: Any = next(each.values[()] for each in ProcessFigures().read() if each.metric is STARTED_AT)
     # The clock may have been set back.
     return min(float(started), time.time())
-
-
-def _suppress_instrumentation() -> None:
-    """Let instrumentation of HTTP clients ignore this thread, so that exports are not traced."""
-    from opentelemetry import context
-
-    key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
-    context.attach(context.set_value(key, True))
 
 
 def export_otlp(

@@ -1,0 +1,15 @@
+"""Exporters of spans, one file each.
+
+- `zipkin`: Zipkin's JSON; `skywalking`: segments for SkyWalking; `otlp`: OpenTelemetry (extra `otlp`); `json_lines`:
+  a file.
+- `http_post`: requests; `json_text`: their bodies.
+"""
+
+from __future__ import annotations
+
+from idlrt.observe.tracing.exporters.json_lines import JsonLinesExporter
+from idlrt.observe.tracing.exporters.otlp import OtlpSpanExporter
+from idlrt.observe.tracing.exporters.skywalking import SkyWalkingExporter
+from idlrt.observe.tracing.exporters.zipkin import ZipkinExporter
+
+__all__ = ["JsonLinesExporter", "OtlpSpanExporter", "SkyWalkingExporter", "ZipkinExporter"]
