@@ -7,6 +7,7 @@ from idlrt.cli.monitor import monitor
 from idlrt.cli.monitor_dashboards import dashboards
 from idlrt.cli.registry import registry
 from idlrt.cli.routing import route
+from idlrt.cli.trace import trace
 
 __all__ = ["main"]
 
@@ -17,3 +18,4 @@ main.add_command(health)
 main.add_command(monitor)
 main.add_command(registry)
 main.add_command(route)
+main.add_command(trace)

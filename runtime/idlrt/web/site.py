@@ -7,7 +7,7 @@ proxy may serve the pages below another path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -33,16 +33,22 @@ COOKIE_PREFIX: Final = "idlrt-sign-in"
 _PACKAGE: Final = "idlrt.web"
 
 
+def _always() -> bool:
+    return True
+
+
 class NavItem(msgspec.Struct, frozen=True):
     """A link of the navigation.
 
     Attributes:
         path: path, possibly with a query.
         title: text.
+        is_shown: returns whether the page exists.
     """
 
     path: str
     title: str
+    is_shown: Callable[[], bool] = _always
 
 
 class Site:

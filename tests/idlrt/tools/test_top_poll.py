@@ -15,12 +15,12 @@ from idlrt.net import Address
 from idlrt.observe import Histogram, Series, Snapshot
 from idlrt.observe.catalogue import SERVER_CALLS
 from idlrt.observe.figures import report
-from idlrt.tools.top.admin_url import AdminUrl, is_admin_url
+from idlrt.tools.instances.admin_url import AdminUrl, is_admin_url
+from idlrt.tools.instances.targets import Target
 from idlrt.tools.top.cells_page import MetricsUnavailable
 from idlrt.tools.top.collector import Collector
 from idlrt.tools.top.poll import Poll, Poller, Reading
 from idlrt.tools.top.table import Reports
-from idlrt.tools.top.targets import Target
 
 A, B = AdminUrl.parse("http://a:9901"), AdminUrl.parse("http://b:9901")
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from idlrt.observe.tracing.switch import TRACING
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.server.admin.pages import PageEntry
 from idlrt.web import Column, Link, NavItem, Site, Table
 
 __all__ = ["ADMIN_SITE", "html_index"]
 
+
+def _has_spans() -> bool:
+    return TRACING.store is not None
+
+
 ADMIN_SITE: Final = Site(
     "Admin port",
     (
         NavItem("/", "Pages"),
         NavItem("/status", "Status"),
+        NavItem("/rpcz", "Traces", _has_spans),
         NavItem("/livez?verbose", "Live"),
         NavItem("/readyz?verbose", "Ready"),
     ),

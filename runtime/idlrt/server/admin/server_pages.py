@@ -8,12 +8,14 @@ from typing import Final
 
 from idlrt.core import Status
 from idlrt.errors import ConfigurationError
+from idlrt.observe.tracing.switch import TRACING
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.server.admin.checks import Check, FunctionCheck, PlainCheck
 from idlrt.server.admin.health import HealthPage
 from idlrt.server.admin.html_pages import html_index
 from idlrt.server.admin.metrics_pages import add_metrics_pages
 from idlrt.server.admin.pages import AdminPages, text_page, wanted_format
+from idlrt.server.admin.rpcz import rpcz
 from idlrt.server.admin.status import status_of, status_text
 from idlrt.server.admin.status_page import StatusPage
 from idlrt.server.admin.view import ServerView
@@ -22,6 +24,7 @@ from idlrt.web import ASSETS_PATH, asset_page
 
 __all__ = ["server_pages"]
 
+_RPCZ: Final = "recent, slow and failed calls with their traces (?format=json, html)"
 _JSON: Final = "application/json"
 
 
@@ -37,6 +40,7 @@ def server_pages(view: ServerView) -> AdminPages:
     pages.add("/status", partial(_status, view, html_status), "state and configuration (?format=json, text, html)")
     if view.monitor is not None:
         add_metrics_pages(pages, view.monitor)
+    pages.add("/rpcz", rpcz, _RPCZ, takes_name=True, is_listed=TRACING.store is not None)
     for path, status, title in (
         ("/disable", Status.DISABLED, "take the server out of rotation in its registry"),
         ("/enable", Status.UP, "put it into rotation"),

@@ -1,29 +1,17 @@
-"""Requests of the page `/cells` of admin ports: one connection for each, with a deadline for all of it."""
+"""The page `/cells` of admin ports: what an instance has measured."""
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Callable
-from http.client import HTTPException, HTTPResponse
-from typing import Any, Final, cast
+from typing import Final
 
 from idlrt.errors import RpcError
-from idlrt.net import BlockingSocket, BlockingTransport, Tls
+from idlrt.net import Tls
 from idlrt.observe.snapshot import Snapshot, decode_snapshot
-from idlrt.tools.top.admin_url import AdminUrl
+from idlrt.tools.instances import AdminUrl, PageReader
 
-__all__ = ["MAX_PAGE", "CellsReader", "MetricsUnavailable"]
+__all__ = ["CellsReader", "MetricsUnavailable"]
 
-MAX_PAGE: Final = 256 * 1024 * 1024
-"""Maximum size of a page in bytes."""
-
-_WHY: Final = {
-    400: "the port does not accept the request; if it has TLS, write https://",
-    401: "the token is missing or wrong; pass --token, or set IDLRT_ADMIN_TOKEN",
-    403: "access denied; see the options `token`, `allow` and `hosts` of the admin port",
-    404: "it has no page /cells; the server must measure calls, as it does unless metrics=False",
-}
+_MISSING: Final = "it has no page /cells; the server must measure calls, as it does unless metrics=False"
 
 
 class MetricsUnavailable(RpcError):
@@ -43,9 +31,7 @@ class CellsReader:
     """
 
     def __init__(self, *, token: str = "", tls: Tls | None = None, timeout: float = 2.0) -> None:
-        self._token = token
-        self._timeout = timeout
-        self._connect_tls = _tls_connector(tls) if tls is not None else None
+        self._pages = PageReader(token=token, tls=tls, timeout=timeout)
 
     def read(self, url: AdminUrl) -> Snapshot:
         """Return the metrics of an instance since its start.
@@ -53,90 +39,7 @@ class CellsReader:
         Raises:
             MetricsUnavailable: it cannot be reached, or does not respond with metrics.
         """
-        until = time.monotonic() + self._timeout
         try:
-            status, body = self._request(url, until)
-        except TimeoutError:
-            raise MetricsUnavailable(f"no response within {self._timeout:g} s") from None
-        except HTTPException as error:
-            raise MetricsUnavailable(f"the response is not HTTP ({type(error).__name__})") from None
-        except OSError as error:
-            raise MetricsUnavailable(_reason(error, url)) from None
-        if status != 200:
-            raise MetricsUnavailable(f"status {status}: {_WHY.get(status) or 'expected 200'}")
-        try:
-            return decode_snapshot(body)
+            return decode_snapshot(self._pages.read(url, "/cells", _MISSING))
         except RpcError as error:
             raise MetricsUnavailable(str(error)) from None
-
-    def _request(self, url: AdminUrl, until: float) -> tuple[int, bytes]:
-        if url.is_encrypted:
-            if self._connect_tls is None:
-                self._connect_tls = _tls_connector(Tls())
-            transport = self._connect_tls(url, self._timeout)
-        else:
-            transport = BlockingSocket.connect(url.address, self._timeout)
-        try:
-            lines = [f"GET {url.prefix}/cells HTTP/1.1", f"host: {url.authority}", "accept: application/json"]
-            lines += ["user-agent: idlrt-monitor", "connection: close", f"rpc-timeout-ms: {self._timeout * 1000:.0f}"]
-            if self._token:
-                lines.append(f"authorization: Bearer {self._token}")
-            transport.send("\r\n".join((*lines, "", "")).encode("latin-1"), until)
-            response = HTTPResponse(cast("Any", _Connected(transport, until)), method="GET")
-            response.begin()
-            if response.status != 200:
-                return response.status, b""
-            body = response.read(MAX_PAGE + 1)
-            if len(body) > MAX_PAGE:
-                raise MetricsUnavailable(f"the page is larger than {MAX_PAGE} bytes")
-            return response.status, body
-        finally:
-            transport.close()
-
-
-class _Connected:
-    """A connection as `HTTPResponse` uses it."""
-
-    def __init__(self, transport: BlockingTransport, until: float) -> None:
-        self._stream = _Stream(transport, until)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """Return the stream."""
-        return io.BufferedReader(self._stream, 65_536)
-
-
-class _Stream(io.RawIOBase):
-    """Received bytes, until a deadline."""
-
-    def __init__(self, transport: BlockingTransport, until: float) -> None:
-        self._transport = transport
-        self._until = until
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        if not self._rest:
-            self._rest = memoryview(self._transport.receive(self._until))
-        wanted = memoryview(buffer).cast("B")
-        size = min(len(wanted), len(self._rest))
-        wanted[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-def _tls_connector(tls: Tls) -> Callable[[AdminUrl, float], BlockingTransport]:
-    from idlrt.net.blocking_tls import BlockingTlsSocket
-    from idlrt.net.tls_context import TlsContext
-
-    context = TlsContext(tls, is_server=False)
-    return lambda url, timeout: BlockingTlsSocket.connect(url.address, timeout, context)
-
-
-def _reason(error: OSError, url: AdminUrl) -> str:
-    if not url.is_encrypted:
-        return (error.strerror or str(error) or type(error).__name__).lower()
-    from idlrt.net.tls_context import tls_reason
-
-    return tls_reason(error).lower()

@@ -15,9 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.observe.snapshot import Snapshot
-from idlrt.tools.top.admin_url import AdminUrl
+from idlrt.tools.instances import AdminUrl, Target
 from idlrt.tools.top.cells_page import MetricsUnavailable
-from idlrt.tools.top.targets import Target
 
 __all__ = ["Poll", "Poller", "Reading"]
 

@@ -15,7 +15,7 @@ from idlrt.net import Address
 from idlrt.registry import Registry
 from idlrt.registry.subscription import Subscription
 from idlrt.server.registration import ADMIN_KEY
-from idlrt.tools.top.admin_url import AdminUrl, is_admin_url
+from idlrt.tools.instances.admin_url import AdminUrl, is_admin_url
 
 __all__ = ["Target", "Targets"]
 
