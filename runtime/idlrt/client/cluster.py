@@ -260,7 +260,8 @@ class Cluster(EventEmitter, Generic[S]):
         if endpoint.breaker.state is not CLOSED:
             tracker.probing(endpoint, call)
         sent = attempt_of(call, endpoint.target, start, attempt)
-        if call.trace is not None:
+        # A plan that was replaced during the call may have none.
+        if call.trace is not None and call.plan.tracer is not None:
             call.plan.tracer.begin_attempt(call, sent, endpoint.instance.address, start)
         is_beside = call.in_attempts > 0
         call.in_attempts += 1

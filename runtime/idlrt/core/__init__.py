@@ -51,7 +51,7 @@ from idlrt.core.policy import (
     Seconds,
     is_duration,
 )
-from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
+from idlrt.core.request import CURRENT_TRACE, Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.rpc_protocols import ANY_PROTOCOL, THRIFT, RpcProtocols, check_rpc_protocols, format_rpc_protocols
 from idlrt.core.served import Served, serve
 from idlrt.exports import deprecated_names
@@ -61,6 +61,7 @@ __all__ = [
     "AMBIENT",
     "ANY_PROTOCOL",
     "CONFIG_VARIABLE",
+    "CURRENT_TRACE",
     "DEFAULT_GROUP",
     "LONGEST",
     "NO_CONTEXT",

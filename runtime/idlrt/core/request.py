@@ -18,7 +18,7 @@ from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.core.outcome import Outcome
 from idlrt.spec import Method
 
-__all__ = ["Peer", "ServerCall", "current_call", "enter_call", "handler_context", "request_metadata"]
+__all__ = ["CURRENT_TRACE", "Peer", "ServerCall", "current_call", "enter_call", "handler_context", "request_metadata"]
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +84,9 @@ class ServerCall(msgspec.Struct, eq=False):
         return self.deadline.at - self.driver.now()
 
 
+CURRENT_TRACE: Final[ContextVar[Any]] = ContextVar("idlrt current trace", default=None)
+"""Trace of a part of the program (`idlrt.observe.span`); `None` if that of the current call applies."""
+
 _current: Final[ContextVar[ServerCall | None]] = ContextVar("idlrt current call", default=None)
 
 
@@ -106,10 +109,12 @@ def request_metadata() -> Metadata:
 
 
 def handler_context() -> Context:
-    """Return a copy of the current context without the current call, for handlers of another server."""
+    """Return a copy of the current context without the current call and trace, for handlers of another server."""
     context = copy_context()
-    if _current in context:
-        context.run(_current.set, None)
+    variables: tuple[ContextVar[Any], ...] = _current, CURRENT_TRACE
+    for each in variables:
+        if each in context:
+            context.run(each.set, None)
     return context
 
 

@@ -1,9 +1,8 @@
 """Server of several processes at one address, with a supervisor that restarts them.
 
-The supervisor binds the address and never serves. It holds one listening socket for each process (`SO_REUSEPORT`: the
-kernel distributes connections among them), or one shared socket for a Unix socket. Because it keeps these sockets open,
-connections that wait to be accepted survive a crash: the restarted process accepts them. A process that exits is
-restarted, at once if it has run for a while, otherwise after a delay that doubles each time.
+The supervisor binds the address and never serves. It keeps one listening socket for each process open (`SO_REUSEPORT`:
+the kernel distributes connections), or a shared one for a Unix socket, so that a process that is restarted accepts the
+connections that waited. It restarts at once if the process has run for a while, else after a delay that doubles.
 
 Processes are forked when serving begins, before the supervisor starts any thread. They stop by themselves when the
 supervisor is gone.
@@ -31,6 +30,7 @@ from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, listen, socket_inode
+from idlrt.observe.tracing.switch import TRACING
 from idlrt.server.base import ServerBase
 from idlrt.server.lifeline import Lifeline
 from idlrt.server.process_slot import ProcessSlot
@@ -213,8 +213,7 @@ class ProcessServer(ServerBase):
     def after_fork(self) -> None:
         """Close all inherited file descriptors in a forked child that is not a server process.
 
-        That includes the lifeline: while a child held it open, the processes would not notice that the supervisor is
-        gone.
+        That includes the lifeline: while a child holds it, the processes do not notice that the supervisor is gone.
         """
         if not self._is_started or self._forking == threading.get_ident():
             return
@@ -261,6 +260,7 @@ class ProcessServer(ServerBase):
         except BaseException:  # noqa: BLE001  # the process exits here after any exception
             traceback.print_exc()
         finally:
+            TRACING.close_at_exit()  # `atexit` does not do it here
             logging.shutdown()
             with contextlib.suppress(Exception):
                 sys.stdout.flush()

@@ -26,7 +26,7 @@ from idlrt.observe.tracing.sampling import (
 )
 from idlrt.observe.tracing.span import FinishedSpan
 from idlrt.observe.tracing.store import SpanStore
-from idlrt.observe.tracing.switch import TRACING
+from idlrt.observe.tracing.switch import FLUSH_S, TRACING
 from idlrt.observe.tracing.tracer import Tracer
 
 __all__ = ["READS", "ActiveTracing", "trace"]
@@ -34,7 +34,6 @@ __all__ = ["READS", "ActiveTracing", "trace"]
 READS: Final = ("w3c", "b3", "b3multi", "jaeger", "sw8", "eagleeye", "pinpoint")
 """Formats of headers that are read by default, in the order of precedence."""
 
-_FLUSH_S: Final = 2.0
 _DEFAULT_RATIO: Final = 0.1
 
 
@@ -54,7 +53,7 @@ class ActiveTracing:
         self._batches = batches
         self.store = store
         # Programs that end at once must not lose their spans.
-        atexit.register(self.close, _FLUSH_S)
+        atexit.register(self.close, FLUSH_S)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send all spans that wait. Return whether all exporters accepted them within `timeout` seconds each."""
@@ -64,6 +63,7 @@ class ActiveTracing:
     def close(self, timeout: float = 5.0) -> bool:
         """Turn tracing off, and send what waits. Return whether all exporters accepted it. Idempotent."""
         atexit.unregister(self.close)
+        self._tracer.is_open = False
         if TRACING.tracer is self._tracer:
             TRACING.use(None)
         results = [each.close(timeout) for each in self._batches]
@@ -143,8 +143,9 @@ def trace(
         is_trusted=_trust(trusted),
         untraced=untraced,
     )
-    TRACING.use(tracer, store, has_access_log=access_log)
-    return ActiveTracing(tracer, store, batches, dynamic)
+    active = ActiveTracing(tracer, store, batches, dynamic)
+    TRACING.use(tracer, store, has_access_log=access_log, close=active.close)
+    return active
 
 
 def _sampler(given: Sampler | float | str | None, rules: Sequence[SamplingRule]) -> tuple[Sampler, Rules | None]:
@@ -153,22 +154,22 @@ def _sampler(given: Sampler | float | str | None, rules: Sequence[SamplingRule])
     Raises:
         ConfigurationError: it is invalid.
     """
+    root: Sampler | None = None
     if given is None:
-        given = sampler_of_environment(os.environ) or _DEFAULT_RATIO
-    if isinstance(given, int | float):
+        root = sampler_of_environment(os.environ) or Ratio(_DEFAULT_RATIO)
+    elif isinstance(given, int | float):
         if not 0 <= given <= 1:
             raise ConfigurationError(f"trace: sampler: must be between 0 and 1, or a sampler, got {given!r}")
-        root: Sampler = Ratio(given) if given else Never()
-        if not rules:
-            return ParentBased(root), None
-        return standard_sampler(root, rules=rules)
-    if isinstance(given, str):
+        root = Ratio(given) if given else Never()
+    elif isinstance(given, str):
         return standard_sampler(parse_sampler(given), rules=rules)
-    if rules:
+    elif rules:
         raise ConfigurationError(
             "trace: rules: need a ratio or text as the sampler; give the sampler itself `Rules(...)`"
         )
-    return given, None
+    else:
+        return given, None
+    return standard_sampler(root, rules=rules) if rules else (ParentBased(root), None)
 
 
 def _trust(networks: Sequence[str] | None) -> Callable[[ServerCall], bool]:

@@ -9,6 +9,7 @@ Source: https://opentelemetry.io/docs/specs/otel/trace/api/
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
@@ -221,7 +222,7 @@ class Span:
         above: Span | None = None,
     ) -> None:
         now = time.monotonic_ns()
-        self.name = name
+        self.name = name if name.isascii() else _valid(name)
         self.kind: Kind = kind
         self.context = context
         self.parent_id = parent_id
@@ -267,7 +268,7 @@ class Span:
         if name not in attributes and len(attributes) >= MAX_ATTRIBUTES:
             self._dropped += 1
             return
-        attributes[name] = _bounded(value)
+        attributes[name if name.isascii() else _valid(name)] = _bounded(value)
 
     def add_event(self, name: str, attributes: Mapping[str, Attribute] | None = None) -> None:
         """Add an event now."""
@@ -276,7 +277,7 @@ class Span:
         if len(self._events) >= MAX_EVENTS:
             self._dropped += 1
             return
-        fields = {} if attributes is None else {name: _bounded(value) for name, value in attributes.items()}
+        fields = {} if attributes is None else {_valid(name): _bounded(value) for name, value in attributes.items()}
         self._events.append(SpanEvent(time.monotonic_ns() - self._began, name, fields))
 
     def add_link(self, link: Link) -> None:
@@ -291,7 +292,7 @@ class Span:
         self._status = "error"
         if isinstance(error, BaseException):
             self.set("error.type", type(error).__qualname__)
-        self._message = str(error)[:_MAX_TEXT]
+        self._message = text_of(error)
 
     def end(self, ended: int | None = None) -> FinishedSpan | None:
         """End the span, and return it as exporters get it; `None` if it has ended before.
@@ -331,14 +332,32 @@ class Span:
         return f"<Span {self.name} {self.context.trace_id}:{self.context.span_id}>"
 
 
-def _bounded(value: Attribute) -> Attribute:
-    return value[:_MAX_TEXT] if isinstance(value, str) else value
+def text_of(value: object) -> str:
+    """Return the text of an object, shortened; the name of its type if it has none: tracing must not break a call."""
+    try:
+        return _valid(str(value)[:_MAX_TEXT])
+    except Exception:  # noqa: BLE001  # whatever `__str__` of a program raises
+        return type(value).__qualname__
+
+
+def _valid(text: str) -> str:
+    """Return text that can be encoded: lone surrogates, as in names of files, become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _bounded(value: object) -> Attribute:
+    """Return a value that all exporters and pages can show; another one as text."""
+    if isinstance(value, str):
+        return _valid(value[:_MAX_TEXT])
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return text_of(value)
 
 
 def attributes_of(values: Mapping[str, Any]) -> dict[str, Attribute]:
     """Return the values that attributes may have; others as text."""
     return {
-        name: value if isinstance(value, str | int | float | bool) else str(value)[:_MAX_TEXT]
+        name: value if isinstance(value, str | int | float | bool) else text_of(value)
         for name, value in values.items()
         if value is not None
     }

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import Token, copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -58,11 +59,9 @@ class span:
         trace, token, self._token = self._trace, self._token, None
         if trace is None or token is None:
             return
-        try:
+        # A generator that another task closes: the current span of that task stays.
+        with suppress(ValueError):
             CURRENT.reset(token)
-        except ValueError:
-            # A generator that another task closes: its context is not this one.
-            CURRENT.set(None)
         tracer = TRACING.tracer
         if tracer is not None:
             tracer.end_internal(trace, error)
@@ -137,7 +136,7 @@ def trace_headers(target: str = "", method: str = "") -> dict[str, str]:
         method: what is called.
     """
     found = current_trace()
-    return found.headers(method, target) if found is not None else {}
+    return found.onward().headers(method, target) if found is not None else {}
 
 
 def tags() -> Mapping[str, str]:
@@ -157,9 +156,10 @@ def put(name: str, value: str) -> None:
     found = current_trace()
     if found is not None:
         _check(name, value, found.tags)
-        found.tags = {**found.tags, name: value}
-        if found.span is not None:
-            found.span.set(f"tag.{name}", value)
+        for each in found.lineage():
+            each.tags = {**each.tags, name: value}
+            if each.span is not None:
+                each.span.set(f"tag.{name}", value)
 
 
 def put_once(name: str, value: str) -> None:
@@ -171,7 +171,8 @@ def put_once(name: str, value: str) -> None:
     found = current_trace()
     if found is not None:
         _check(name, value, found.next_once)
-        found.next_once = {**found.next_once, name: value}
+        for each in found.lineage():
+            each.next_once = {**each.next_once, name: value}
 
 
 def _check(name: str, value: str, known: Mapping[str, str]) -> None:

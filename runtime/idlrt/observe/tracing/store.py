@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -37,36 +37,57 @@ class SpanStore:
     def after_fork(self) -> None:
         """Begin without spans in a forked child."""
         self._lock = threading.Lock()
-        self._recent: deque[FinishedSpan] = deque(maxlen=self._max_spans)
-        self._failed: deque[FinishedSpan] = deque(maxlen=_MAX_KEPT)
+        self._recent: deque[FinishedSpan] = deque()
+        # The same spans by trace.
+        self._by_trace: dict[str, deque[FinishedSpan]] = {}
+        self._failed: deque[FinishedSpan] = deque()
         # Slowest entry spans, as a heap by duration.
         self._slow: list[tuple[int, int, FinishedSpan]] = []
         self._order = itertools.count()
-        # Spans of traces that are kept, by trace: the newest ones.
-        self._kept: OrderedDict[str, list[FinishedSpan]] = OrderedDict()
+        # Spans of the traces of failed and slow calls, by trace and id, and the number of these calls in each.
+        self._kept: dict[str, dict[str, FinishedSpan]] = {}
+        self._calls: dict[str, int] = {}
 
     def put(self, span: FinishedSpan) -> None:
         """Add a span."""
         with self._lock:
             self._recent.append(span)
+            self._by_trace.setdefault(span.trace_id, deque()).append(span)
+            if len(self._recent) > self._max_spans:
+                self._drop_oldest()
             if span.kind in _ENTRY or not span.parent_id:
                 if span.status == "error":
                     self._failed.append(span)
                     self._keep(span.trace_id)
+                    if len(self._failed) > _MAX_KEPT:
+                        self._release(self._failed.popleft().trace_id)
                 entry = (span.duration, next(self._order), span)
                 if len(self._slow) < _MAX_KEPT:
                     heapq.heappush(self._slow, entry)
                     self._keep(span.trace_id)
                 elif self._slow[0][0] < span.duration:
-                    heapq.heapreplace(self._slow, entry)
                     self._keep(span.trace_id)
+                    self._release(heapq.heapreplace(self._slow, entry)[2].trace_id)
 
     def _keep(self, trace_id: str) -> None:
-        """Keep the spans of a trace longer than the ring does. Its entry span ends last, so the others are there."""
-        self._kept[trace_id] = [each for each in self._recent if each.trace_id == trace_id]
-        self._kept.move_to_end(trace_id)
-        while len(self._kept) > 2 * _MAX_KEPT:
-            self._kept.popitem(last=False)
+        """Keep the spans of a trace while one of its calls is. Its entry span ends last, so the others are there."""
+        self._calls[trace_id] = self._calls.get(trace_id, 0) + 1
+        kept = self._kept.setdefault(trace_id, {})
+        kept.update((each.span_id, each) for each in self._by_trace.get(trace_id, ()))
+        while len(kept) > self._max_spans:
+            del kept[next(iter(kept))]
+
+    def _release(self, trace_id: str) -> None:
+        self._calls[trace_id] -= 1
+        if not self._calls[trace_id]:
+            del self._calls[trace_id], self._kept[trace_id]
+
+    def _drop_oldest(self) -> None:
+        trace_id = self._recent.popleft().trace_id
+        spans = self._by_trace[trace_id]
+        spans.popleft()
+        if not spans:
+            del self._by_trace[trace_id]
 
     def recent(self) -> list[FinishedSpan]:
         """Return the recent spans, the newest first."""
@@ -111,8 +132,8 @@ class SpanStore:
     def trace(self, trace_id: str) -> list[FinishedSpan]:
         """Return the spans of a trace that are known, in the order of their starts."""
         with self._lock:
-            found = {each.span_id: each for each in self._kept.get(trace_id, ())}
-            found |= {each.span_id: each for each in self._recent if each.trace_id == trace_id}
+            found = dict(self._kept.get(trace_id, {}))
+            found |= {each.span_id: each for each in self._by_trace.get(trace_id, ())}
         return sorted(found.values(), key=lambda each: each.started_at)
 
 

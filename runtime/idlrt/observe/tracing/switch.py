@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from idlrt.core.forks import forks
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     from idlrt.observe.tracing.store import SpanStore
     from idlrt.observe.tracing.tracer import Tracer
 
-__all__ = ["TRACING", "Tracing"]
+__all__ = ["FLUSH_S", "TRACING", "Tracing"]
+
+FLUSH_S: Final = 2.0
+"""Seconds for sending the spans that wait when a process ends."""
+
+# Objects that have died are forgotten when there are more than this, or twice as many as lived the last time.
+_MIN_FOLLOWERS: Final = 64
 
 
 class Tracing:
@@ -29,7 +36,9 @@ class Tracing:
         self.tracer: Tracer | None = None
         self.store: SpanStore | None = None
         self.has_access_log = False
+        self._close: Callable[[float], bool] | None = None
         self._followers: list[weakref.WeakMethod[Callable[[], object]]] = []
+        self._max_followers = _MIN_FOLLOWERS
         self.after_fork()
         forks.register(self)
 
@@ -38,13 +47,25 @@ class Tracing:
         self._lock = threading.Lock()
 
     def use(
-        self, tracer: Tracer | None, store: SpanStore | None = None, *, has_access_log: bool = False
+        self,
+        tracer: Tracer | None,
+        store: SpanStore | None = None,
+        *,
+        has_access_log: bool = False,
+        close: Callable[[float], bool] | None = None,
     ) -> Tracer | None:
-        """Use a tracer from now on; `None` turns tracing off. Return the one before."""
+        """Use a tracer from now on; `None` turns tracing off. Return the one before.
+
+        Args:
+            tracer: the tracer.
+            store: recent spans.
+            has_access_log: whether servers log their recorded calls.
+            close: turns it off, and sends the spans that wait; its argument is a timeout in seconds.
+        """
         with self._lock:
-            self.store, self.has_access_log = store, has_access_log
+            self.store, self.has_access_log, self._close = store, has_access_log, close
             before, self.tracer = self.tracer, tracer
-            self._followers = [each for each in self._followers if each() is not None]
+            self._forget_dead()
             followers = list(self._followers)
         for each in followers:
             method = each()
@@ -56,9 +77,26 @@ class Tracing:
         """Call a bound method after each change, and now if tracing is on; its object is referenced weakly."""
         with self._lock:
             self._followers.append(weakref.WeakMethod(method))
+            if len(self._followers) > self._max_followers:
+                self._forget_dead()
             is_on = self.tracer is not None
         if is_on:
             method()
+
+    @property
+    def followers(self) -> int:
+        """Number of objects that follow, some of which may be gone."""
+        return len(self._followers)
+
+    def close_at_exit(self) -> None:
+        """Send the spans that wait, for at most two seconds, in a process that ends without `atexit`."""
+        if self._close is not None:
+            with suppress(Exception):
+                self._close(FLUSH_S)
+
+    def _forget_dead(self) -> None:
+        self._followers = [each for each in self._followers if each() is not None]
+        self._max_followers = max(_MIN_FOLLOWERS, 2 * len(self._followers))
 
 
 TRACING: Final = Tracing()

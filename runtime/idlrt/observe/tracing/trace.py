@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Final, Protocol
 
 import msgspec
 
-from idlrt.core import Decision, current_call
+from idlrt.core import CURRENT_TRACE, Decision, current_call
 from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.propagation import parse_traceparent
 from idlrt.observe.tracing.span import Span, attributes_of
 
-__all__ = ["CURRENT", "HeaderWriter", "Trace", "current_trace"]
+__all__ = ["CURRENT", "HeaderWriter", "InternalTrace", "Trace", "current_trace"]
 
 
 class HeaderWriter(Protocol):
@@ -71,6 +71,15 @@ class Trace:
             self._context = found
         return found
 
+    def lineage(self) -> Iterator[Trace]:
+        """Return this trace and those around it, up to that of the call that is being handled."""
+        yield self
+
+    def onward(self) -> Trace:
+        """Return it as other requests carry it: with the tags for the next hop, and not those that it received."""
+        context = self._context or self.context
+        return Trace(self._tracer, context, self.span, self.began, self.baggage, self.tags, self.next_once)
+
     @property
     def is_recorded(self) -> bool:
         """Whether it has a span."""
@@ -91,7 +100,25 @@ class Trace:
             self.span.add_event(type(decision).__name__, attributes_of(fields))
 
 
-CURRENT: Final[ContextVar[Trace | None]] = ContextVar("idlrt current trace", default=None)
+class InternalTrace(Trace):
+    """Trace of a part of the program.
+
+    Attributes:
+        around: the trace around it; `None` if it is the first one.
+    """
+
+    __slots__ = ("around",)
+
+    around: Trace | None
+
+    def lineage(self) -> Iterator[Trace]:
+        """See `Trace.lineage`."""
+        yield self
+        if self.around is not None:
+            yield from self.around.lineage()
+
+
+CURRENT: Final[ContextVar[Trace | None]] = CURRENT_TRACE
 """Trace of an internal span (`span`), which takes precedence over that of the call that is being handled."""
 
 

@@ -20,13 +20,15 @@ import msgspec
 
 from idlrt.core import Call, Outcome, ServerCall, outcome_of
 from idlrt.core.metadata import TRACE_RESPONSE
-from idlrt.observe.tracing.context import NO_TEXTS, Incoming, Outgoing, TraceContext, new_span_id, new_trace_id
+from idlrt.observe.tracing.context import NO_TEXTS, Outgoing, TraceContext, new_span_id, new_trace_id
+from idlrt.observe.tracing.descriptions import describe, describe_server
 from idlrt.observe.tracing.identity import instance_name
+from idlrt.observe.tracing.late import LateLimit
 from idlrt.observe.tracing.propagation import Reader, write
-from idlrt.observe.tracing.sampling import Never, ParentBased, Ratio, Sampler, SampleRequest
-from idlrt.observe.tracing.span import FinishedSpan, Link, Span
+from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Sampler, SampleRequest
+from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
 from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, RANDOM_BITS, threshold
-from idlrt.observe.tracing.trace import CURRENT, Trace, current_trace
+from idlrt.observe.tracing.trace import CURRENT, InternalTrace, Trace, current_trace
 
 __all__ = ["Tracer"]
 
@@ -40,8 +42,6 @@ TRACEPARENT: Final = "traceparent"
 _LENGTH: Final = 55
 _NOT_SAMPLED: Final = "02468ace"
 _RANDOM_AT: Final = 18
-# Local spans of calls that were not sampled, in a second.
-_MAX_LATE: Final = 10
 # Pages of admin ports.
 _UNTRACED: Final = frozenset({"Pages.page"})
 _OK: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
@@ -59,6 +59,10 @@ class Tracer:
         slow_s: duration from which a call that was not sampled leaves a span.
         is_trusted: returns whether the sampling decision and the tags of a caller are used.
         untraced: methods that servers do not trace, as `Service.method`.
+
+    Attributes:
+        service: see above.
+        is_open: whether servers begin traces.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Tracer:
         untraced: Collection[str] = (),
     ) -> None:
         self.service = service
-        self._sampler = sampler
+        self._sampler = GuardedSampler(sampler)
         self._is_parent_based = isinstance(sampler, ParentBased) and tuple(reads[:1]) == (W3C,)
         root = sampler.root if isinstance(sampler, ParentBased) else sampler
         # Randomness below which a trace that begins here is not sampled, if that is all there is to know.
@@ -88,14 +92,14 @@ class Tracer:
         self._slow_ns = int(slow_s * _NANO)
         self._is_trusted = is_trusted
         self._untraced = frozenset(untraced) | _UNTRACED
-        self._late_second = 0
-        self._late_count = 0
+        self._late_limit = LateLimit()
+        self.is_open = True
 
     # Servers.
 
     def begin_server(self, call: ServerCall) -> None:
         """Begin the trace of a call that a server has received."""
-        if call.method.full_name in self._untraced:
+        if call.method.full_name in self._untraced or not self.is_open:
             return
         headers, text = call.metadata, call.context.trace
         if text:
@@ -137,22 +141,11 @@ class Tracer:
             is_remote_parent=parent is not None,
             sender=incoming.sender if incoming is not None else None,
         )
-        self._describe_server(span, call, incoming)
+        describe_server(span, call, incoming)
         call.answer_metadata[TRACE_RESPONSE] = f"00-{span.context.trace_id}-{span.context.span_id}-01"
         for name, value in tags.items():
             span.set(f"tag.{name}", value)
         call.trace = Trace(self, span.context, span, began, baggage, tags, once)
-
-    def _describe_server(self, span: Span, call: ServerCall, incoming: Incoming | None) -> None:
-        _describe(span, call.method.full_name)
-        span.set("client.address", call.peer.address)
-        if call.context.caller:
-            span.set("rpc.caller", call.context.caller)
-        if call.context.attempt:
-            span.set("rpc.attempt", call.context.attempt)
-        if incoming is not None:
-            for name, each in zip(incoming.conflicts, incoming.links, strict=False):
-                span.add_link(Link(each.trace_id, each.span_id, f"another trace in the format {name}"))
 
     def end_server(self, call: ServerCall, error: BaseException | None, ended: float) -> None:
         """End the trace of a server call.
@@ -170,7 +163,10 @@ class Tracer:
         is_failed = error is not None and outcome not in _OK
         if span is None:
             if is_failed or at - trace.began > self._slow_ns:
-                self._late(trace, call.method.full_name, "server", at, error if is_failed else None)
+                late = self._late(trace, call.method.full_name, "server", at, error if is_failed else None, outcome)
+                if late is not None:
+                    describe_server(late, call, None)
+                    self._end_late(late, at)
             return
         if outcome is not None:
             span.set("rpc.response.status_code", outcome.value)
@@ -207,7 +203,7 @@ class Tracer:
                 call.trace = parent.unrecorded(at)
                 return
             span = parent.span.child(name, "client", began=at)
-            _describe(span, name)
+            describe(span, name)
             call.trace = Trace(self, span.context, span, at, parent.baggage, parent.tags, parent.next_once)
             return
         if self._threshold and _randbits(RANDOM_BITS) < self._threshold:
@@ -218,7 +214,7 @@ class Tracer:
             call.trace = Trace(self, context, None, at)
             return
         span = Span(name, "client", msgspec.structs.replace(context, span_id=new_span_id()), began=at)
-        _describe(span, name)
+        describe(span, name)
         call.trace = Trace(self, span.context, span, at)
 
     def end_client(self, call: Call, target: str, error: BaseException | None, ended: float) -> None:
@@ -231,7 +227,10 @@ class Tracer:
         is_failed = outcome not in _OK
         if span is None:
             if is_failed or at - trace.began > self._slow_ns:
-                self._late(trace, call.method.full_name, "client", at, error if is_failed else None)
+                late = self._late(trace, call.method.full_name, "client", at, error if is_failed else None, outcome)
+                if late is not None:
+                    late.set("server.address", target)
+                    self._end_late(late, at)
             return
         span.set("server.address", target)
         self._end_with(span, outcome, error, at, is_failed=is_failed)
@@ -244,7 +243,7 @@ class Tracer:
             sent.trace = trace
             return
         span = trace.span.child(call.method.full_name, "client", began=at)
-        _describe(span, call.method.full_name)
+        describe(span, call.method.full_name)
         span.set("server.address", address)
         if sent.attempt:
             span.set("rpc.attempt", sent.attempt)
@@ -309,8 +308,8 @@ class Tracer:
         if parent is not None:
             span = parent.span.child(name, began=began) if parent.span is not None else None
             context = span.context if span is not None else parent.context
-            found = Trace(self, context, span, began, parent.baggage, parent.tags, parent.once)
-            found.next_once = parent.next_once
+            found = InternalTrace(self, context, span, began, parent.baggage, parent.tags, parent.once)
+            found.next_once, found.around = parent.next_once, parent
             return found
         context = self._context(name, None, "", NO_TEXTS, is_trusted=True)
         if not context.is_sampled:
@@ -369,19 +368,24 @@ class Tracer:
             changes |= {"is_debug": False, "randomness": None}
         return msgspec.structs.replace(parent, **changes)
 
-    def _late(self, trace: Trace, name: str, kind: Any, at: int, error: BaseException | None) -> None:
-        """Record a span of a call that was not sampled, at most 10 in a second."""
-        second = at // 1_000_000_000
-        if second != self._late_second:
-            self._late_second, self._late_count = second, 0
-        if self._late_count >= _MAX_LATE:
-            return
-        self._late_count += 1
+    def _late(
+        self, trace: Trace, name: str, kind: Kind, at: int, error: BaseException | None, outcome: Outcome | None
+    ) -> Span | None:
+        """Return a span of a call that was not sampled; `None` if there were 10 in this second."""
+        if not self._late_limit.allows(at):
+            return None
         context = msgspec.structs.replace(trace.context, span_id=new_span_id())
         span = Span(name, kind, context, began=trace.began)
-        _describe(span, name)
+        describe(span, name)
+        if outcome is not None:
+            span.set("rpc.response.status_code", outcome.value)
+        for tag, value in trace.tags.items():
+            span.set(f"tag.{tag}", value)
         if error is not None:
             span.fail(error)
+        return span
+
+    def _end_late(self, span: Span, at: int) -> None:
         finished = span.end(at)
         if finished is not None:
             self._finished(msgspec.structs.replace(finished, is_late=True))
@@ -390,10 +394,3 @@ class Tracer:
         finished = span.end(at)
         if finished is not None:
             self._finished(finished)
-
-
-def _describe(span: Span, full_name: str) -> None:
-    service, _, method = full_name.rpartition(".")
-    span.set("rpc.system.name", "idlrt")
-    span.set("rpc.service", service)
-    span.set("rpc.method", method)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from idlrt.observe.tracing.sampling.adaptive import Adaptive
 from idlrt.observe.tracing.sampling.base import Decision, Sampler, SampleRequest, parent_decision
 from idlrt.observe.tracing.sampling.capped import Capped
+from idlrt.observe.tracing.sampling.guarded import GuardedSampler
 from idlrt.observe.tracing.sampling.parent_based import ParentBased
 from idlrt.observe.tracing.sampling.parse import parse_sampler, sampler_of_environment, standard_sampler
 from idlrt.observe.tracing.sampling.per_method import MethodFloor, PerSecond
@@ -27,6 +28,7 @@ __all__ = [
     "Always",
     "Capped",
     "Decision",
+    "GuardedSampler",
     "MethodFloor",
     "Never",
     "ParentBased",

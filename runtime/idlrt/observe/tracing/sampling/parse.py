@@ -87,7 +87,7 @@ def standard_sampler(
     """Return the usual chain of samplers, and its rules, which may be replaced later.
 
     The decision of a trusted parent comes first, then the rules, one trace of each method a minute, and `root`; at most
-    `cap` new traces a second are sampled. `Never` has no minimum.
+    `cap` new traces a second are sampled. `Always` has no cap, and `Never` no minimum.
 
     Args:
         root: decides about most traces.
@@ -100,4 +100,4 @@ def standard_sampler(
     """
     has_floor = not isinstance(root, Always | Never | PerSecond)
     ruled = Rules(rules, MethodFloor(root, sources) if has_floor else root, sources)
-    return ParentBased(Capped(ruled, cap, sources)), ruled
+    return ParentBased(ruled if isinstance(root, Always) else Capped(ruled, cap, sources)), ruled

@@ -1,0 +1,30 @@
+"""Attributes that say what the call of a span is, by the names of OpenTelemetry's conventions for RPC."""
+
+from __future__ import annotations
+
+from idlrt.core import ServerCall
+from idlrt.observe.tracing.context import Incoming
+from idlrt.observe.tracing.span import Link, Span
+
+__all__ = ["describe", "describe_server"]
+
+
+def describe(span: Span, full_name: str) -> None:
+    """Set the attributes of a method, `Service.method`."""
+    service, _, method = full_name.rpartition(".")
+    span.set("rpc.system.name", "idlrt")
+    span.set("rpc.service", service)
+    span.set("rpc.method", method)
+
+
+def describe_server(span: Span, call: ServerCall, incoming: Incoming | None) -> None:
+    """Set the attributes of a call that a server has received, and links to further traces that its headers name."""
+    describe(span, call.method.full_name)
+    span.set("client.address", call.peer.address)
+    if call.context.caller:
+        span.set("rpc.caller", call.context.caller)
+    if call.context.attempt:
+        span.set("rpc.attempt", call.context.attempt)
+    if incoming is not None:
+        for name, each in zip(incoming.conflicts, incoming.links, strict=False):
+            span.add_link(Link(each.trace_id, each.span_id, f"another trace in the format {name}"))
