@@ -9,11 +9,11 @@ import asyncio
 import ctypes
 import itertools
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,7 +52,7 @@ def _hang(id: int) -> None:
             say(word)  # in here: the next signal may come as soon as it is read
             while True:
                 # Not `signal.pause`: a signal between Python's check for signals and the system call is lost on it.
-                time.sleep(0.01)
+                select.select([], [], [], 0.01)
         except BaseException as error:
             say(type(error).__name__)
             if id != DEAF:
@@ -81,7 +81,7 @@ def _fork(id: int) -> Any:
         if id == LIVE_ON:
             say(os.getpid())
             while True:
-                time.sleep(0.01)
+                select.select([], [], [], 0.01)
         if id == FAIL:
             raise ValueError("the child fails")
         if id == EXIT:
