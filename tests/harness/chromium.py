@@ -41,6 +41,12 @@ _FLAGS: Final = (
 # Without its code a key does nothing by itself, such as closing a dialog.
 _KEY_CODES: Final = {"Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 
+_NAVIGATED: Final = (
+    "Inspected target navigated or closed",
+    "Execution context was destroyed",
+    "Cannot find default execution context",
+)
+
 # Chromium reads commands from 3 and writes events to 4, which may be those of the other pipe.
 _START: Final = """
 import fcntl, os, sys
@@ -78,8 +84,15 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, script: str) -> None:
-        """Wait until an expression is true."""
-        eventually(lambda: bool(self.evaluate(script)))
+        """Wait until an expression is true, while the page may change to another one."""
+
+        def is_true() -> bool:
+            try:
+                return bool(self.evaluate(script))
+            except _NavigatedError:
+                return False
+
+        eventually(is_true)
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the page."""
@@ -119,6 +132,10 @@ class Page:
             self.problems.append(json.dumps(parameters["entry"]))
 
 
+class _NavigatedError(AssertionError):
+    """The page changed to another one during a command."""
+
+
 class _Browser:
     def __init__(self, commands: int, events: int) -> None:
         self._commands = commands
@@ -144,6 +161,8 @@ class _Browser:
             assert self._changed.wait_for(lambda: number in self._answers or self._is_closed, TIMEOUT), method
             assert number in self._answers, f"chromium ended within {method}"
             answer = self._answers.pop(number)
+        if "error" in answer and any(each in answer["error"]["message"] for each in _NAVIGATED):
+            raise _NavigatedError(method, answer)
         assert "error" not in answer, (method, answer)
         result: dict[str, Any] = answer["result"]
         return result
