@@ -84,15 +84,15 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, script: str) -> None:
-        """Wait until an expression is true, while the page may change to another one."""
+        """Wait until a page is complete and an expression is true there. The page may change meanwhile."""
 
         def is_true() -> bool:
             try:
-                return bool(self.evaluate(script))
+                return bool(self.evaluate(f"document.readyState === 'complete' && ({script})"))
             except _NavigatedError:
                 return False
 
-        eventually(is_true)
+        eventually(is_true, script)
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the page."""

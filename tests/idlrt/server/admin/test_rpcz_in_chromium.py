@@ -41,18 +41,7 @@ class Opened(NamedTuple):
         """Open another page, and wait until a condition is true there."""
         url = f"{self.server.admin_address}{path}"
         self.page.evaluate(f"location.href = {url!r}")
-        self.wait_for(f"location.href === {url!r} && document.readyState === 'complete' && ({condition})")
-
-    def wait_for(self, condition: str) -> None:
-        """Wait until a condition is true, on whatever page: evaluation fails while the browser leaves one."""
-
-        def is_met() -> bool:
-            try:
-                return bool(self.page.evaluate(condition))
-            except AssertionError:
-                return False
-
-        eventually(is_met, condition)
+        self.page.wait_for(f"location.href === {url!r} && ({condition})")
 
     def count(self, selector: str) -> Any:
         return self.page.evaluate(f"document.querySelectorAll({selector!r}).length")
@@ -96,7 +85,7 @@ def test_the_form_searches(shown: Opened) -> None:
     shown.show("/rpcz?order=slow", "document.querySelector('#calls') !== null")
     shown.page.evaluate("document.querySelector('input[name=tag]').value = 'user:42'")
     shown.page.evaluate("document.querySelector('form.search button').click()")
-    shown.wait_for("location.search.includes('tag=user%3A42') && document.readyState === 'complete'")
+    shown.page.wait_for("location.search.includes('tag=user%3A42')")
     assert "order=slow" in shown.page.evaluate("location.search")
     assert shown.count("#calls tbody tr") == 1
 
