@@ -1,4 +1,7 @@
-"""Attributes that say what the call of a span is, by the names of OpenTelemetry's conventions for RPC."""
+"""Attributes that say what the call of a span is, as the metrics do (`idlrt.observe.otlp.names`).
+
+Source: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/, where `rpc.service` is deprecated
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,8 @@ __all__ = ["describe", "describe_server"]
 def describe(span: Span, full_name: str) -> None:
     """Set the attributes of a method, `Service.method`."""
     service, _, method = full_name.rpartition(".")
-    span.set("rpc.system.name", "idlrt")
-    span.set("rpc.service", service)
-    span.set("rpc.method", method)
+    span.set("rpc.system.name", "thrift")
+    span.set("rpc.method", f"{service}/{method}")
 
 
 def describe_server(span: Span, call: ServerCall, incoming: Incoming | None) -> None:

@@ -53,7 +53,7 @@ _MAX_LEVELS: Final = 16
 # Rows of a trace that are visible at first, if its levels allow that: browsers lay out collapsed ones when they open.
 _MAX_OPEN: Final = 1000
 # Attributes that the name of a span has, too.
-_IN_NAME: Final = frozenset({"rpc.system.name", "rpc.service", "rpc.method"})
+_IN_NAME: Final = frozenset({"rpc.system.name", "rpc.method"})
 # Parts of a server span: attribute, class of the bar, and its place from the top and height.
 _PARTS: Final = (
     ("rpc.server.queue_s", "queue", 6, 4),

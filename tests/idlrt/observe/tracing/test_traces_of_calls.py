@@ -86,6 +86,9 @@ def test_a_call_is_a_client_span_and_a_server_span(spans: Spans) -> None:
     assert called.attributes["rpc.response.status_code"] == served.attributes["rpc.response.status_code"] == "ok"
     assert called.attributes["server.address"] == server.address.removeprefix("tcp://")
     assert served.attributes["rpc.caller"] == "web"
+    for each in (called, served):
+        # As in metrics.
+        assert (each.attributes["rpc.system.name"], each.attributes["rpc.method"]) == ("thrift", "UserService/get")
     handler, serialization = served.attributes["rpc.server.handler_s"], served.attributes["rpc.server.serialization_s"]
     assert isinstance(handler, float)
     assert isinstance(serialization, float)
