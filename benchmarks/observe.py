@@ -22,7 +22,7 @@ RECORDERS: Final = (
 PEERS: Final = ("prometheus_client, cached children", "prometheus_client", "OpenTelemetry")
 """Names of the others."""
 READERS: Final = ("read", "text", "prometheus_text", "otlp", "opentelemetry_otlp")
-"""What can be read."""
+"""Names of the readings of `benchmarks.observe_recorders`."""
 VALUES: Final = 20
 """Values of each series that is read."""
 

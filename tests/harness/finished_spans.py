@@ -57,7 +57,7 @@ class Received(msgspec.Struct):
 
 
 class Recorder:
-    """What a server has received.
+    """Requests that a server has received.
 
     Attributes:
         port: port on 127.0.0.1.

@@ -1,4 +1,4 @@
-"""A program that calls a server of its own, and exports its metrics as the variables of OpenTelemetry say.
+"""A program that calls its own server, and exports its metrics as the variables of OpenTelemetry say.
 
 It prints one line of JSON for each export: what it has recorded until then.
 """

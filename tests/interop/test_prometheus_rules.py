@@ -32,7 +32,7 @@ UP = f"rpc_build_info{{{HERE}}}"
 
 
 class Fires(NamedTuple):
-    """What an alert of a case has: labels besides those of its rule, and its value in its texts."""
+    """Expected alert of a case: its labels besides those of its rule, and the value in its texts."""
 
     labels: Mapping[str, str]
     value: str = ""

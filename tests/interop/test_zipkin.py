@@ -29,7 +29,7 @@ def zipkin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def spans_of(url: str, trace_id: str, number: int) -> list[dict[str, Any]]:
-    """Return the spans of a trace, once there are so many."""
+    """Wait until a trace has this number of spans, and return them."""
 
     def found() -> list[dict[str, Any]] | None:
         spans: list[dict[str, Any]] = ask_json(f"{url}/api/v2/trace/{trace_id}") or []

@@ -35,13 +35,13 @@ values = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(l
 
 
 def span_context(name: str, headers: dict[str, str]) -> trace.SpanContext:
-    """What OpenTelemetry reads."""
+    """Return the context that OpenTelemetry reads from headers."""
     found: Context = THEIRS[name].extract(headers, Context())
     return trace.get_current_span(found).get_span_context()
 
 
 def injected(name: str, context: trace.SpanContext) -> dict[str, str]:
-    """What OpenTelemetry writes."""
+    """Return the headers that OpenTelemetry writes."""
     carrier: dict[str, str] = {}
     THEIRS[name].inject(carrier, trace.set_span_in_context(trace.NonRecordingSpan(context), Context()))
     return carrier

@@ -1,4 +1,4 @@
-"""What is written is read again, within what a format can carry, and nothing that arrives makes reading fail."""
+"""Headers that are written are read as the same context, as far as the format goes; invalid ones never raise."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ outgoings = st.builds(
 
 
 def expected(name: str, outgoing: Outgoing) -> TraceContext | None:
-    """What of the context a format can carry."""
+    """Return the parts of the context that a format can carry."""
     context = outgoing.context
     bare = TraceContext(context.trace_id, context.span_id, context.is_sampled)
     if name == "w3c":

@@ -1,4 +1,4 @@
-"""What programs do wrong, or at odd times, breaks no call, and does not mix traces."""
+"""Errors in programs, and unusual timing, neither break calls nor mix traces."""
 
 from __future__ import annotations
 

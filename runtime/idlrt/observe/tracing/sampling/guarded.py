@@ -27,7 +27,7 @@ class GuardedSampler:
         """Decide about a trace."""
         try:
             return self._sampler.decide(request)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  # whatever a sampler of the program raises
             if not self._has_raised:
                 self._has_raised = True
                 _log.exception("the sampler %r raised an exception: it does not sample such calls", self._sampler)
