@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from eventually import TIMEOUT, eventually
 from free_ports import free_ports
+from programs import not_run
 
 __all__ = ["Receiver", "oteltap", "rotel"]
 
@@ -45,10 +44,7 @@ def _require(module: str) -> Path:
     """Return the folder of a module; the test is skipped, or fails with IDLC_TEST_EVERYTHING, if there is none."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
-        message = f"NOT RUN: {module} not found; pip install --group real"
-        if os.environ.get("IDLC_TEST_EVERYTHING"):
-            pytest.fail(message)
-        pytest.skip(message)
+        not_run(f"NOT RUN: {module} not found; pip install --group real")
     return Path(found.origin).parent
 
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
-__all__ = ["require_program"]
+__all__ = ["not_run", "require_program"]
+
+
+def not_run(message: str) -> NoReturn:
+    """Skip the test, or fail it if everything has to be tested (IDLC_TEST_EVERYTHING).
+
+    Args:
+        message: what is missing, and how to install it.
+    """
+    if os.environ.get("IDLC_TEST_EVERYTHING"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def require_program(name: str, package: str) -> str:
@@ -20,7 +32,5 @@ def require_program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
         message = f"NOT RUN: {name} not found; apt-get install {package}"
-        if os.environ.get("IDLC_TEST_EVERYTHING"):
-            pytest.fail(message)
-        pytest.skip(message)
+        not_run(message)
     return found

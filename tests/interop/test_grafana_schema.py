@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import require_program
+from programs import not_run, require_program
 
 from idlrt.observe.dashboards import Objectives, monitoring_files
 
@@ -23,13 +23,6 @@ pytestmark = pytest.mark.long
 
 SOURCES = Path(__file__).parent / "grafana"
 BUILD_TIMEOUT = 600.0
-
-
-def not_run(message: str) -> None:
-    """Skip the test, or fail if everything has to be tested."""
-    if os.environ.get("IDLC_TEST_EVERYTHING"):
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def build(program: Path) -> None:

