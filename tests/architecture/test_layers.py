@@ -75,7 +75,12 @@ THIRD_PARTIES = {
     "kazoo": {"idlrt.registry.zookeeper"},
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
-    "opentelemetry": {"idlrt.observe.otlp", "idlrt.observe.tracing.exporters.otlp"},
+    "opentelemetry": {
+        "idlrt.observe.otlp",
+        "idlrt.observe.tracing.exporters.otlp",
+        "idlrt.observe.tracing.opentelemetry_context",
+    },
+    "pinpoint": {"idlrt.observe.tracing.exporters.pinpoint"},
     "packaging": {"idlc.doctor"},
     "prometheus_client": {"idlrt.observe.prometheus"},
     "psutil": {"idlrt.observe.host"},

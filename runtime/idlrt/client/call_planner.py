@@ -197,6 +197,7 @@ class CallPlanner:
             measured = MethodRecorder(method.full_name, self.target, has_instances=self.metrics == "instances")
         plan.recorder, plan.tracer = measured, TRACING.tracer
         if plan.tracer is not None:
+            TRACING.look_for_context()
             from idlrt.observe.tracing.client_calls import TracedRecorder
 
             plan.recorder = TracedRecorder(plan.tracer, self.target, measured)

@@ -346,6 +346,7 @@ class ServerBase:
     ) -> ServerContext:
         """Return the state that all sessions share."""
         settings = self._settings
+        TRACING.look_for_context()
         return ServerContext(
             served=self._served,
             methods=self._methods,

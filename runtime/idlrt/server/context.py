@@ -123,10 +123,20 @@ class CallObserver(Protocol):
 
 
 class CallTracer(Protocol):
-    """Begins the traces of the calls of a server. Called on the session's thread."""
+    """Begins the traces of the calls of a server. Called on the session's thread.
+
+    Attributes:
+        enters: whether `enter` is to be called.
+    """
+
+    enters: bool
 
     def begin_server(self, call: ServerCall) -> None:
         """Begin the trace of a call, `call.trace`, before anything else is done with it."""
+        ...
+
+    def enter(self, call: ServerCall) -> None:
+        """Make the trace known to other libraries; called in the context of the handler, before that runs."""
         ...
 
 

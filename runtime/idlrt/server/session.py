@@ -80,11 +80,9 @@ class Session:
         self._slots: deque[ResponseSlot] = deque()
         self._unordered: list[bytes] = []
         # Size of the responses in `_slots`, where they wait for earlier ones, and in `_unordered`.
-        self._held = 0
-        self._in_flight = 0
-        self._is_paused = self._is_flush_due = False
+        self._held = self._in_flight = 0
+        self._is_paused = self._is_flush_due = self._is_draining = False
         self._is_detecting = True
-        self._is_draining = False
         # Set when no more requests are expected: close once all are answered; `_is_cut`: the client may be sending.
         self._is_ending = self._is_cut = self._is_closed = False
         # Class of the requests of this protocol: `type(event) is` takes a quarter of the time of `isinstance`.
@@ -298,6 +296,8 @@ class Session:
         if timeout is not None and deadline.at <= self._now():
             return responder.expired(event, call)
         context = shared.context.copy()
+        if shared.tracer is not None and shared.tracer.enters:
+            context.run(shared.tracer.enter, call)
         if is_awaited or shared.run_worker is not None:
             load = shared.load
             if load.in_flight >= load.max_in_flight:

@@ -12,6 +12,7 @@ from typing import Final, Self
 from idlrt.core import ServerCall
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.batches import Batches, SpanExporter
+from idlrt.observe.tracing.beside import LiveExporter
 from idlrt.observe.tracing.propagation import check_formats
 from idlrt.observe.tracing.sampling import (
     Never,
@@ -46,7 +47,7 @@ class ActiveTracing:
     """
 
     def __init__(
-        self, tracer: Tracer, store: SpanStore, batches: Sequence[Batches], rules: Rules | None = None
+        self, tracer: Tracer, store: SpanStore, batches: Sequence[Batches | LiveExporter], rules: Rules | None = None
     ) -> None:
         self.rules = rules
         self._tracer = tracer
@@ -81,7 +82,7 @@ class ActiveTracing:
 def trace(
     service: str = "",
     *,
-    exporters: Sequence[SpanExporter] = (),
+    exporters: Sequence[SpanExporter | LiveExporter] = (),
     sampler: Sampler | float | str | None = None,
     rules: Iterable[SamplingRule] = (),
     reads: Sequence[str] = READS,
@@ -91,6 +92,7 @@ def trace(
     untraced: Collection[str] = (),
     max_spans: int = 2000,
     access_log: bool = False,
+    opentelemetry: bool | None = None,
 ) -> ActiveTracing:
     """Trace the calls of this process from now on. Call it before servers are created; clients follow at once.
 
@@ -111,6 +113,8 @@ def trace(
         untraced: methods of servers that are not traced, as `Service.method`.
         max_spans: number of recent spans that are kept for the admin port.
         access_log: whether servers log each recorded call, at level INFO on the logger `idlrt.access`.
+        opentelemetry: whether spans of the OpenTelemetry SDK and of this runtime continue each other. `None`, the
+            default: if the program has set a tracer provider before it creates servers, or makes its first call.
 
     Raises:
         ConfigurationError: an argument is invalid, or tracing is on.
@@ -126,7 +130,10 @@ def trace(
     check_formats(writes)
     chosen, dynamic = _sampler(sampler, tuple(rules))
     store = SpanStore(max_spans)
-    batches = [Batches(each) for each in exporters]
+    live = [each for each in exporters if isinstance(each, LiveExporter)]
+    if len(live) > 1:
+        raise ConfigurationError(f"trace: exporters: {live[0].name} and {live[1].name} cannot be used together")
+    batches = [Batches(each) for each in exporters if not isinstance(each, LiveExporter)]
     sinks = [store.put, *(each.put for each in batches)]
 
     def finished(span: FinishedSpan) -> None:
@@ -142,9 +149,10 @@ def trace(
         slow_s=slow_s,
         is_trusted=_trust(trusted),
         untraced=untraced,
+        live=live[0] if live else None,
     )
-    active = ActiveTracing(tracer, store, batches, dynamic)
-    TRACING.use(tracer, store, has_access_log=access_log, close=active.close)
+    active = ActiveTracing(tracer, store, [*batches, *live], dynamic)
+    TRACING.use(tracer, store, has_access_log=access_log, close=active.close, joins=opentelemetry)
     return active
 
 

@@ -183,6 +183,7 @@ class Span:
         context: see above.
         segment: its segment.
         number: its number in the segment.
+        companion: what a `LiveExporter` keeps about it.
     """
 
     __slots__ = (
@@ -197,6 +198,7 @@ class Span:
         "_parent_segment",
         "_started_at",
         "_status",
+        "companion",
         "context",
         "is_remote_parent",
         "kind",
@@ -249,6 +251,7 @@ class Span:
         self._status: Status = "unset"
         self._message = ""
         self._dropped = 0
+        self.companion: Any = None
 
     @property
     def has_ended(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.span import Attribute, Link, Span
 from idlrt.observe.tracing.switch import TRACING
-from idlrt.observe.tracing.trace import CURRENT, Trace, current_trace
+from idlrt.observe.tracing.trace import CURRENT, JOINED, Trace, current_trace
 
 __all__ = ["CarryingExecutor", "carry", "put", "put_once", "span", "tags", "trace_headers", "trace_id"]
 
@@ -35,19 +35,22 @@ class span:
         attributes: attributes.
     """
 
-    __slots__ = ("_attributes", "_name", "_token", "_trace")
+    __slots__ = ("_attributes", "_joined", "_name", "_token", "_trace")
 
     def __init__(self, name: str, attributes: Mapping[str, Attribute] | None = None) -> None:
         self._name = name
         self._attributes = attributes
         self._trace: Trace | None = None
         self._token: Token[Trace | None] | None = None
+        self._joined: Token[Any] | None = None
 
     def __enter__(self) -> Self:
         tracer = TRACING.tracer
         if tracer is not None:
             self._trace = trace = tracer.begin_internal(self._name)
             self._token = CURRENT.set(trace)
+            if JOINED.context is not None:
+                self._joined = JOINED.context.enter(trace)
             if trace.span is not None and self._attributes:
                 for name, value in self._attributes.items():
                     trace.span.set(name, value)
@@ -62,6 +65,8 @@ class span:
         # A generator that another task closes: the current span of that task stays.
         with suppress(ValueError):
             CURRENT.reset(token)
+            if self._joined is not None and JOINED.context is not None:
+                JOINED.context.leave(self._joined)
         tracer = TRACING.tracer
         if tracer is not None:
             tracer.end_internal(trace, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -36,6 +37,7 @@ class Tracing:
         self.tracer: Tracer | None = None
         self.store: SpanStore | None = None
         self.has_access_log = False
+        self._joins: bool | None = False
         self._close: Callable[[float], bool] | None = None
         self._followers: list[weakref.WeakMethod[Callable[[], object]]] = []
         self._max_followers = _MIN_FOLLOWERS
@@ -53,6 +55,7 @@ class Tracing:
         *,
         has_access_log: bool = False,
         close: Callable[[float], bool] | None = None,
+        joins: bool | None = False,
     ) -> Tracer | None:
         """Use a tracer from now on; `None` turns tracing off. Return the one before.
 
@@ -61,10 +64,15 @@ class Tracing:
             store: recent spans.
             has_access_log: whether servers log their recorded calls.
             close: turns it off, and sends the spans that wait; its argument is a timeout in seconds.
+            joins: whether the context of OpenTelemetry is joined; `None`: if the program has set a provider.
         """
+        from idlrt.observe.tracing.trace import JOINED
+
         with self._lock:
             self.store, self.has_access_log, self._close = store, has_access_log, close
             before, self.tracer = self.tracer, tracer
+            self._joins, JOINED.context = joins, None
+            self.look_for_context()
             self._forget_dead()
             followers = list(self._followers)
         for each in followers:
@@ -72,6 +80,22 @@ class Tracing:
             if method is not None:
                 method()
         return before
+
+    def look_for_context(self) -> None:
+        """Join the context of OpenTelemetry, if the program has begun to use it since the last time."""
+        if self.tracer is None or self._joins is False:
+            return
+        if self._joins is None and "opentelemetry.trace" not in sys.modules:
+            return
+        from idlrt.observe.tracing.trace import JOINED
+
+        if JOINED.context is not None:
+            return
+        from idlrt.observe.tracing.opentelemetry_context import OpenTelemetryContext, has_provider
+
+        if self._joins or has_provider():
+            JOINED.context = OpenTelemetryContext(self.tracer)
+            self.tracer.enters = True
 
     def follow(self, method: Callable[[], object]) -> None:
         """Call a bound method after each change, and now if tracing is on; its object is referenced weakly."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
-from typing import Final, Protocol
+from contextvars import ContextVar, Token
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -13,7 +13,7 @@ from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, n
 from idlrt.observe.tracing.propagation import parse_traceparent
 from idlrt.observe.tracing.span import Span, attributes_of
 
-__all__ = ["CURRENT", "HeaderWriter", "InternalTrace", "Trace", "current_trace"]
+__all__ = ["CURRENT", "JOINED", "HeaderWriter", "InternalTrace", "JoinedContext", "Trace", "current_trace"]
 
 
 class HeaderWriter(Protocol):
@@ -118,15 +118,57 @@ class InternalTrace(Trace):
             yield from self.around.lineage()
 
 
+class JoinedContext(Protocol):
+    """Current span of another tracing library in this process: each side continues the spans of the other.
+
+    Its functions do not raise.
+    """
+
+    def current(self, trace: Trace | None) -> Trace | None:
+        """Return the current trace of both libraries.
+
+        Args:
+            trace: the current one of this runtime; it is returned if it is the inner one.
+        """
+        ...
+
+    def baggage(self) -> Mapping[str, str]:
+        """Return the baggage of the library, for traces that begin here."""
+        ...
+
+    def enter(self, trace: Trace | None) -> Token[Any]:
+        """Make a trace of this runtime the current one of the library, in the current context; `None`: none is."""
+        ...
+
+    def leave(self, token: Token[Any]) -> None:
+        """Undo `enter`."""
+        ...
+
+
+class _Joined:
+    """Holder of the context that is joined.
+
+    Attributes:
+        context: context of another library; `None` for none.
+    """
+
+    context: JoinedContext | None = None
+
+
+JOINED: Final = _Joined()
+"""Context of another library that this process uses, such as that of the OpenTelemetry SDK."""
+
 CURRENT: Final[ContextVar[Trace | None]] = CURRENT_TRACE
 """Trace of an internal span (`span`), which takes precedence over that of the call that is being handled."""
 
 
 def current_trace() -> Trace | None:
-    """Return the current trace: of the innermost internal span, else of the call that is being handled."""
+    """Return the current trace: of the innermost internal span, else of the call that is being handled.
+
+    Spans of a library whose context is joined count, too.
+    """
     found = CURRENT.get()
-    if found is not None:
-        return found
-    call = current_call()
-    trace: Trace | None = call.trace if call is not None else None
-    return trace
+    if found is None:
+        call = current_call()
+        found = call.trace if call is not None else None
+    return found if JOINED.context is None else JOINED.context.current(found)

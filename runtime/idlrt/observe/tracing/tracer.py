@@ -13,35 +13,32 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 import msgspec
 
 from idlrt.core import Call, Outcome, ServerCall, outcome_of
 from idlrt.core.metadata import TRACE_RESPONSE
+from idlrt.observe.tracing.beside import LiveExporter
 from idlrt.observe.tracing.context import NO_TEXTS, Outgoing, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.descriptions import describe, describe_server
 from idlrt.observe.tracing.identity import instance_name
 from idlrt.observe.tracing.late import LateLimit
 from idlrt.observe.tracing.propagation import Reader, write
-from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Sampler, SampleRequest
+from idlrt.observe.tracing.roots import W3C, Roots
+from idlrt.observe.tracing.sampling import Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
-from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, RANDOM_BITS, threshold
-from idlrt.observe.tracing.trace import CURRENT, InternalTrace, Trace, current_trace
+from idlrt.observe.tracing.trace import CURRENT, JOINED, InternalTrace, Trace, current_trace
 
 __all__ = ["Tracer"]
 
 _NANO: Final = 1e9
 _randbits: Final = random.getrandbits
-_randbelow: Final = random.randrange
-W3C: Final = "w3c"
 TRACEPARENT: Final = "traceparent"
-# Of `traceparent` of version 00: its length, the last digits of flags without the bit for sampling, and the place where
-# the random part of a trace id begins.
+# Of `traceparent` of version 00: its length, and the last digits of flags without the bit for sampling.
 _LENGTH: Final = 55
 _NOT_SAMPLED: Final = "02468ace"
-_RANDOM_AT: Final = 18
 # Pages of admin ports.
 _UNTRACED: Final = frozenset({"Pages.page"})
 _OK: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
@@ -59,9 +56,12 @@ class Tracer:
         slow_s: duration from which a call that was not sampled leaves a span.
         is_trusted: returns whether the sampling decision and the tags of a caller are used.
         untraced: methods that servers do not trace, as `Service.method`.
+        live: follows spans while they run.
 
     Attributes:
         service: see above.
+        live: see above.
+        enters: whether handlers run with the current span of another library, too (`enter`).
         is_open: whether servers begin traces.
     """
 
@@ -76,15 +76,10 @@ class Tracer:
         slow_s: float = 1.0,
         is_trusted: Callable[[ServerCall], bool] = lambda call: True,
         untraced: Collection[str] = (),
+        live: LiveExporter | None = None,
     ) -> None:
         self.service = service
-        self._sampler = GuardedSampler(sampler)
-        self._is_parent_based = isinstance(sampler, ParentBased) and tuple(reads[:1]) == (W3C,)
-        root = sampler.root if isinstance(sampler, ParentBased) else sampler
-        # Randomness below which a trace that begins here is not sampled, if that is all there is to know.
-        self._threshold = MAX_THRESHOLD + 1 if isinstance(root, Never) else 0
-        if isinstance(root, Ratio):
-            self._threshold = threshold(root.probability)
+        self._roots = Roots(sampler, reads)
         self._is_plain = tuple(writes) == (W3C,)
         self._finished = finished
         self._reader = Reader(reads)
@@ -93,6 +88,8 @@ class Tracer:
         self._is_trusted = is_trusted
         self._untraced = frozenset(untraced) | _UNTRACED
         self._late_limit = LateLimit()
+        self.live = live
+        self.enters = live is not None
         self.is_open = True
 
     # Servers.
@@ -104,13 +101,13 @@ class Tracer:
         headers, text = call.metadata, call.context.trace
         if text:
             is_alone = len(headers) == (TRACEPARENT in headers)
-            is_dropped = is_alone and len(text) == _LENGTH and text[-1] in _NOT_SAMPLED and self._is_parent_based
+            is_dropped = is_alone and len(text) == _LENGTH and text[-1] in _NOT_SAMPLED and self._roots.is_parent_based
             if is_dropped and self._is_trusted(call):
                 call.trace = Trace(self, None, None, int(call.received_at * _NANO), text=text)
                 return
             if TRACEPARENT not in headers:
                 headers = {**headers, TRACEPARENT: text}
-        elif not headers and self._threshold and _randbits(RANDOM_BITS) < self._threshold:
+        elif not headers and self._roots.is_dropped():
             call.trace = Trace(self, None, None, int(call.received_at * _NANO))
             return
         incoming = self._reader.read(headers) if headers else None
@@ -125,8 +122,8 @@ class Tracer:
             # A caller without a trace that has decided, such as `b3: 0`.
             context = TraceContext(new_trace_id(), new_span_id(), incoming.decision, is_random=True)
         else:
-            is_drawn = not headers and self._threshold > 0
-            context = self._context(
+            is_drawn = not headers and self._roots.threshold > 0
+            context = self._roots.context(
                 call.method.full_name, parent, call.context.caller, tags, is_trusted=is_trusted, is_drawn=is_drawn
             )
         if not context.is_sampled:
@@ -146,6 +143,16 @@ class Tracer:
         for name, value in tags.items():
             span.set(f"tag.{name}", value)
         call.trace = Trace(self, span.context, span, began, baggage, tags, once)
+        if self.live is not None:
+            self.live.begin_server(span, call)
+
+    def enter(self, call: ServerCall) -> None:
+        """Make the trace of a call known to other tracing libraries, in the current context."""
+        trace: Trace | None = call.trace
+        if JOINED.context is not None:
+            JOINED.context.enter(trace)
+        if self.live is not None and trace is not None and trace.span is not None:
+            self.live.enter(trace.span)
 
     def end_server(self, call: ServerCall, error: BaseException | None, ended: float) -> None:
         """End the trace of a server call.
@@ -196,6 +203,8 @@ class Tracer:
         parent = CURRENT.get()
         if parent is None and outer is not None:
             parent = outer.trace
+        if JOINED.context is not None:
+            parent = JOINED.context.current(parent)
         at = int(began * _NANO)
         name = call.method.full_name
         if parent is not None:
@@ -205,17 +214,22 @@ class Tracer:
             span = parent.span.child(name, "client", began=at)
             describe(span, name)
             call.trace = Trace(self, span.context, span, at, parent.baggage, parent.tags, parent.next_once)
+            self._follow(span, parent.span)
             return
-        if self._threshold and _randbits(RANDOM_BITS) < self._threshold:
-            call.trace = Trace(self, None, None, at)
+        members = NO_TEXTS if JOINED.context is None else JOINED.context.baggage()
+        if self._roots.is_dropped():
+            call.trace = Trace(self, None, None, at, members)
             return
-        context = self._context(name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=self._threshold > 0)
+        context = self._roots.context(
+            name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=self._roots.threshold > 0
+        )
         if not context.is_sampled:
-            call.trace = Trace(self, context, None, at)
+            call.trace = Trace(self, context, None, at, members)
             return
         span = Span(name, "client", msgspec.structs.replace(context, span_id=new_span_id()), began=at)
         describe(span, name)
-        call.trace = Trace(self, span.context, span, at)
+        call.trace = Trace(self, span.context, span, at, members)
+        self._follow(span, None)
 
     def end_client(self, call: Call, target: str, error: BaseException | None, ended: float) -> None:
         """End the trace of a client call."""
@@ -248,6 +262,7 @@ class Tracer:
         if sent.attempt:
             span.set("rpc.attempt", sent.attempt)
         sent.trace = Trace(self, span.context, span, at, trace.baggage, trace.tags, trace.once)
+        self._follow(span, trace.span)
 
     def end_attempt(self, sent: Call, kind: str, error: BaseException | None, ended: float) -> None:
         """End the trace of an attempt."""
@@ -297,7 +312,10 @@ class Tracer:
             segment_span=span.number if span is not None else 0,
             original_id=segment.original_id if segment is not None else "",
         )
-        return write(outgoing, self._writes)
+        headers = write(outgoing, self._writes)
+        if self.live is not None and span is not None:
+            headers.update(self.live.headers(span, target))
+        return headers
 
     # Internal spans.
 
@@ -308,14 +326,18 @@ class Tracer:
         if parent is not None:
             span = parent.span.child(name, began=began) if parent.span is not None else None
             context = span.context if span is not None else parent.context
+            if span is not None:
+                self._follow(span, parent.span)
             found = InternalTrace(self, context, span, began, parent.baggage, parent.tags, parent.once)
             found.next_once, found.around = parent.next_once, parent
             return found
-        context = self._context(name, None, "", NO_TEXTS, is_trusted=True)
+        context = self._roots.context(name, None, "", NO_TEXTS, is_trusted=True)
+        members = NO_TEXTS if JOINED.context is None else JOINED.context.baggage()
         if not context.is_sampled:
-            return Trace(self, context, None, began)
+            return Trace(self, context, None, began, members)
         span = Span(name, "internal", msgspec.structs.replace(context, span_id=new_span_id()), began=began)
-        return Trace(self, span.context, span, began)
+        self._follow(span, None)
+        return Trace(self, span.context, span, began, members)
 
     def end_internal(self, trace: Trace, error: BaseException | None) -> None:
         """End an internal span."""
@@ -325,48 +347,6 @@ class Tracer:
             self._end(trace.span, time.monotonic_ns())
 
     # All.
-
-    def _context(
-        self,
-        method: str,
-        parent: TraceContext | None,
-        caller: str,
-        tags: Mapping[str, str],
-        *,
-        is_trusted: bool,
-        is_drawn: bool = False,
-    ) -> TraceContext:
-        """Return the context of a trace: that of the parent, or of a new trace, with the decision of the sampler.
-
-        Args:
-            is_drawn: whether it has been drawn already that a new trace is sampled, so that its id must say so.
-        """
-        trace_id = parent.trace_id if parent is not None else new_trace_id()
-        if is_drawn and parent is None:
-            number = self._threshold + _randbelow(MAX_THRESHOLD + 1 - self._threshold)
-            trace_id = f"{trace_id[:_RANDOM_AT]}{number:014x}"
-        decision = self._sampler.decide(
-            SampleRequest(
-                trace_id=trace_id,
-                method=method,
-                caller=caller,
-                tags=tags,
-                parent=parent if is_trusted else None,
-                is_trusted=is_trusted,
-            )
-        )
-        if parent is None:
-            return TraceContext(
-                trace_id=trace_id,
-                span_id=new_span_id(),
-                is_sampled=decision.is_sampled,
-                is_random=True,
-                threshold=decision.threshold,
-            )
-        changes: dict[str, Any] = {"is_sampled": decision.is_sampled, "threshold": decision.threshold}
-        if not is_trusted:
-            changes |= {"is_debug": False, "randomness": None}
-        return msgspec.structs.replace(parent, **changes)
 
     def _late(
         self, trace: Trace, name: str, kind: Kind, at: int, error: BaseException | None, outcome: Outcome | None
@@ -390,7 +370,13 @@ class Tracer:
         if finished is not None:
             self._finished(msgspec.structs.replace(finished, is_late=True))
 
+    def _follow(self, span: Span, parent: Span | None) -> None:
+        if self.live is not None:
+            self.live.begin(span, parent)
+
     def _end(self, span: Span, at: int) -> None:
         finished = span.end(at)
         if finished is not None:
+            if self.live is not None:
+                self.live.end(span, finished)
             self._finished(finished)
