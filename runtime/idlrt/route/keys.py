@@ -45,7 +45,8 @@ class Side(enum.StrEnum):
 _CALLER_KEYS: Final = ("caller.id", "caller.app", "caller.version", "caller.zone", "caller.host", "caller.labels.NAME")
 SIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "calls": (
-        "service", "method", "argument.NAME[.FIELD...]", "argument.0[.FIELD...]", "metadata.NAME", "tag", *_CALLER_KEYS,
+        "service", "method", "argument.NAME[.FIELD...]", "argument.0[.FIELD...]", "metadata.NAME", "tag", "tags.NAME",
+        *_CALLER_KEYS,
     ),
     "caller": _CALLER_KEYS,
     "instances": (
@@ -55,7 +56,7 @@ SIDES: Final[Mapping[str, tuple[str, ...]]] = {
 """Keys by subject, as shown in messages."""
 
 _ENDS_IN_NAME: Final = {
-    "calls": ("argument.", "metadata.", "caller.labels."),
+    "calls": ("argument.", "metadata.", "tags.", "caller.labels."),
     "caller": ("caller.labels.",),
     "instances": ("tags.", "metadata.", "routing."),
 }
@@ -132,6 +133,8 @@ def request_reader(key: str) -> Callable[[Call], str]:
         return attrgetter("method.name")
     if head == "tag":
         return attrgetter("tag")
+    if head == "tags":
+        return lambda call: _business_tag(call, name)
     if head == "metadata":
         return lambda call: call.metadata.get(name, "")
     return _argument(name.split("."))
@@ -156,6 +159,12 @@ def instance_reader(key: str) -> Callable[[Instance], str]:
     if not name:
         return attrgetter(head)
     return lambda instance: getattr(instance, head).get(name, "")
+
+
+def _business_tag(call: Call, name: str) -> str:
+    """Return a business tag of the trace (`idlrt.observe.put`), or one for the next hop; empty without tracing."""
+    trace = call.trace
+    return "" if trace is None else trace.tags.get(name) or trace.once.get(name, "")
 
 
 def _argument(path: Sequence[str]) -> Callable[[Call], str]:
