@@ -119,6 +119,8 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
             plugins.get(value)
         except ConfigurationError as error:
             yield Problem(key, str(error))
+    elif table == "sampling":
+        yield from _sampling(key, field, value)
     elif table == SERVICE and field == "routes":
         from idlrt.route import CallerInfo
         from idlrt.route.chain import make_chain
@@ -128,6 +130,20 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
         except ConfigurationError as error:
             head, colon, why = str(error).partition(": ")
             yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
+
+
+def _sampling(key: str, field: str, value: Any) -> Iterator[Problem]:
+    """Yield the error in sampling rules, or in the name of a sampler."""
+    from idlrt.observe.tracing.sampling import parse_sampler, read_rules
+
+    try:
+        if field == "rules":
+            read_rules(value, key)
+        elif value:
+            parse_sampler(value)
+    except ConfigurationError as error:
+        head, colon, why = str(error).partition(": ")
+        yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
 
 
 def located(

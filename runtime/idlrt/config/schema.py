@@ -54,6 +54,15 @@ METHODS: Final = "methods"
 RESERVED_PREFIX: Final = "config."
 
 
+class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sampling of traces in the program whose name in traces is that of the service."""
+
+    rules: Annotated[list[Any], Meta(description="sampling rules of traces, which precede those of the program.")] = []
+    sampler: Annotated[
+        str, Meta(description="sampler of new traces: always, never, ratio:0.01, per_second:5 or adaptive:20.")
+    ] = ""
+
+
 class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a service as a whole."""
 
@@ -75,6 +84,7 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     instance_breaker: Annotated[BreakerSettings, Meta(description="circuit breaker of each instance")] = (
         BreakerSettings()
     )
+    sampling: Annotated[SamplingSettings, Meta(description="sampling of traces")] = SamplingSettings()
 
 
 class Section(msgspec.Struct, frozen=True):

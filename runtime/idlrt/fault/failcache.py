@@ -160,7 +160,8 @@ class Failcache:
                 return NoRetry("queue_full", why)
             now = call.driver.now()
             # A copy, because retries have their own deadlines.
-            copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
+            trace = call.trace.deferred(call.method.full_name) if call.trace is not None else None
+            copied = msgspec.structs.replace(call, metadata=dict(call.metadata), trace=trace)
             queued = _QueuedCall(copied, dispatcher, now, lease)
             heapq.heappush(self._waiting, (now + pause, next(self._order), queued))
             del lease, queued
@@ -231,6 +232,8 @@ class Failcache:
 
     def _finish(self, queued: _QueuedCall, result: Any, error: Exception | None) -> None:
         queued.lease = None
+        if queued.call.trace is not None:
+            queued.call.trace.end_deferred(error)
         name = queued.call.method.full_name
         fields = {"method": name, "mode": "failcache", "attempts": queued.attempts}
         if error is None:

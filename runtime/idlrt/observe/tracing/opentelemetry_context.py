@@ -18,6 +18,7 @@ from opentelemetry import baggage, context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
+    INVALID_SPAN_CONTEXT,
     NoOpTracerProvider,
     ProxyTracerProvider,
     Span,
@@ -35,7 +36,7 @@ from idlrt.observe.tracing.propagation.tracestate import parse_sampling, with_sa
 from idlrt.observe.tracing.span import Attribute, Kind, attributes_of, text_of
 from idlrt.observe.tracing.span import Link as OurLink
 from idlrt.observe.tracing.span import Span as OurSpan
-from idlrt.observe.tracing.trace import HeaderWriter, InternalTrace, Trace
+from idlrt.observe.tracing.trace import InternalTrace, Trace, TraceOwner
 
 __all__ = ["OpenTelemetryContext", "StandIn", "has_provider"]
 
@@ -60,14 +61,16 @@ class StandIn(Span):
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._context: SpanContext | None = None
+        # What it was made of: a trace that is not sampled may become so.
+        self._made_of: TraceContext | None = None
+        self._context: SpanContext = INVALID_SPAN_CONTEXT
 
     def get_span_context(self) -> SpanContext:
         """Return its ids; they are built when they are asked for."""
-        found = self._context
-        if found is None:
-            found = self._context = _theirs(self.trace.context)
-        return found
+        ours = self.trace.context
+        if ours is not self._made_of:
+            self._made_of, self._context = ours, _theirs(ours)
+        return self._context
 
     def is_recording(self) -> bool:
         """Return whether it is recorded and has not ended."""
@@ -161,7 +164,7 @@ class OpenTelemetryContext:
         tracer: writes the headers of client calls.
     """
 
-    def __init__(self, tracer: HeaderWriter) -> None:
+    def __init__(self, tracer: TraceOwner) -> None:
         self._tracer = tracer
 
     def current(self, trace: Trace | None) -> Trace | None:
@@ -186,7 +189,7 @@ class OpenTelemetryContext:
         self, around: Trace | None, found: TraceContext, span: OurSpan | None, members: Mapping[str, str]
     ) -> Trace:
         made = InternalTrace(self._tracer, found, span, 0, members)
-        made.around = around
+        made.name, made.around = "", around
         if around is not None:
             made.tags, made.once, made.next_once = around.tags, around.once, around.next_once
         return made

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.observe.tracing.context import TraceContext, new_span_id, new_trace_id
-from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Sampler, SampleRequest
+from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Rules, Sampler, SampleRequest
 from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, RANDOM_BITS, threshold
 
 __all__ = ["W3C", "Roots"]
@@ -27,6 +27,7 @@ class Roots:
     Args:
         sampler: decides which traces are recorded.
         reads: formats of headers that are read, in the order of precedence.
+        rules: rules in the sampler, which are asked again about calls that get tags; `None` for none.
 
     Attributes:
         threshold: randomness below which a trace that begins here is not sampled, if that is all there is to know; 0 if
@@ -34,10 +35,11 @@ class Roots:
         is_parent_based: whether the decision of a caller is in the header that has precedence, and is followed.
     """
 
-    __slots__ = ("_sampler", "is_parent_based", "threshold")
+    __slots__ = ("_rules", "_sampler", "is_parent_based", "threshold")
 
-    def __init__(self, sampler: Sampler, reads: Sequence[str]) -> None:
+    def __init__(self, sampler: Sampler, reads: Sequence[str], rules: Rules | None = None) -> None:
         self._sampler = GuardedSampler(sampler)
+        self._rules = rules
         self.is_parent_based = isinstance(sampler, ParentBased) and tuple(reads[:1]) == (W3C,)
         root = sampler.root if isinstance(sampler, ParentBased) else sampler
         self.threshold = MAX_THRESHOLD + 1 if isinstance(root, Never) else 0
@@ -94,3 +96,10 @@ class Roots:
         if not is_trusted:
             changes |= {"is_debug": False, "randomness": None}
         return msgspec.structs.replace(parent, **changes)
+
+    def forces(self, context: TraceContext, method: str, caller: str, tags: Mapping[str, str]) -> bool:
+        """Return whether a rule about tags forces a trace that is not sampled, because of the tags that it has now."""
+        rules = self._rules
+        if rules is None or not rules.has_tags:
+            return False
+        return rules.forces(SampleRequest(trace_id=context.trace_id, method=method, caller=caller, tags=tags))

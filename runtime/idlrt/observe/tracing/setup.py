@@ -13,6 +13,7 @@ from idlrt.core import ServerCall
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.batches import Batches, SpanExporter
 from idlrt.observe.tracing.beside import LiveExporter
+from idlrt.observe.tracing.dynamic import DynamicSampling, Settings, SettingsRegistry
 from idlrt.observe.tracing.propagation import check_formats
 from idlrt.observe.tracing.sampling import (
     Never,
@@ -47,9 +48,15 @@ class ActiveTracing:
     """
 
     def __init__(
-        self, tracer: Tracer, store: SpanStore, batches: Sequence[Batches | LiveExporter], rules: Rules | None = None
+        self,
+        tracer: Tracer,
+        store: SpanStore,
+        batches: Sequence[Batches | LiveExporter],
+        rules: Rules | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.rules = rules
+        self._settings = settings
         self._tracer = tracer
         self._batches = batches
         self.store = store
@@ -64,6 +71,8 @@ class ActiveTracing:
     def close(self, timeout: float = 5.0) -> bool:
         """Turn tracing off, and send what waits. Return whether all exporters accepted it. Idempotent."""
         atexit.unregister(self.close)
+        if self._settings is not None:
+            self._settings.close()
         self._tracer.is_open = False
         if TRACING.tracer is self._tracer:
             TRACING.use(None)
@@ -93,6 +102,7 @@ def trace(
     max_spans: int = 2000,
     access_log: bool = False,
     opentelemetry: bool | None = None,
+    registry: SettingsRegistry | None = None,
 ) -> ActiveTracing:
     """Trace the calls of this process from now on. Call it before servers are created; clients follow at once.
 
@@ -114,7 +124,9 @@ def trace(
         max_spans: number of recent spans that are kept for the admin port.
         access_log: whether servers log each recorded call, at level INFO on the logger `idlrt.access`.
         opentelemetry: whether spans of the OpenTelemetry SDK and of this runtime continue each other. `None`, the
-            default: if the program has set a tracer provider before it creates servers, or makes its first call.
+            default: if the program has set a tracer provider before it starts servers, or makes its first call.
+        registry: registry (`idlrt.registry.Registry`) whose settings for the service of the name `service` are
+            followed at run time: `sampling.rules` and `sampling.sampler`. The program closes it.
 
     Raises:
         ConfigurationError: an argument is invalid, or tracing is on.
@@ -128,7 +140,8 @@ def trace(
         raise ConfigurationError(f"trace: slow_s: must be greater than 0 seconds, got {slow_s!r}")
     check_formats(reads)
     check_formats(writes)
-    chosen, dynamic = _sampler(sampler, tuple(rules))
+    fixed = tuple(rules)
+    chosen, root, ruled = _sampler(sampler, fixed)
     store = SpanStore(max_spans)
     live = [each for each in exporters if isinstance(each, LiveExporter)]
     if len(live) > 1:
@@ -146,23 +159,28 @@ def trace(
         finished,
         reads=reads,
         writes=writes,
+        rules=ruled,
         slow_s=slow_s,
         is_trusted=_trust(trusted),
         untraced=untraced,
         live=live[0] if live else None,
     )
-    active = ActiveTracing(tracer, store, [*batches, *live], dynamic)
+    settings = registry.subscribe(service) if registry is not None else None
+    active = ActiveTracing(tracer, store, [*batches, *live], ruled, settings)
+    if settings is not None:
+        settings.listen(DynamicSampling(chosen, root, fixed, tracer.sample_with, service).changed)
     TRACING.use(tracer, store, has_access_log=access_log, close=active.close, joins=opentelemetry)
     return active
 
 
-def _sampler(given: Sampler | float | str | None, rules: Sequence[SamplingRule]) -> tuple[Sampler, Rules | None]:
-    """Return the sampler, and its rules if they can be replaced.
+def _sampler(
+    given: Sampler | float | str | None, rules: Sequence[SamplingRule]
+) -> tuple[Sampler, Sampler, Rules | None]:
+    """Return the sampler, the one in it that decides about most new traces, and its rules if they can be replaced.
 
     Raises:
         ConfigurationError: it is invalid.
     """
-    root: Sampler | None = None
     if given is None:
         root = sampler_of_environment(os.environ) or Ratio(_DEFAULT_RATIO)
     elif isinstance(given, int | float):
@@ -170,14 +188,17 @@ def _sampler(given: Sampler | float | str | None, rules: Sequence[SamplingRule])
             raise ConfigurationError(f"trace: sampler: must be between 0 and 1, or a sampler, got {given!r}")
         root = Ratio(given) if given else Never()
     elif isinstance(given, str):
-        return standard_sampler(parse_sampler(given), rules=rules)
+        root = parse_sampler(given)
     elif rules:
         raise ConfigurationError(
             "trace: rules: need a ratio or text as the sampler; give the sampler itself `Rules(...)`"
         )
     else:
-        return given, None
-    return standard_sampler(root, rules=rules) if rules else (ParentBased(root), None)
+        return given, given, None
+    if rules or (isinstance(given, str) and not isinstance(root, Never)):
+        sampler, ruled = standard_sampler(root, rules=rules)
+        return sampler, root, ruled
+    return ParentBased(root), root, None
 
 
 def _trust(networks: Sequence[str] | None) -> Callable[[ServerCall], bool]:

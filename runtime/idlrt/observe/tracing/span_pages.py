@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.observe.tracing.lost import LOST
 from idlrt.observe.tracing.span import Attribute, FinishedSpan, Kind, Status
 from idlrt.printable import mask_passwords
 
@@ -91,6 +92,11 @@ class SpanRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_remote_parent: bool = False
     is_late: bool = False
     dropped: int = 0
+
+    @property
+    def has_lost_context(self) -> bool:
+        """Whether it is a root on a thread of an executor, where the context of a call may have been lost."""
+        return LOST in self.attributes
 
     @property
     def is_failed(self) -> bool:

@@ -11,7 +11,9 @@ from contextvars import Token, copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from idlrt.core import current_call
 from idlrt.errors import ConfigurationError
+from idlrt.observe.tracing.lost import CARRIED
 from idlrt.observe.tracing.span import Attribute, Link, Span
 from idlrt.observe.tracing.switch import TRACING
 from idlrt.observe.tracing.trace import CURRENT, JOINED, Trace, current_trace
@@ -153,7 +155,8 @@ def tags() -> Mapping[str, str]:
 def put(name: str, value: str) -> None:
     """Set a business tag, such as `user` or `order`, for the current call and all calls that it causes.
 
-    It is visible in spans and logs, and for sampling and routing. Without a current trace it does nothing.
+    It is visible in spans and logs, and for routing. If a sampling rule forces calls with such a tag, the current call
+    is recorded, and so are the calls that it makes from now on. Without a current trace it does nothing.
 
     Raises:
         ConfigurationError: the name or the value is invalid, or there are too many tags.
@@ -165,6 +168,8 @@ def put(name: str, value: str) -> None:
             each.tags = {**each.tags, name: value}
             if each.span is not None:
                 each.span.set(f"tag.{name}", value)
+        if found.span is None and TRACING.tracer is not None:
+            TRACING.tracer.tagged(found, current_call())
 
 
 def put_once(name: str, value: str) -> None:
@@ -201,6 +206,7 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
     Threads and executors begin with an empty context; `asyncio.to_thread` and tasks do not.
     """
     context = copy_context()
+    context.run(CARRIED.set, True)
 
     @functools.wraps(function)
     def carried(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -13,14 +13,31 @@ from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, n
 from idlrt.observe.tracing.propagation import parse_traceparent
 from idlrt.observe.tracing.span import Span, attributes_of
 
-__all__ = ["CURRENT", "JOINED", "HeaderWriter", "InternalTrace", "JoinedContext", "Trace", "current_trace"]
+__all__ = [
+    "CURRENT",
+    "JOINED",
+    "DeferredTrace",
+    "InternalTrace",
+    "JoinedContext",
+    "Trace",
+    "TraceOwner",
+    "current_trace",
+]
 
 
-class HeaderWriter(Protocol):
-    """Writes the headers of traces; a `Tracer`."""
+class TraceOwner(Protocol):
+    """Functions of a tracer that traces call; a `Tracer`."""
 
     def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
         """Return the metadata that carry a trace to a server."""
+        ...
+
+    def begin_deferred(self, name: str, trace: Trace) -> Trace:
+        """Begin the trace of a call that is retried later, in the background."""
+        ...
+
+    def end_deferred(self, trace: DeferredTrace, error: BaseException | None) -> None:
+        """End it."""
         ...
 
 
@@ -40,7 +57,7 @@ class Trace:
 
     def __init__(
         self,
-        tracer: HeaderWriter,
+        tracer: TraceOwner,
         context: TraceContext | None,
         span: Span | None,
         began: int,
@@ -80,6 +97,10 @@ class Trace:
         context = self._context or self.context
         return Trace(self._tracer, context, self.span, self.began, self.baggage, self.tags, self.next_once)
 
+    def record(self, span: Span) -> None:
+        """Record it from now on."""
+        self.span, self._context = span, span.context
+
     @property
     def is_recorded(self) -> bool:
         """Whether it has a span."""
@@ -93,6 +114,13 @@ class Trace:
         """Return the metadata that carry it to a server; see `Tracer.headers`."""
         return self._tracer.headers(self, method, target)
 
+    def deferred(self, name: str) -> Trace:
+        """Return the trace of the retries of this call, `name`, that run later, in the background."""
+        return self._tracer.begin_deferred(name, self)
+
+    def end_deferred(self, error: BaseException | None) -> None:
+        """End the trace that `deferred` has returned."""
+
     def decided(self, decision: Decision) -> None:
         """Add a decision about the call as an event of its span."""
         if self.span is not None:
@@ -100,15 +128,27 @@ class Trace:
             self.span.add_event(type(decision).__name__, attributes_of(fields))
 
 
+class DeferredTrace(Trace):
+    """Trace of the retries of a call that has ended, in the background."""
+
+    __slots__ = ()
+
+    def end_deferred(self, error: BaseException | None) -> None:
+        """End it with the outcome of the call: an error, or `None` for a result."""
+        self._tracer.end_deferred(self, error)
+
+
 class InternalTrace(Trace):
     """Trace of a part of the program.
 
     Attributes:
+        name: name of that part.
         around: the trace around it; `None` if it is the first one.
     """
 
-    __slots__ = ("around",)
+    __slots__ = ("around", "name")
 
+    name: str
     around: Trace | None
 
     def lineage(self) -> Iterator[Trace]:

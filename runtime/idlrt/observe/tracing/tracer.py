@@ -11,57 +11,43 @@ Source: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import msgspec
 
 from idlrt.core import Call, Outcome, ServerCall, outcome_of
-from idlrt.core.metadata import TRACE_RESPONSE
 from idlrt.observe.tracing.beside import LiveExporter
-from idlrt.observe.tracing.context import NO_TEXTS, Outgoing, TraceContext, new_span_id, new_trace_id
+from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.descriptions import describe, describe_server
-from idlrt.observe.tracing.identity import instance_name
 from idlrt.observe.tracing.late import LateLimit
-from idlrt.observe.tracing.propagation import Reader, write
-from idlrt.observe.tracing.roots import W3C, Roots
-from idlrt.observe.tracing.sampling import Sampler
+from idlrt.observe.tracing.lost import mark_thread
+from idlrt.observe.tracing.propagation import Reader
+from idlrt.observe.tracing.sampling import Rules, Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
-from idlrt.observe.tracing.trace import CURRENT, JOINED, InternalTrace, Trace, current_trace
+from idlrt.observe.tracing.span_tracer import SUCCESSES, TRACEPARENT, SpanTracer
+from idlrt.observe.tracing.trace import CURRENT, JOINED, Trace
 
 __all__ = ["Tracer"]
 
 _NANO: Final = 1e9
-_randbits: Final = random.getrandbits
-TRACEPARENT: Final = "traceparent"
 # Of `traceparent` of version 00: its length, and the last digits of flags without the bit for sampling.
 _LENGTH: Final = 55
 _NOT_SAMPLED: Final = "02468ace"
 # Pages of admin ports.
 _UNTRACED: Final = frozenset({"Pages.page"})
-_OK: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
 
 
-class Tracer:
-    """Tracer. Threads may share it.
+class Tracer(SpanTracer):
+    """Tracer of calls. Threads may share it.
 
     Args:
-        service: name of this program in traces.
-        sampler: decides which traces are recorded.
-        finished: receives the spans that have ended, on the thread of the call; must not block.
-        reads: formats of headers that are read, in the order of precedence.
-        writes: formats of headers that are sent.
+        service: see `SpanTracer`, as for `sampler`, `finished`, `reads`, `writes`, `rules` and `live`.
         slow_s: duration from which a call that was not sampled leaves a span.
         is_trusted: returns whether the sampling decision and the tags of a caller are used.
         untraced: methods that servers do not trace, as `Service.method`.
-        live: follows spans while they run.
 
     Attributes:
-        service: see above.
-        live: see above.
-        enters: whether handlers run with the current span of another library, too (`enter`).
         is_open: whether servers begin traces.
     """
 
@@ -73,23 +59,18 @@ class Tracer:
         *,
         reads: Sequence[str],
         writes: Sequence[str],
+        rules: Rules | None = None,
         slow_s: float = 1.0,
         is_trusted: Callable[[ServerCall], bool] = lambda call: True,
         untraced: Collection[str] = (),
         live: LiveExporter | None = None,
     ) -> None:
-        self.service = service
-        self._roots = Roots(sampler, reads)
-        self._is_plain = tuple(writes) == (W3C,)
-        self._finished = finished
+        super().__init__(service, sampler, finished, reads=reads, writes=writes, rules=rules, live=live)
         self._reader = Reader(reads)
-        self._writes = tuple(writes)
         self._slow_ns = int(slow_s * _NANO)
         self._is_trusted = is_trusted
         self._untraced = frozenset(untraced) | _UNTRACED
         self._late_limit = LateLimit()
-        self.live = live
-        self.enters = live is not None
         self.is_open = True
 
     # Servers.
@@ -127,8 +108,10 @@ class Tracer:
                 call.method.full_name, parent, call.context.caller, tags, is_trusted=is_trusted, is_drawn=is_drawn
             )
         if not context.is_sampled:
-            call.trace = Trace(self, context, None, began, baggage, tags, once)
-            return
+            if not tags or not self._roots.forces(context, call.method.full_name, call.context.caller, tags):
+                call.trace = Trace(self, context, None, began, baggage, tags, once)
+                return
+            context = msgspec.structs.replace(context, is_sampled=True, threshold=None)
         span = Span(
             call.method.full_name,
             "server",
@@ -138,13 +121,10 @@ class Tracer:
             is_remote_parent=parent is not None,
             sender=incoming.sender if incoming is not None else None,
         )
-        describe_server(span, call, incoming)
-        call.answer_metadata[TRACE_RESPONSE] = f"00-{span.context.trace_id}-{span.context.span_id}-01"
+        self._received(span, call, incoming)
         for name, value in tags.items():
             span.set(f"tag.{name}", value)
         call.trace = Trace(self, span.context, span, began, baggage, tags, once)
-        if self.live is not None:
-            self.live.begin_server(span, call)
 
     def enter(self, call: ServerCall) -> None:
         """Make the trace of a call known to other tracing libraries, in the current context."""
@@ -167,7 +147,7 @@ class Tracer:
             return
         span, at = trace.span, int(ended * _NANO)
         outcome = call.outcome
-        is_failed = error is not None and outcome not in _OK
+        is_failed = error is not None and outcome not in SUCCESSES
         if span is None:
             if is_failed or at - trace.began > self._slow_ns:
                 late = self._late(trace, call.method.full_name, "server", at, error if is_failed else None, outcome)
@@ -228,6 +208,7 @@ class Tracer:
             return
         span = Span(name, "client", msgspec.structs.replace(context, span_id=new_span_id()), began=at)
         describe(span, name)
+        mark_thread(span)
         call.trace = Trace(self, span.context, span, at, members)
         self._follow(span, None)
 
@@ -238,7 +219,7 @@ class Tracer:
             return
         span, at = trace.span, int(ended * _NANO)
         outcome = Outcome.OK if error is None else outcome_of(error)
-        is_failed = outcome not in _OK
+        is_failed = outcome not in SUCCESSES
         if span is None:
             if is_failed or at - trace.began > self._slow_ns:
                 late = self._late(trace, call.method.full_name, "client", at, error if is_failed else None, outcome)
@@ -271,7 +252,7 @@ class Tracer:
             return
         outcome = Outcome.OK if error is None else outcome_of(error)
         trace.span.set("rpc.attempt.kind", kind)
-        self._end_with(trace.span, outcome, error, int(ended * _NANO), is_failed=outcome not in _OK)
+        self._end_with(trace.span, outcome, error, int(ended * _NANO), is_failed=outcome not in SUCCESSES)
 
     def _end_with(self, span: Span, outcome: Outcome, error: BaseException | None, at: int, *, is_failed: bool) -> None:
         span.set("rpc.response.status_code", outcome.value)
@@ -282,71 +263,7 @@ class Tracer:
                 span.set("error.type", type(error).__qualname__)
         self._end(span, at)
 
-    def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
-        """Return the metadata that carry a trace to a server.
-
-        Args:
-            trace: trace of the attempt.
-            method: `Service.method`.
-            target: address of the server, `host:port`.
-        """
-        context, span = trace.context, trace.span
-        if span is None and self._is_plain and not (trace.baggage or trace.tags or trace.once or context.state):
-            return {TRACEPARENT: f"00-{context.trace_id}-{_randbits(64) or 1:016x}-0{2 if context.is_random else 0}"}
-        if span is None:
-            # Nothing is recorded here, but each request has a separate id.
-            context = msgspec.structs.replace(context, span_id=new_span_id())
-        segment = span.segment if span is not None else None
-        outgoing = Outgoing(
-            context=context,
-            parent_id=span.parent_id if span is not None else trace.context.span_id,
-            baggage=trace.baggage,
-            tags=trace.tags,
-            once=trace.once,
-            service=self.service,
-            instance=instance_name(),
-            endpoint=segment.name if segment is not None else "",
-            target=target,
-            method=method,
-            segment=segment.id if segment is not None else "",
-            segment_span=span.number if span is not None else 0,
-            original_id=segment.original_id if segment is not None else "",
-        )
-        headers = write(outgoing, self._writes)
-        if self.live is not None and span is not None:
-            headers.update(self.live.headers(span, target))
-        return headers
-
-    # Internal spans.
-
-    def begin_internal(self, name: str) -> Trace:
-        """Begin an internal span, as a child of the current trace."""
-        parent = current_trace()
-        began = time.monotonic_ns()
-        if parent is not None:
-            span = parent.span.child(name, began=began) if parent.span is not None else None
-            context = span.context if span is not None else parent.context
-            if span is not None:
-                self._follow(span, parent.span)
-            found = InternalTrace(self, context, span, began, parent.baggage, parent.tags, parent.once)
-            found.next_once, found.around = parent.next_once, parent
-            return found
-        context = self._roots.context(name, None, "", NO_TEXTS, is_trusted=True)
-        members = NO_TEXTS if JOINED.context is None else JOINED.context.baggage()
-        if not context.is_sampled:
-            return Trace(self, context, None, began, members)
-        span = Span(name, "internal", msgspec.structs.replace(context, span_id=new_span_id()), began=began)
-        self._follow(span, None)
-        return Trace(self, span.context, span, began, members)
-
-    def end_internal(self, trace: Trace, error: BaseException | None) -> None:
-        """End an internal span."""
-        if trace.span is not None:
-            if error is not None:
-                trace.span.fail(error)
-            self._end(trace.span, time.monotonic_ns())
-
-    # All.
+    # Late spans.
 
     def _late(
         self, trace: Trace, name: str, kind: Kind, at: int, error: BaseException | None, outcome: Outcome | None
@@ -369,14 +286,3 @@ class Tracer:
         finished = span.end(at)
         if finished is not None:
             self._finished(msgspec.structs.replace(finished, is_late=True))
-
-    def _follow(self, span: Span, parent: Span | None) -> None:
-        if self.live is not None:
-            self.live.begin(span, parent)
-
-    def _end(self, span: Span, at: int) -> None:
-        finished = span.end(at)
-        if finished is not None:
-            if self.live is not None:
-                self.live.end(span, finished)
-            self._finished(finished)

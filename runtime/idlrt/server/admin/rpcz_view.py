@@ -149,6 +149,8 @@ def _status(span: SpanRecord) -> Badge | str:
 def _badges(span: SpanRecord, *, is_orphan: bool) -> Iterator[str]:
     if span.is_late:
         yield "late"
+    if span.has_lost_context:
+        yield "context lost"
     if span.is_remote_parent:
         yield "remote parent"
     elif is_orphan:

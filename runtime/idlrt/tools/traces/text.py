@@ -32,6 +32,8 @@ def call_line(span: SpanRecord) -> str:
         line += f" from {span.caller}"
     if span.is_late:
         line += " (late)"
+    if span.has_lost_context:
+        line += " (context lost)"
     return line + "".join(f" {name}:{value}" for name, value in span.tags.items())
 
 
@@ -55,12 +57,15 @@ def _row_lines(row: Row, found: Waterfall, *, has_attributes: bool) -> Iterator[
     span = row.span
     indent = "  " * min(row.depth, _MAX_INDENT)
     times = f"{duration(row.offset_s):>9} {duration(span.duration_s):>9} {duration(row.self_s):>9}"
-    notes = [f"({text})" for text, is_so in (("late", span.is_late), ("parent unknown", row.is_orphan)) if is_so]
+    known = ("late", span.is_late), ("context lost", span.has_lost_context), ("parent unknown", row.is_orphan)
+    notes = [f"({text})" for text, is_so in known if is_so]
     name = " ".join(each for each in (f"{span.service}: {span.name}", span.kind, span.outcome, *notes) if each)
     yield f"{times}  {_bar(row, found)}  {indent}{name}"
     margin = f"{'':{29 + _BAR + 4}}{indent}  "
     if span.message:
         yield f"{margin}! {span.message}"
+    for link in span.links:
+        yield f"{margin}link to {link.trace_id}" + (f": {link.why}" if link.why else "")
     for each in span.events:
         values = "".join(f" {name}={value}" for name, value in each.attributes.items())
         yield f"{margin}+{duration(each.at_s)} {each.name}{values}"

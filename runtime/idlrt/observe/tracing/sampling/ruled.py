@@ -82,6 +82,11 @@ class Rules:
         return f"Rules({len(self._compiled)}, {self.otherwise!r})"
 
     @property
+    def has_tags(self) -> bool:
+        """Whether a rule that forces has conditions on tags."""
+        return any(each.is_forced and each.has_tags for each in self._compiled)
+
+    @property
     def rules(self) -> tuple[SamplingRule, ...]:
         """Rules in force, in their order; those that have expired are left out."""
         now = self._wall()
@@ -112,6 +117,17 @@ class Rules:
             if decision is not None:
                 return decision
         return self.otherwise.decide(request)
+
+    def forces(self, request: SampleRequest) -> bool:
+        """Return whether a rule with conditions on tags forces a trace that has been decided about without them."""
+        by_method = self._by_method
+        candidates = by_method.get(request.method)
+        if candidates is None:
+            candidates = self._candidates(request.method, by_method)
+        for each in candidates:
+            if each.matches(request) and (each.until == math.inf or self._wall() < each.until):
+                return each.is_forced and each.has_tags and self._forced.take(self._now())
+        return False
 
     def _candidates(self, method: str, by_method: dict[str, tuple[_Compiled, ...]]) -> tuple[_Compiled, ...]:
         found = tuple(each for each in self._compiled if each.matches_method(method))
@@ -147,6 +163,11 @@ class _Compiled:
         self.ratio = Ratio(max(rule.ratio, MIN_PROBABILITY)) if rule.ratio else None
         self.reservoir = Reservoir(rule.rate, sources) if rule.rate is not None else None
         self.until = rule.until.timestamp() if rule.until is not None else math.inf
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether it has conditions on tags."""
+        return bool(self._tags)
 
     def matches_method(self, method: str) -> bool:
         """Return whether the rule may apply to calls of a method."""
