@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from cached_parts import cached_part
 from eventually import TIMEOUT, eventually
 from free_ports import free_port, free_ports
 from programs import not_run, require_program
@@ -30,29 +30,20 @@ _LEASH: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") el
 
 
 def _cached(name: str, arguments: Sequence[str]) -> Path:
-    """Return the folder of files that Maven provides, downloaded by one of the processes that test.
+    """Return the folder of files that Maven provides.
 
     Args:
-        name: name of the folder in `idlc-tests` in the user's cache folder.
+        name: name of the folder in the cache.
         arguments: arguments for Maven, without the option for the folder.
     """
-    base = os.environ.get("XDG_CACHE_HOME")
-    root = (Path(base) if base else Path.home() / ".cache") / "idlc-tests"
-    root.mkdir(parents=True, exist_ok=True)
-    folder = root / name
-    with (root / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder
-        maven = require_program("mvn", "maven")
-        unfinished = root / f"{name}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        command = [maven, "-B", "-ntp", "-q", *arguments, f"-DoutputDirectory={unfinished}"]
+
+    def build(folder: Path) -> None:
+        command = [require_program("mvn", "maven"), "-B", "-ntp", "-q", *arguments, f"-DoutputDirectory={folder}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False)
         if done.returncode:
             not_run(f"NOT RUN: cannot download {name}: {(done.stdout + done.stderr).strip()[-200:]}")
-        unfinished.replace(folder)
-    return folder
+
+    return cached_part(name, build)
 
 
 def ask_json(url: str, body: object = None) -> Any:

@@ -5,52 +5,23 @@ Its configuration, `skywalking/config`, is for one process with a database in me
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from eventually import eventually
-from java_servers import ask_graphql, running_skywalking
+from java_servers import running_skywalking
+from skywalking_traces import edges, spans_of
 from traced_chain import run_chain
 from traced_program import start_tracing
 
-pytestmark = pytest.mark.long
-
-TRACE = """query($id: ID!) { queryTrace(traceId: $id) { spans {
-    segmentId spanId parentSpanId serviceCode serviceInstanceName endpointName type peer component isError layer
-    refs { parentSegmentId parentSpanId type }
-    tags { key value } logs { data { key value } }
-} } }"""
-TOPOLOGY = """query($duration: Duration!) { getGlobalTopology(duration: $duration) {
-    nodes { id name isReal } calls { source target detectPoints }
-} }"""
+# The first run downloads the server.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def skywalking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_skywalking(tmp_path_factory.mktemp("skywalking")) as url:
         yield url
-
-
-def spans_of(url: str, trace_id: str, number: int) -> list[dict[str, Any]]:
-    """Wait until a trace has this number of spans, and return them."""
-
-    def found() -> list[dict[str, Any]] | None:
-        spans: list[dict[str, Any]] = ask_graphql(url, TRACE, id=trace_id)["queryTrace"]["spans"]
-        return spans if len(spans) >= number else None
-
-    return eventually(found, f"{number} spans in SkyWalking")
-
-
-def edges(url: str) -> dict[tuple[str, str], set[str]]:
-    """Return the edges of the topology by the names of their ends, with the sides that reported them."""
-    now = time.time()
-    start, end = (time.strftime("%Y-%m-%d %H%M", time.gmtime(now + offset)) for offset in (-600, 60))
-    found = ask_graphql(url, TOPOLOGY, duration={"start": start, "end": end, "step": "MINUTE"})["getGlobalTopology"]
-    names = {each["id"]: each["name"] for each in found["nodes"]}
-    return {(names[each["source"]], names[each["target"]]): set(each["detectPoints"]) for each in found["calls"]}
 
 
 def both_sides(url: str) -> bool:

@@ -19,7 +19,8 @@ from idlrt.observe.tracing.batches import ExportFailed
 from idlrt.observe.tracing.exporters import ZipkinExporter
 from idlrt.observe.tracing.exporters.http_post import HttpPost, post_list
 
-pytestmark = pytest.mark.long
+# The first run downloads the server.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
