@@ -1,4 +1,4 @@
-"""Measuring: the CPU time that recording a call costs, and reading what was recorded, beside other libraries."""
+"""Monitoring: the CPU time of recording a call, of reading what was recorded, and of tracing, beside others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from benchmarks import tracing
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table, middle, progress, unit
 from benchmarks.workers import Process, python, running
@@ -64,7 +65,8 @@ def run(folder: Path, size: Size = FULL) -> list[Table]:
         for name, each in processes.items():
             if each.first != name:
                 raise RuntimeError(f"cannot measure {name} cells: the process has {each.first} ones")
-        return [_recording(processes, size), _reading(processes["native"], size)]
+        tables = [_recording(processes, size), _reading(processes["native"], size)]
+    return [*tables, tracing.table(size)]
 
 
 def _recording(processes: Mapping[str, Process], size: Size) -> Table:

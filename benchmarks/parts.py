@@ -66,7 +66,7 @@ _ALL: Final = (
     Part(name="governance", description="cost of routing, balancing and guards per call", measure=governance.run_calls),
     Part(name="changes", description="cost of the call after a change of settings", measure=governance.run_changes),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
-    Part(name="observe", description="cost of recording and reading metrics, against peers", measure=observe.run),
+    Part(name="observe", description="cost of metrics and traces, against peers", measure=observe.run),
 )
 
 PARTS: Final = {part.name: part for part in _ALL}

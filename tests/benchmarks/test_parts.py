@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from benchmarks import http, observe
+from benchmarks import http, observe, tracing
 from benchmarks.parts import PARTS
 from benchmarks.servers import ROWS
 from benchmarks.size import QUICK
@@ -91,6 +91,7 @@ EXPECTED: dict[str, list[Expected]] = {
     "observe": [
         Expected(rows=[*observe.RECORDERS, *observe.PEERS], empty={name: range(1, 7) for name in observe.PEERS}),
         Expected(rows=["5 series", "20 series"]),
+        Expected(rows=tracing.OURS, zeros=range(6)),
     ],
 }
 

@@ -20,6 +20,7 @@ and fills their slots. The parts, in `native/`:
     messages.pxi       frames, heads and arguments in one go
     header_messages.pxi  the same for THeader
     cells.pxi           cells of monitoring, which calls write to
+    traces.pxi          headers of traces that are not sampled
 
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """
@@ -85,3 +86,4 @@ include "native/codecs.pxi"
 include "native/messages.pxi"
 include "native/header_messages.pxi"
 include "native/cells.pxi"
+include "native/traces.pxi"

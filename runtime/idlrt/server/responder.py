@@ -93,7 +93,7 @@ class Responder:
 
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
-        if call.trace is not None and not call.handled_at:
+        if call.trace is not None and call.trace.span is not None and not call.handled_at:
             call.handled_at = call.driver.now()
         call.outcome = _OK
         answer: bytes | None = None

@@ -320,7 +320,7 @@ class Session:
         if is_awaited or type(result) is _COROUTINE:
             shared.run_async(result, context, self._start(event, entry, call, decoded))
             return None
-        if call.trace is not None:
+        if call.trace is not None and call.trace.span is not None:
             call.handled_at = self._now()
         call.outcome = _OK
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):

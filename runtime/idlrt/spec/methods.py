@@ -38,16 +38,18 @@ class Method(Generic[P, R]):
         is_idempotent: whether it is safe to retry when the outcome is unknown.
         policy: call settings in the IDL, as text by configuration key.
         annotations: annotations that the runtime reads, such as `http.get`.
-        service: name of the service that declares it; set when the service is described.
+        full_name: `Service.method`, for messages and metrics.
         function: function of the service's Protocol, with its docstring; `None` if there is none.
     """
 
     __slots__ = (
+        "_service",
         "annotations",
         "arguments",
         "attribute",
         "codecs",
         "defaults",
+        "full_name",
         "function",
         "is_idempotent",
         "is_oneway",
@@ -55,7 +57,6 @@ class Method(Generic[P, R]):
         "name",
         "policy",
         "result",
-        "service",
         "throws",
     )  # fmt: skip
 
@@ -85,7 +86,8 @@ class Method(Generic[P, R]):
         self.is_idempotent = is_idempotent
         self.policy = policy
         self.annotations: Annotations = check_annotations(annotations)
-        self.service = ""
+        self._service = ""
+        self.full_name = name
         self.function: Callable[..., Any] | None = None
         self.codecs: dict[Any, Any] = {}
 
@@ -93,14 +95,18 @@ class Method(Generic[P, R]):
         return f"<Method {self.full_name}>"
 
     @property
+    def service(self) -> str:
+        """Name of the service that declares it; set when the service is described."""
+        return self._service
+
+    @service.setter
+    def service(self, name: str) -> None:
+        self._service, self.full_name = name, f"{name}.{self.name}"
+
+    @property
     def has_result(self) -> bool:
         """Whether it returns a value."""
         return not isinstance(self.result, VoidType)
-
-    @property
-    def full_name(self) -> str:
-        """`Service.method`, for messages and metrics."""
-        return f"{self.service}.{self.name}" if self.service else self.name
 
 
 def _default(field: Field[Any], declared: Any) -> Any:

@@ -30,13 +30,16 @@ class TracedRecorder:
         """Record a call that returned a result."""
         if self._measured is not None:
             self._measured.answered(call, began, ended)
-        self._tracer.end_client(call, self._target, None, ended)
+        trace = call.trace
+        # Most calls are neither sampled nor slow.
+        if trace is not None and (trace.span is not None or ended - began > self._tracer.slow_s):
+            self._tracer.end_client(call, self._target, None, began, ended)
 
     def failed(self, call: Call, began: float, ended: float, error: BaseException) -> None:
         """Record a call that raised an exception."""
         if self._measured is not None:
             self._measured.failed(call, began, ended, error)
-        self._tracer.end_client(call, self._target, error, ended)
+        self._tracer.end_client(call, self._target, error, began, ended)
         _note(error, call.trace)
 
     def attempted(

@@ -10,12 +10,11 @@ import msgspec
 
 from idlrt.observe.tracing.context import TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Rules, Sampler, SampleRequest
-from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, RANDOM_BITS, threshold
+from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, threshold
 
 __all__ = ["W3C", "Roots"]
 
 W3C: Final = "w3c"
-_randbits: Final = random.getrandbits
 _randbelow: Final = random.randrange
 # Place where the random part of a trace id begins.
 _RANDOM_AT: Final = 18
@@ -30,8 +29,8 @@ class Roots:
         rules: rules in the sampler, which are asked again about calls that get tags; `None` for none.
 
     Attributes:
-        threshold: randomness below which a trace that begins here is not sampled, if that is all there is to know; 0 if
-            the sampler has to be asked.
+        threshold: randomness, of 56 bits, below which a trace that begins here is not sampled, if that is all there is
+            to know; it may be drawn without an id, and `context` told of it. 0 if the sampler has to be asked.
         is_parent_based: whether the decision of a caller is in the header that has precedence, and is followed.
     """
 
@@ -45,10 +44,6 @@ class Roots:
         self.threshold = MAX_THRESHOLD + 1 if isinstance(root, Never) else 0
         if isinstance(root, Ratio):
             self.threshold = threshold(root.probability)
-
-    def is_dropped(self) -> bool:
-        """Return whether a new trace is not sampled, drawn without an id. `context` has to know of it."""
-        return self.threshold > 0 and _randbits(RANDOM_BITS) < self.threshold
 
     def context(
         self,

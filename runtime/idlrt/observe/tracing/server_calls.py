@@ -36,18 +36,24 @@ class TracedCalls:
         """End the trace of a call that ended with a result."""
         if self._measured is not None:
             self._measured.answered(call, request_size, response_size)
-        if call.trace is not None:
-            self._end(call, None, request_size, response_size)
+        trace = call.trace
+        if trace is None:
+            return
+        now = call.driver.now()
+        # Most calls are neither sampled nor slow.
+        if trace.span is not None or now - call.received_at > self._tracer.slow_s:
+            self._end(call, None, now, request_size, response_size)
 
     def ended(self, call: ServerCall, error: BaseException, request_size: int, response_size: int) -> None:
         """End the trace of a call that ended with an error."""
         if self._measured is not None:
             self._measured.ended(call, error, request_size, response_size)
         if call.trace is not None:
-            self._end(call, error, request_size, response_size)
+            self._end(call, error, call.driver.now(), request_size, response_size)
 
-    def _end(self, call: ServerCall, error: BaseException | None, request_size: int, response_size: int) -> None:
-        now = call.driver.now()
+    def _end(
+        self, call: ServerCall, error: BaseException | None, now: float, request_size: int, response_size: int
+    ) -> None:
         self._tracer.end_server(call, error, now)
         if not call.trace.is_recorded:
             return

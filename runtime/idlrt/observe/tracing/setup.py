@@ -37,6 +37,8 @@ READS: Final = ("w3c", "b3", "b3multi", "jaeger", "sw8", "eagleeye", "pinpoint")
 """Formats of headers that are read by default, in the order of precedence."""
 
 _DEFAULT_RATIO: Final = 0.1
+# Addresses of connections that are remembered as trusted or not.
+_MAX_PEERS: Final = 4096
 
 
 class ActiveTracing:
@@ -214,12 +216,12 @@ def _trust(networks: Sequence[str] | None) -> Callable[[ServerCall], bool]:
     known: dict[str, bool] = {}
 
     def is_trusted(call: ServerCall) -> bool:
-        host = call.peer.address.rpartition(":")[0].strip("[]")
-        found = known.get(host)
+        address = call.peer.address
+        found = known.get(address)
         if found is None:
-            if len(known) >= 4096:
+            if len(known) >= _MAX_PEERS:
                 known.clear()
-            found = known[host] = _is_in(host, allowed)
+            found = known[address] = _is_in(address.rpartition(":")[0].strip("[]"), allowed)
         return found
 
     return is_trusted

@@ -20,12 +20,11 @@ from idlrt.observe.tracing.propagation import write
 from idlrt.observe.tracing.roots import W3C, Roots
 from idlrt.observe.tracing.sampling import Rules, Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Link, Span
-from idlrt.observe.tracing.trace import JOINED, DeferredTrace, InternalTrace, Trace, current_trace
+from idlrt.observe.tracing.trace import JOINED, TRACEPARENT, DeferredTrace, InternalTrace, Trace, current_trace
 
-__all__ = ["SUCCESSES", "TRACEPARENT", "SpanTracer"]
+__all__ = ["SUCCESSES", "SpanTracer"]
 
 _randbits: Final = random.getrandbits
-TRACEPARENT: Final = "traceparent"
 SUCCESSES: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
 """Outcomes of calls that are no failures."""
 
@@ -45,6 +44,7 @@ class SpanTracer:
     Attributes:
         service: see above.
         live: see above.
+        is_plain: whether it writes W3C's headers only.
         enters: whether handlers run with the current span of another library, too (`Tracer.enter`).
     """
 
@@ -63,7 +63,7 @@ class SpanTracer:
         self._finished = finished
         self._reads = tuple(reads)
         self._writes = tuple(writes)
-        self._is_plain = self._writes == (W3C,)
+        self.is_plain = self._writes == (W3C,)
         self._roots = Roots(sampler, reads, rules)
         self.live = live
         self.enters = live is not None
@@ -176,7 +176,7 @@ class SpanTracer:
             target: address of the server, `host:port`.
         """
         context, span = trace.context, trace.span
-        if span is None and self._is_plain and not (trace.baggage or trace.tags or trace.once or context.state):
+        if span is None and self.is_plain and not (trace.baggage or trace.tags or trace.once or context.state):
             return {TRACEPARENT: f"00-{context.trace_id}-{_randbits(64) or 1:016x}-0{2 if context.is_random else 0}"}
         if span is None:
             # Nothing is recorded here, but each request has a separate id.

@@ -10,13 +10,15 @@ import msgspec
 
 from idlrt.core import CURRENT_TRACE, Decision, current_call
 from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
-from idlrt.observe.tracing.propagation import parse_traceparent
+from idlrt.observe.tracing.propagation import make_next_traceparent, parse_traceparent
 from idlrt.observe.tracing.span import Span, attributes_of
 
 __all__ = [
     "CURRENT",
     "JOINED",
+    "TRACEPARENT",
     "DeferredTrace",
+    "DroppedTrace",
     "InternalTrace",
     "JoinedContext",
     "Trace",
@@ -25,8 +27,17 @@ __all__ = [
 ]
 
 
+TRACEPARENT: Final = "traceparent"
+
+
 class TraceOwner(Protocol):
-    """Functions of a tracer that traces call; a `Tracer`."""
+    """Functions of a tracer that traces call; a `Tracer`.
+
+    Attributes:
+        is_plain: whether it writes W3C's headers only.
+    """
+
+    is_plain: bool
 
     def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
         """Return the metadata that carry a trace to a server."""
@@ -53,7 +64,12 @@ class Trace:
         began: start as monotonic nanoseconds.
     """
 
-    __slots__ = ("_context", "_text", "_tracer", "baggage", "began", "next_once", "once", "span", "tags")
+    span: Span | None = None
+    baggage: Mapping[str, str] = NO_TEXTS
+    tags: Mapping[str, str] = NO_TEXTS
+    once: Mapping[str, str] = NO_TEXTS
+    next_once: Mapping[str, str] = NO_TEXTS
+    _context: TraceContext | None = None
 
     def __init__(
         self,
@@ -64,29 +80,26 @@ class Trace:
         baggage: Mapping[str, str] = NO_TEXTS,
         tags: Mapping[str, str] = NO_TEXTS,
         once: Mapping[str, str] = NO_TEXTS,
-        text: str = "",
     ) -> None:
         self._tracer = tracer
         self._context = context
-        # `traceparent` of a call that is not sampled: it is parsed only if it is needed.
-        self._text = text
         self.span = span
         self.began = began
         self.baggage = baggage
         self.tags = tags
         self.once = once
-        self.next_once: Mapping[str, str] = NO_TEXTS
 
     @property
     def context(self) -> TraceContext:
         """Context; its `span_id` is that of the span, or of the sender if nothing is recorded."""
         found = self._context
         if found is None:
-            found = (parse_traceparent(self._text) if self._text else None) or TraceContext(
-                new_trace_id(), new_span_id(), is_sampled=False, is_random=True
-            )
-            self._context = found
+            found = self._context = self._found()
         return found
+
+    def _found(self) -> TraceContext:
+        """Return the context, which has not been needed until now."""
+        return TraceContext(new_trace_id(), new_span_id(), is_sampled=False, is_random=True)
 
     def lineage(self) -> Iterator[Trace]:
         """Return this trace and those around it, up to that of the call that is being handled."""
@@ -107,7 +120,7 @@ class Trace:
         return self.span is not None
 
     def unrecorded(self, began: int) -> Trace:
-        """Return the trace of a client call that continues this one, which is not recorded."""
+        """Return the trace of a client call that continues this one, which is not recorded but has tags for one hop."""
         return Trace(self._tracer, self._context or self.context, None, began, self.baggage, self.tags, self.next_once)
 
     def headers(self, method: str, target: str) -> dict[str, str]:
@@ -128,10 +141,38 @@ class Trace:
             self.span.add_event(type(decision).__name__, attributes_of(fields))
 
 
+class DroppedTrace(Trace):
+    """Trace of a call of which no more is known than that it is not sampled. Most calls have one, so it is cheap.
+
+    Args:
+        tracer: the tracer.
+        began: start as monotonic nanoseconds.
+        text: `traceparent` of the caller, which may be invalid; empty for a trace that begins here.
+    """
+
+    # Other attributes are those of the class until they are set.
+    def __init__(self, tracer: TraceOwner, began: int, text: str = "") -> None:
+        self._tracer = tracer
+        self.began = began
+        self._text = text
+
+    def _found(self) -> TraceContext:
+        found = parse_traceparent(self._text) if self._text else None
+        return found if found is not None else super()._found()
+
+    def headers(self, method: str, target: str) -> dict[str, str]:
+        """Return the metadata that carry it to a server; see `Tracer.headers`."""
+        if self._context is None and self._tracer.is_plain and not (self.baggage or self.tags):
+            text = make_next_traceparent(self._text)
+            if text:
+                # Its ids are those of the trace from now on, if it begins here.
+                self._text = self._text or text
+                return {TRACEPARENT: text}
+        return self._tracer.headers(self, method, target)
+
+
 class DeferredTrace(Trace):
     """Trace of the retries of a call that has ended, in the background."""
-
-    __slots__ = ()
 
     def end_deferred(self, error: BaseException | None) -> None:
         """End it with the outcome of the call: an error, or `None` for a result."""
@@ -145,8 +186,6 @@ class InternalTrace(Trace):
         name: name of that part.
         around: the trace around it; `None` if it is the first one.
     """
-
-    __slots__ = ("around", "name")
 
     name: str
     around: Trace | None

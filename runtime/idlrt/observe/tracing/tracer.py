@@ -11,6 +11,7 @@ Source: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -25,12 +26,14 @@ from idlrt.observe.tracing.lost import mark_thread
 from idlrt.observe.tracing.propagation import Reader
 from idlrt.observe.tracing.sampling import Rules, Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
-from idlrt.observe.tracing.span_tracer import SUCCESSES, TRACEPARENT, SpanTracer
-from idlrt.observe.tracing.trace import CURRENT, JOINED, Trace
+from idlrt.observe.tracing.span_tracer import SUCCESSES, SpanTracer
+from idlrt.observe.tracing.thresholds import RANDOM_BITS
+from idlrt.observe.tracing.trace import CURRENT, JOINED, TRACEPARENT, DroppedTrace, Trace
 
 __all__ = ["Tracer"]
 
 _NANO: Final = 1e9
+_randbits: Final = random.getrandbits
 # Of `traceparent` of version 00: its length, and the last digits of flags without the bit for sampling.
 _LENGTH: Final = 55
 _NOT_SAMPLED: Final = "02468ace"
@@ -48,6 +51,7 @@ class Tracer(SpanTracer):
         untraced: methods that servers do not trace, as `Service.method`.
 
     Attributes:
+        slow_s: see above.
         is_open: whether servers begin traces.
     """
 
@@ -67,7 +71,7 @@ class Tracer(SpanTracer):
     ) -> None:
         super().__init__(service, sampler, finished, reads=reads, writes=writes, rules=rules, live=live)
         self._reader = Reader(reads)
-        self._slow_ns = int(slow_s * _NANO)
+        self.slow_s = slow_s
         self._is_trusted = is_trusted
         self._untraced = frozenset(untraced) | _UNTRACED
         self._late_limit = LateLimit()
@@ -84,12 +88,12 @@ class Tracer(SpanTracer):
             is_alone = len(headers) == (TRACEPARENT in headers)
             is_dropped = is_alone and len(text) == _LENGTH and text[-1] in _NOT_SAMPLED and self._roots.is_parent_based
             if is_dropped and self._is_trusted(call):
-                call.trace = Trace(self, None, None, int(call.received_at * _NANO), text=text)
+                call.trace = DroppedTrace(self, int(call.received_at * _NANO), text)
                 return
             if TRACEPARENT not in headers:
                 headers = {**headers, TRACEPARENT: text}
-        elif not headers and self._roots.is_dropped():
-            call.trace = Trace(self, None, None, int(call.received_at * _NANO))
+        elif not headers and (least := self._roots.threshold) and _randbits(RANDOM_BITS) < least:
+            call.trace = DroppedTrace(self, int(call.received_at * _NANO))
             return
         incoming = self._reader.read(headers) if headers else None
         parent = incoming.context if incoming is not None else None
@@ -149,8 +153,9 @@ class Tracer(SpanTracer):
         outcome = call.outcome
         is_failed = error is not None and outcome not in SUCCESSES
         if span is None:
-            if is_failed or at - trace.began > self._slow_ns:
-                late = self._late(trace, call.method.full_name, "server", at, error if is_failed else None, outcome)
+            if is_failed or ended - call.received_at > self.slow_s:
+                name, failure = call.method.full_name, error if is_failed else None
+                late = self._late(trace, name, "server", trace.began, at, failure, outcome)
                 if late is not None:
                     describe_server(late, call, None)
                     self._end_late(late, at)
@@ -183,23 +188,27 @@ class Tracer(SpanTracer):
         parent = CURRENT.get()
         if parent is None and outer is not None:
             parent = outer.trace
-        if JOINED.context is not None:
-            parent = JOINED.context.current(parent)
-        at = int(began * _NANO)
-        name = call.method.full_name
+        members, joined = NO_TEXTS, JOINED.context
+        if joined is not None:
+            parent, members = joined.current(parent), joined.baggage()
         if parent is not None:
             if parent.span is None:
-                call.trace = parent.unrecorded(at)
+                call.trace = parent if not (parent.once or parent.next_once) else parent.unrecorded(int(began * _NANO))
                 return
+            at, name = int(began * _NANO), call.method.full_name
             span = parent.span.child(name, "client", began=at)
             describe(span, name)
             call.trace = Trace(self, span.context, span, at, parent.baggage, parent.tags, parent.next_once)
             self._follow(span, parent.span)
             return
-        members = NO_TEXTS if JOINED.context is None else JOINED.context.baggage()
-        if self._roots.is_dropped():
-            call.trace = Trace(self, None, None, at, members)
+        at, roots = int(began * _NANO), self._roots
+        # `Roots.is_dropped`, without a call.
+        if roots.threshold and _randbits(RANDOM_BITS) < roots.threshold:
+            call.trace = dropped = DroppedTrace(self, at)
+            if members:
+                dropped.baggage = members
             return
+        name = call.method.full_name
         context = self._roots.context(
             name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=self._roots.threshold > 0
         )
@@ -212,17 +221,29 @@ class Tracer(SpanTracer):
         call.trace = Trace(self, span.context, span, at, members)
         self._follow(span, None)
 
-    def end_client(self, call: Call, target: str, error: BaseException | None, ended: float) -> None:
-        """End the trace of a client call."""
+    def end_client(self, call: Call, target: str, error: BaseException | None, began: float, ended: float) -> None:
+        """End the trace of a client call.
+
+        Args:
+            call: the call.
+            target: name of its target.
+            error: why it failed; `None` for a result.
+            began: start on the clock of the call, in seconds. A trace that is not recorded may be that of the handler.
+            ended: end on that clock.
+        """
         trace: Trace | None = call.trace
         if trace is None:
             return
-        span, at = trace.span, int(ended * _NANO)
+        span = trace.span
+        if span is None and error is None and ended - began <= self.slow_s:
+            return
+        at = int(ended * _NANO)
         outcome = Outcome.OK if error is None else outcome_of(error)
         is_failed = outcome not in SUCCESSES
         if span is None:
-            if is_failed or at - trace.began > self._slow_ns:
-                late = self._late(trace, call.method.full_name, "client", at, error if is_failed else None, outcome)
+            if is_failed or ended - began > self.slow_s:
+                start, failure = int(began * _NANO), error if is_failed else None
+                late = self._late(trace, call.method.full_name, "client", start, at, failure, outcome)
                 if late is not None:
                     late.set("server.address", target)
                     self._end_late(late, at)
@@ -266,13 +287,20 @@ class Tracer(SpanTracer):
     # Late spans.
 
     def _late(
-        self, trace: Trace, name: str, kind: Kind, at: int, error: BaseException | None, outcome: Outcome | None
+        self,
+        trace: Trace,
+        name: str,
+        kind: Kind,
+        began: int,
+        at: int,
+        error: BaseException | None,
+        outcome: Outcome | None,
     ) -> Span | None:
         """Return a span of a call that was not sampled; `None` if there were 10 in this second."""
         if not self._late_limit.allows(at):
             return None
         context = msgspec.structs.replace(trace.context, span_id=new_span_id())
-        span = Span(name, kind, context, began=trace.began)
+        span = Span(name, kind, context, began=began)
         describe(span, name)
         if outcome is not None:
             span.set("rpc.response.status_code", outcome.value)

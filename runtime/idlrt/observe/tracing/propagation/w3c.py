@@ -11,14 +11,25 @@ Source: https://www.w3.org/TR/trace-context-2/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from random import getrandbits as _getrandbits
 from typing import ClassVar, Final
 
 from idlrt.observe.tracing.context import Outgoing, TraceContext
 from idlrt.observe.tracing.propagation.base import Extracted, MalformedHeader
 from idlrt.observe.tracing.propagation.tracestate import parse_sampling, with_sampling
+from idlrt.serialization import compiled
 
-__all__ = ["TRACEPARENT", "TRACESTATE", "W3C", "parse_traceparent", "traceparent", "with_state"]
+__all__ = [
+    "TRACEPARENT",
+    "TRACESTATE",
+    "W3C",
+    "make_next_traceparent",
+    "next_traceparent",
+    "parse_traceparent",
+    "traceparent",
+    "with_state",
+]
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
@@ -26,6 +37,7 @@ TRACESTATE: Final = "tracestate"
 # Ids that are zero are invalid, and so is version ff.
 _PARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
 _LENGTH: Final = 55
+_SPAN_AT: Final = 36
 _MAX_READ: Final = 512
 _SAMPLED: Final = frozenset("13579bdf")
 _RANDOM: Final = frozenset("2367abef")
@@ -56,6 +68,29 @@ def _trimmed(text: str) -> str:
 def traceparent(context: TraceContext) -> str:
     """Return the `traceparent` header. A decision that is left to the receiver is sent as "not sampled"."""
     return f"00-{context.trace_id}-{context.span_id}-{_FLAGS[bool(context.is_sampled), context.is_random]}"
+
+
+def next_traceparent(text: str) -> str:
+    """Return the header of a request in a trace that is not sampled, with another span id.
+
+    Args:
+        text: `traceparent` that was received; empty for a new trace.
+
+    Returns:
+        The header; empty if what was received needs a parser.
+    """
+    if not text:
+        ids = f"{_getrandbits(192) | 1:048x}"
+        return f"00-{ids[:32]}-{ids[32:]}-02"
+    if len(text) != _LENGTH or text[-1] not in "02" or not text.startswith("00-") or text[-2] != "0":
+        return ""
+    if _PARENT.fullmatch(text) is None:
+        return ""
+    return f"{text[:_SPAN_AT]}{_getrandbits(64) or 1:016x}{text[-3:]}"
+
+
+make_next_traceparent: Final[Callable[[str], str]] = compiled("next_traceparent") or next_traceparent
+"""`next_traceparent` in C, where that was built."""
 
 
 def with_state(context: TraceContext, text: str) -> Extracted:
