@@ -99,15 +99,16 @@ def _running(
 
 
 @contextmanager
-def running_zipkin(folder: Path) -> Iterator[str]:
+def running_zipkin(folder: Path, port: int = 0) -> Iterator[str]:
     """Run Zipkin; yields its URL.
 
     Args:
         folder: folder for its log.
+        port: its port; 0 for a free one.
     """
     java = require_program("java", "default-jre-headless")
     jars = _cached("zipkin-3.5.1", [f"{_PLUGIN}:copy", f"-Dartifact={_ZIPKIN}"])
-    port = free_port()
+    port = port or free_port()
     command = [java, "-Xmx300m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(next(jars.glob("*.jar")))]
     # With `server.port` alone it would listen on all interfaces.
     command += [f"--armeria.ports[0].port={port}", "--armeria.ports[0].ip=127.0.0.1"]
