@@ -65,7 +65,7 @@ class Callers:
             each.join()
 
 
-def outcomes() -> dict[str, int]:
+def outcomes() -> dict[str, float]:
     """Return how many spans of the exporter had which outcome."""
     found = counts(read_all(), "rpc_trace_spans_total")
     return {outcome: number for (exporter, outcome), number in found.items() if exporter == "zipkin"}
@@ -76,7 +76,7 @@ def test_an_outage_of_twenty_seconds(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     before = outcomes()
 
-    def since(outcome: str) -> int:
+    def since(outcome: str) -> float:
         return outcomes().get(outcome, 0) - before.get(outcome, 0)
 
     with (

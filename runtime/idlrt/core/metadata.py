@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["AMBIENT", "NO_METADATA", "TRACE_RESPONSE", "Metadata"]
+__all__ = ["AMBIENT", "JAEGER_BAGGAGE", "NO_METADATA", "TRACE_RESPONSE", "Metadata"]
 
 Metadata = Mapping[str, str]
 """Key-value text such as credentials, tenant and trace context. Empty in protocols that do not carry metadata."""
@@ -25,6 +25,9 @@ AMBIENT: Final = frozenset(
     }
 )
 """Best-effort metadata of calls, dropped by protocols without metadata: trace context in all formats, and baggage."""
+
+JAEGER_BAGGAGE: Final = "uberctx-"
+"""Prefix of the headers in which Jaeger's clients send baggage, one for each name."""
 
 TRACE_RESPONSE: Final = "traceresponse"
 """Metadata of the response to a recorded call: its position in the trace, `00-TRACE_ID-SPAN_ID-FLAGS`.

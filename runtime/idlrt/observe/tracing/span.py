@@ -104,18 +104,22 @@ class Segment:
         id: its id.
         name: name of its root.
         original_id: original id of the trace, where it is not 32 hex digits.
+        rpc_id: EagleEye's number of the call that its root serves; `0` for a call without one.
         numbers: numbers of further spans.
+        calls: numbers of the calls that it makes.
         is_open: whether its root has not ended.
         process: number of forks between the original process and the one that began it.
     """
 
-    __slots__ = ("id", "is_open", "name", "numbers", "original_id", "process")
+    __slots__ = ("calls", "id", "is_open", "name", "numbers", "original_id", "process", "rpc_id")
 
-    def __init__(self, id: str, name: str, original_id: str) -> None:
+    def __init__(self, id: str, name: str, original_id: str, rpc_id: str) -> None:
         self.id = id
         self.name = name
         self.original_id = original_id
+        self.rpc_id = rpc_id
         self.numbers = itertools.count(1)
+        self.calls = itertools.count(1)
         self.process = forks.count
         self.is_open = True
 
@@ -232,7 +236,8 @@ class Span:
         self.sender = sender or {}
         self._parent_segment, self._parent_number = "", -1
         if above is None:
-            self.segment, self.number = Segment(context.span_id, name, self.sender.get("trace_id", "")), 0
+            original, rpc_id = self.sender.get("trace_id", ""), self.sender.get("rpc_id", "0")
+            self.segment, self.number = Segment(context.span_id, name, original, rpc_id), 0
         else:
             self._parent_number = above.number
             self.segment = segment = above.segment
@@ -241,7 +246,7 @@ class Span:
             else:
                 # Work in the background that outlived its call, or in a forked child.
                 self._parent_segment = segment.id
-                self.segment, self.number = Segment(context.span_id, name, segment.original_id), 0
+                self.segment, self.number = Segment(context.span_id, name, segment.original_id, segment.rpc_id), 0
         self._began = now if began is None else began
         self._started_at = time.time_ns() - (now - self._began)
         self._duration = -1

@@ -25,6 +25,7 @@ from idlrt.observe.tracing.trace import JOINED, TRACEPARENT, DeferredTrace, Inte
 __all__ = ["SUCCESSES", "SpanTracer"]
 
 _randbits: Final = random.getrandbits
+EAGLEEYE: Final = "eagleeye"
 SUCCESSES: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
 """Outcomes of calls that are no failures."""
 
@@ -64,6 +65,7 @@ class SpanTracer:
         self._reads = tuple(reads)
         self._writes = tuple(writes)
         self.is_plain = self._writes == (W3C,)
+        self._has_rpc_ids = EAGLEEYE in self._writes
         self._roots = Roots(sampler, reads, rules)
         self.live = live
         self.enters = live is not None
@@ -196,6 +198,8 @@ class SpanTracer:
             segment=segment.id if segment is not None else "",
             segment_span=span.number if span is not None else 0,
             original_id=segment.original_id if segment is not None else "",
+            # Requests are numbered in their order, also attempts of one call.
+            rpc_id=f"{segment.rpc_id}.{next(segment.calls)}" if segment is not None and self._has_rpc_ids else "",
         )
         headers = write(outgoing, self._writes)
         if self.live is not None and span is not None:

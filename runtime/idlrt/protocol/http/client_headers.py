@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
+from idlrt.core.metadata import AMBIENT, JAEGER_BAGGAGE, NO_METADATA, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import RequestContext
 from idlrt.protocol.http.metadata import PREFIX
@@ -56,7 +56,7 @@ def request_headers(metadata: Metadata, context: RequestContext) -> dict[str, st
     for name, value in cast("Mapping[Any, Any]", metadata).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise _unsendable(name, "names and values must be strings")
-        if name in _AS_IS:
+        if name in _AS_IS or (name.startswith(JAEGER_BAGGAGE) and _NAME.fullmatch(name)):
             found[name] = _visible(name, value)
         elif name == _AUTHORIZATION:
             text = _visible(name, value)

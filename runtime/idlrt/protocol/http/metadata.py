@@ -10,6 +10,7 @@
 | `Authorization`             | metadata `authorization`; the token alone for the scheme `Bearer`      |
 | `traceparent`               | W3C trace context                                                      |
 | `tracestate`, `baggage`, and trace context of other formats, such as `b3` | metadata of the same name |
+| `uberctx-NAME`              | metadata of the same name: baggage of Jaeger                           |
 | others                      | metadata of the same name, if the option `Http.metadata` lists them    |
 
 Metadata in one of these headers takes precedence over `Rpc-Metadata-NAME`, because gateways set such headers.
@@ -27,7 +28,7 @@ from collections.abc import Mapping
 from typing import Final, cast
 from urllib.parse import quote
 
-from idlrt.core.metadata import NO_METADATA, TRACE_RESPONSE, Metadata
+from idlrt.core.metadata import JAEGER_BAGGAGE, NO_METADATA, TRACE_RESPONSE, Metadata
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, RequestContext
 from idlrt.protocol.http.templates import unquoted
@@ -40,6 +41,7 @@ PREFIX: Final = b"rpc-metadata-"
 _RPC: Final = b"rpc-"
 _TIMEOUT, _ATTEMPT, _TAG, _CALLER = b"rpc-timeout-ms", b"rpc-attempt", b"rpc-tag", b"rpc-caller"
 _TRACE: Final = b"traceparent"
+_BAGGAGE: Final = JAEGER_BAGGAGE.encode()
 _AUTHORIZATION: Final = b"authorization"
 _MAX_DIGITS: Final = 10
 _NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -84,7 +86,7 @@ def read_metadata(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> 
             found["authorization"] = text[7:].lstrip(" ") if text[:7].lower() == "bearer " else text
         elif name == _TRACE:
             trace = value.decode("latin-1")
-        elif name in allowed:
+        elif name in allowed or (name.startswith(_BAGGAGE) and _NAME_BYTES.issuperset(name)):
             found[name.decode()] = value.decode("latin-1")
     if timeout is None and not (attempt or tag or caller or trace):
         return NO_CONTEXT, found or NO_METADATA

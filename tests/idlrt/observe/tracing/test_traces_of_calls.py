@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from hand_written import AsyncUsers, AsyncUserServiceClient, NotFound, User, Use
 
 from idlrt import observe
 from idlrt.client import client_stats
+from idlrt.core import request_metadata
 from idlrt.errors import ApplicationError, Overloaded
 from idlrt.observe.tracing.propagation import FORMATS
 from idlrt.observe.tracing.sampling import Always, Never
@@ -342,3 +345,51 @@ def test_threads_do_not_mix_traces(spans: Spans) -> None:
         by_trace.setdefault(span.trace_id, []).append(span)
     assert len(by_trace) == 80
     assert all(sorted(each.kind for each in found) == ["client", "server"] for found in by_trace.values())
+
+
+def test_calls_have_numbers_in_eagleeye() -> None:
+    seen: list[str] = []
+
+    class Numbered(Chain):
+        def get(self, id: int) -> Any:
+            seen.append(request_metadata()["eagleeye-rpcid"])
+            if self.next is not None:
+                self.next.get(0)
+            return super().get(id)
+
+    tracer = Tracer("test", Always(), lambda span: None, reads=("eagleeye",), writes=("eagleeye",))
+    before = TRACING.use(tracer)
+    try:
+        with serving(Numbered(None)) as last, serving(Numbered(last)) as client, observe.span("request"):
+            client.get(1)
+            client.get(1)
+    finally:
+        TRACING.use(before)
+    assert seen == ["0.1", "0.1.1", "0.1.2", "0.2", "0.2.1", "0.2.2"]
+
+
+def test_baggage_of_jaeger_over_http() -> None:
+    seen: list[dict[str, str]] = []
+
+    class Baggage(Users):
+        def get(self, id: int) -> User:
+            trace = current_trace()
+            seen.append(dict(trace.baggage) if trace is not None else {})
+            return User(id=id, name="")
+
+    headers = {"uber-trace-id": f"{'a' * 32}:{'b' * 16}:0:1", "uberctx-channel": "app%20%C3%A9"}
+    tracer = Tracer("test", Always(), lambda span: None, reads=("jaeger",), writes=("jaeger",))
+    before = TRACING.use(tracer)
+    try:
+        with Server(user_service(Baggage()), http=True).start() as server:
+            body = json.dumps({"id": 1}).encode()
+            url = f"http://{server.address.removeprefix('tcp://')}/UserService/get"
+            request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
+            with urllib.request.urlopen(request, timeout=60):
+                pass
+            with UserServiceClient.connect(url.removesuffix("/UserService/get")) as client, observe.span("request"):
+                observe.put("user", "42")
+                client.get(1)
+    finally:
+        TRACING.use(before)
+    assert seen == [{"channel": "app é"}, {"user": "42"}]
