@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from idlrt.core.forks import forks
 from idlrt.observe.metric import Labels
 
-__all__ = ["BUCKETS", "SERVER_EXEMPLARS", "Exemplar", "Exemplars"]
+if TYPE_CHECKING:
+    from idlrt.observe.tracing.span import FinishedSpan
+
+__all__ = ["BUCKETS", "SERVER_EXEMPLARS", "Exemplar", "Exemplars", "exemplar_of"]
 
 BUCKETS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
@@ -78,3 +81,16 @@ class Exemplars:
 
 SERVER_EXEMPLARS: Final = Exemplars()
 """Calls of the servers of this process, by method, status code and error."""
+
+
+def exemplar_of(span: FinishedSpan) -> tuple[Labels, Exemplar] | None:
+    """Return the exemplar of the call that another process has served, with its labels; `None` for other spans."""
+    if span.kind != "server" or span.is_late:
+        return None
+    attributes, seconds = span.attributes, span.duration / 1e9
+    labels = (
+        span.name,
+        str(attributes.get("rpc.response.status_code", "")),
+        str(attributes.get("error.type", "")),
+    )
+    return labels, Exemplar(span.trace_id, span.span_id, seconds, (span.started_at + span.duration) / 1e9)

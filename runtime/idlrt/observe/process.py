@@ -164,7 +164,8 @@ def _text(path: Path) -> str:
     """Return the text of a file; empty if it cannot be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
+    except (OSError, LookupError):
+        # A thread in the background may read while the interpreter ends, which has no encodings any more.
         return ""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 
+from idlrt.net import Address, listen
 from idlrt.server.restarts import RestartDelay
 
-__all__ = ["ProcessSlot"]
+__all__ = ["ProcessSlot", "add_slots"]
 
 
 class ProcessSlot:
@@ -31,3 +32,21 @@ class ProcessSlot:
         self.start_at = 0.0
         self.restarts = 0
         self.delay = RestartDelay()
+
+
+def add_slots(slots: list[ProcessSlot], number: int, wanted: Address, backlog: int) -> Address:
+    """Add slots that listen at an address, all at one socket if it is a Unix socket. Return the address with its port.
+
+    Raises:
+        OSError: the address is not available; the slots that were added have sockets.
+    """
+    is_unix = bool(wanted.path)
+    while len(slots) < number:
+        if slots and is_unix:
+            slots.append(ProcessSlot(slots[0].listening))
+            continue
+        listening = listen(wanted, backlog=backlog, reuse_port=not is_unix)
+        slots.append(ProcessSlot(listening))
+        if not is_unix:
+            wanted = Address(wanted.host, listening.getsockname()[1])
+    return wanted

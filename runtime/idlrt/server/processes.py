@@ -14,7 +14,6 @@ import contextlib
 import logging
 import mmap
 import os
-import select
 import signal
 import sys
 import threading
@@ -29,16 +28,17 @@ from idlrt.core.forks import forks
 from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, listen, socket_inode
+from idlrt.net import socket_inode
 from idlrt.observe.tracing.switch import TRACING
 from idlrt.server.base import ServerBase
 from idlrt.server.lifeline import Lifeline
-from idlrt.server.process_slot import ProcessSlot
+from idlrt.server.process_slot import ProcessSlot, add_slots
 from idlrt.server.process_stats import ProcessStats, report_numbers
 from idlrt.server.restarts import exit_code, exit_text
 from idlrt.server.server import Server
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
+from idlrt.server.worker_spans import WorkerSpans
 
 if TYPE_CHECKING:
     from idlrt.observe.sources import Source
@@ -98,6 +98,7 @@ class ProcessServer(ServerBase):
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._lifeline = Lifeline()
+        self._spans = WorkerSpans(is_on=self._admin is not None)
         # Memory shared with the processes: 1 once they must stop at once.
         self._force_flag = mmap.mmap(-1, 1)
         self._forks = forks.count
@@ -121,19 +122,11 @@ class ProcessServer(ServerBase):
         return self
 
     def _take_address(self) -> None:
-        settings, is_unix = self._settings, bool(self._address.path)
         wanted = self._address
         if self._admin is not None:
             self._admin.bind()
         try:
-            for number in range(self._processes):
-                if number and is_unix:
-                    self._slots.append(ProcessSlot(self._slots[0].listening))
-                    continue
-                listening = listen(wanted, backlog=settings.backlog, reuse_port=not is_unix)
-                self._slots.append(ProcessSlot(listening))
-                if not is_unix:
-                    wanted = Address(wanted.host, listening.getsockname()[1])
+            wanted = add_slots(self._slots, self._processes, wanted, self._settings.backlog)
         except OSError as error:
             self._close_sockets()
             self._slots.clear()
@@ -232,6 +225,7 @@ class ProcessServer(ServerBase):
         sys.stderr.flush()
         slot.started_at = time.monotonic()
         self._stats.clear(self._slots.index(slot))
+        spans = self._spans.open()
         # Block signals until the process has its own handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._forking = threading.get_ident()
@@ -241,11 +235,13 @@ class ProcessServer(ServerBase):
         except OSError as error:
             self._forking = 0
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._spans.started(spans, is_forked=False)
             delay = slot.delay.next(0.0)
             slot.start_at = slot.started_at + delay
             _log.error("cannot fork a server process: %s; retrying in %g s", error, delay, extra={"delay_s": delay})
             return
         if pid:
+            self._spans.started(spans, is_forked=True)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             slot.pid = pid
             services, address = str(self._served), str(self._bound)
@@ -255,6 +251,7 @@ class ProcessServer(ServerBase):
         status = 1
         try:
             self._lifeline.close_writer()
+            self._spans.enter(spans)
             self._serve_as_process(slot)
             status = 0
         except BaseException:  # noqa: BLE001  # the process exits here after any exception
@@ -296,7 +293,7 @@ class ProcessServer(ServerBase):
                 self._ticked_at = time.monotonic()
                 self._restart_exited()
                 # Signals and `stop` take effect within a tick.
-                select.select([], [], [], _TICK)
+                self._spans.wait(_TICK)
             self._stop_processes()
         finally:
             self._end()
@@ -337,7 +334,7 @@ class ProcessServer(ServerBase):
                 self._send(signal.SIGKILL)
                 end = float("inf")
             if self.pids:
-                select.select([], [], [], _TICK)
+                self._spans.wait(_TICK)
             if self._is_forced and not is_forced:
                 # Sent only now that the first signal has been handled: the kernel merges pending signals of one kind.
                 is_forced = True
@@ -356,6 +353,7 @@ class ProcessServer(ServerBase):
     def _end(self) -> None:
         self._close_sockets()
         self._lifeline.close()
+        self._spans.close()
         self._unlink()
         self._close_admin()
         self._stopped.set()

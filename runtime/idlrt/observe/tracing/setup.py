@@ -56,14 +56,22 @@ class ActiveTracing:
         batches: Sequence[Batches | LiveExporter],
         rules: Rules | None = None,
         settings: Settings | None = None,
+        sinks: list[Callable[[FinishedSpan], object]] | None = None,
     ) -> None:
         self.rules = rules
+        self._sinks = sinks if sinks is not None else []
         self._settings = settings
         self._tracer = tracer
-        self._batches = batches
+        self._batches = list(batches)
         self.store = store
         # Programs that end at once must not lose their spans.
         atexit.register(self.close, FLUSH_S)
+
+    def add_exporter(self, exporter: SpanExporter) -> None:
+        """Send the spans that end from now on to another exporter, too."""
+        batches = Batches(exporter)
+        self._batches.append(batches)
+        self._sinks.append(batches.put)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send all spans that wait. Return whether all exporters accepted them within `timeout` seconds each."""
@@ -149,7 +157,7 @@ def trace(
     if len(live) > 1:
         raise ConfigurationError(f"trace: exporters: {live[0].name} and {live[1].name} cannot be used together")
     batches = [Batches(each) for each in exporters if not isinstance(each, LiveExporter)]
-    sinks = [store.put, *(each.put for each in batches)]
+    sinks: list[Callable[[FinishedSpan], object]] = [store.put, *(each.put for each in batches)]
 
     def finished(span: FinishedSpan) -> None:
         for each in sinks:
@@ -168,10 +176,17 @@ def trace(
         live=live[0] if live else None,
     )
     settings = registry.subscribe(service) if registry is not None else None
-    active = ActiveTracing(tracer, store, [*batches, *live], ruled, settings)
+    active = ActiveTracing(tracer, store, [*batches, *live], ruled, settings, sinks)
     if settings is not None:
         settings.listen(DynamicSampling(chosen, root, fixed, tracer.sample_with, service).changed)
-    TRACING.use(tracer, store, has_access_log=access_log, close=active.close, joins=opentelemetry)
+    TRACING.use(
+        tracer,
+        store,
+        has_access_log=access_log,
+        close=active.close,
+        add=active.add_exporter,
+        joins=opentelemetry,
+    )
     return active
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from idlrt.core.forks import forks
 
 if TYPE_CHECKING:
+    from idlrt.observe.tracing.batches import SpanExporter
     from idlrt.observe.tracing.store import SpanStore
     from idlrt.observe.tracing.tracer import Tracer
 
@@ -39,6 +40,7 @@ class Tracing:
         self.has_access_log = False
         self._joins: bool | None = False
         self._close: Callable[[float], bool] | None = None
+        self._add: Callable[[SpanExporter], object] | None = None
         self._followers: list[weakref.WeakMethod[Callable[[], object]]] = []
         self._max_followers = _MIN_FOLLOWERS
         self.after_fork()
@@ -55,6 +57,7 @@ class Tracing:
         *,
         has_access_log: bool = False,
         close: Callable[[float], bool] | None = None,
+        add: Callable[[SpanExporter], object] | None = None,
         joins: bool | None = False,
     ) -> Tracer | None:
         """Use a tracer from now on; `None` turns tracing off. Return the one before.
@@ -64,12 +67,14 @@ class Tracing:
             store: recent spans.
             has_access_log: whether servers log their recorded calls.
             close: turns it off, and sends the spans that wait; its argument is a timeout in seconds.
+            add: sends spans to another exporter, too.
             joins: whether the context of OpenTelemetry is joined; `None`: if the program has set a provider.
         """
         from idlrt.observe.tracing.trace import JOINED
 
         with self._lock:
-            self.store, self.has_access_log, self._close = store, has_access_log, close
+            self.store, self.has_access_log = store, has_access_log
+            self._close, self._add = close, add
             before, self.tracer = self.tracer, tracer
             self._joins, JOINED.context = joins, None
             self.look_for_context()
@@ -111,6 +116,11 @@ class Tracing:
     def followers(self) -> int:
         """Number of objects that follow, some of which may be gone."""
         return len(self._followers)
+
+    def export_to(self, exporter: SpanExporter) -> None:
+        """Send spans to another exporter, too, until tracing is turned off."""
+        if self._add is not None:
+            self._add(exporter)
 
     def close_at_exit(self) -> None:
         """Send the spans that wait, for at most two seconds, in a process that ends without `atexit`."""
