@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from idlrt.core import CURRENT_TRACE, Decision, current_call
 from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.propagation import make_next_traceparent, parse_traceparent
 from idlrt.observe.tracing.span import Span, attributes_of
+from idlrt.serialization import compiled
 
 __all__ = [
     "CURRENT",
@@ -141,8 +142,8 @@ class Trace:
             self.span.add_event(type(decision).__name__, attributes_of(fields))
 
 
-class DroppedTrace(Trace):
-    """Trace of a call of which no more is known than that it is not sampled. Most calls have one, so it is cheap.
+class _DroppedFields:
+    """Attributes that each trace has that is not sampled.
 
     Args:
         tracer: the tracer.
@@ -150,11 +151,25 @@ class DroppedTrace(Trace):
         text: `traceparent` of the caller, which may be invalid; empty for a trace that begins here.
     """
 
-    # Other attributes are those of the class until they are set.
+    _tracer: TraceOwner
+    began: int
+    _text: str
+
     def __init__(self, tracer: TraceOwner, began: int, text: str = "") -> None:
         self._tracer = tracer
         self.began = began
         self._text = text
+
+
+if not TYPE_CHECKING:
+    # Created in C, where that is built.
+    _DroppedFields = compiled("DroppedFields") or _DroppedFields
+
+
+class DroppedTrace(_DroppedFields, Trace):
+    """Trace of a call of which no more is known than that it is not sampled. Most calls have one, so it is cheap: other
+    attributes are those of the class until they are set.
+    """
 
     def _found(self) -> TraceContext:
         found = parse_traceparent(self._text) if self._text else None

@@ -1,9 +1,7 @@
 # Headers of traces that are not sampled: the same as `idlrt.observe.tracing.propagation.w3c.next_traceparent`.
 
+import os
 import random
-
-# The generator that Python seeds again in forked children.
-cdef object getrandbits = random.getrandbits
 
 cdef Py_ssize_t TRACEPARENT_SIZE = 55
 cdef Py_ssize_t TRACE_ID_AT = 3
@@ -11,10 +9,42 @@ cdef Py_ssize_t SPAN_ID_AT = 36
 cdef Py_ssize_t FLAGS_AT = 53
 cdef bytes HEX_DIGITS = b"0123456789abcdef"
 
+# State of xoshiro256++ (https://prng.di.unimi.it/xoshiro256plusplus.c), under the lock of the interpreter.
+cdef uint64_t[4] random_state
 
-cdef inline void put_random(char* at) except *:
+
+def seed_ids():
+    """Seed the generator of ids from that of Python, which is seeded again in forked children."""
+    cdef int place
+    for place in range(4):
+        random_state[place] = random.getrandbits(64) | (place == 0)
+
+
+seed_ids()
+if hasattr(os, "register_at_fork"):
+    # Registered after the function of `random`, so it runs after that in a child.
+    os.register_at_fork(after_in_child=seed_ids)
+
+
+cdef inline uint64_t rotated(uint64_t value, int by) noexcept:
+    return (value << by) | (value >> (64 - by))
+
+
+cdef inline uint64_t next_random() noexcept:
+    cdef uint64_t result = rotated(random_state[0] + random_state[3], 23) + random_state[0]
+    cdef uint64_t shifted = random_state[1] << 17
+    random_state[2] ^= random_state[0]
+    random_state[3] ^= random_state[1]
+    random_state[1] ^= random_state[2]
+    random_state[0] ^= random_state[3]
+    random_state[2] ^= shifted
+    random_state[3] = rotated(random_state[3], 45)
+    return result
+
+
+cdef inline void put_random(char* at) noexcept:
     # 16 hex digits, not all zero.
-    cdef uint64_t number = getrandbits(64)
+    cdef uint64_t number = next_random()
     cdef const char* digits = HEX_DIGITS
     cdef int place
     if number == 0:
@@ -77,3 +107,16 @@ def next_traceparent(str text not None):
     made[FLAGS_AT] = c"0"
     made[FLAGS_AT + 1] = low
     return made[:TRACEPARENT_SIZE].decode("ascii")
+
+
+cdef class DroppedFields:
+    """Attributes that each trace has that is not sampled, as in `idlrt.observe.tracing.trace`."""
+
+    cdef public object _tracer
+    cdef public object began
+    cdef public str _text
+
+    def __init__(self, tracer, began, str text not None=""):
+        self._tracer = tracer
+        self.began = began
+        self._text = text
