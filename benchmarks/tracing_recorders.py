@@ -8,6 +8,7 @@ that one call has cost, until all its spans are sent to URL. Ends at the end of 
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -38,11 +39,17 @@ from idlrt.spec import I64, Service, method, required
 _PARENT: Final = f"00-{'a1' * 16}-{'b2' * 8}-"
 _UNSAMPLED: Final = {"traceparent": _PARENT + "02"}
 _SAMPLED: Final = {"traceparent": _PARENT + "03"}
+# Each call is in another trace.
+_NUMBERS: Final = itertools.cycle(f"{number:016x}" for number in range(1, 4096))
 _PEER, _CALLER, _METHOD, _TARGET = Peer(address="10.0.0.1:41000"), "shop", "Echo.echo", "10.0.0.2:9090"
 _RATIO: Final = 0.000001
 
 Run = Callable[[], object]
 _now: Final = time.monotonic
+
+
+def _sampled() -> dict[str, str]:
+    return {"traceparent": f"00-{'a1' * 8}{next(_NUMBERS)}-{'b2' * 8}-03"}
 
 
 class _Echo:
@@ -73,7 +80,7 @@ class _Server:
             self._tracer.begin_server(call)
         call.outcome = Outcome.OK
         if self._observer is not None:
-            if call.trace is not None:
+            if call.trace is not None and call.trace.span is not None:
                 call.handled_at = _now()
             self._observer.answered(call, 100, 100)
 
@@ -162,6 +169,7 @@ def _runs(url: str) -> dict[str, tuple[Run, Run]]:
     )  # fmt: skip
     runs: dict[str, Run] = {
         "nothing, server": lambda: plain_server.run({}),
+        "nothing, sampled server": lambda: plain_server.run(_sampled()),
         "nothing, client": plain_client.run,
         OURS[0]: lambda: server.run({}, _DROPPED_CONTEXT),
         OURS[1]: lambda: server.run({}),
@@ -173,11 +181,11 @@ def _runs(url: str) -> dict[str, tuple[Run, Run]]:
         THEIRS[3]: lambda: sdk.client(None),
     }
     exported: dict[str, tuple[Run, Run]] = {
-        OURS[4]: (lambda: otlp_server.run(dict(_SAMPLED)), otlp_sends.flush),
+        OURS[4]: (lambda: otlp_server.run(_sampled()), otlp_sends.flush),
         OURS[5]: (otlp_client.run, otlp_sends.flush),
-        OURS[6]: (lambda: zipkin_server.run(dict(_SAMPLED)), zipkin_sends.flush),
+        OURS[6]: (lambda: zipkin_server.run(_sampled()), zipkin_sends.flush),
         OURS[7]: (zipkin_client.run, zipkin_sends.flush),
-        THEIRS[4]: (lambda: sdk.server(_SAMPLED), sdk.flush),
+        THEIRS[4]: (lambda: sdk.server(_sampled()), sdk.flush),
         THEIRS[5]: (lambda: sdk.client(sampled), sdk.flush),
     }
     return {**{name: (run, lambda: None) for name, run in runs.items()}, **exported}

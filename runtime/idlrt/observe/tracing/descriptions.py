@@ -5,6 +5,8 @@ Source: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/, where `rpc.s
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from idlrt.core import ServerCall
 from idlrt.observe.tracing.context import Incoming
 from idlrt.observe.tracing.span import Link, Span
@@ -14,15 +16,20 @@ __all__ = ["describe", "describe_server"]
 
 def describe(span: Span, full_name: str) -> None:
     """Set the attributes of a method, `Service.method`."""
+    span.put("rpc.system.name", "thrift")
+    span.put("rpc.method", _path(full_name))
+
+
+@lru_cache(1024)
+def _path(full_name: str) -> str:
     service, _, method = full_name.rpartition(".")
-    span.set("rpc.system.name", "thrift")
-    span.set("rpc.method", f"{service}/{method}")
+    return f"{service}/{method}"
 
 
 def describe_server(span: Span, call: ServerCall, incoming: Incoming | None) -> None:
     """Set the attributes of a call that a server has received, and links to further traces that its headers name."""
     describe(span, call.method.full_name)
-    span.set("client.address", call.peer.address)
+    span.put("client.address", call.peer.address)
     if call.context.caller:
         span.set("rpc.caller", call.context.caller)
     if call.context.attempt:

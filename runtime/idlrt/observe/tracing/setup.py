@@ -83,7 +83,7 @@ class ActiveTracing:
         atexit.unregister(self.close)
         if self._settings is not None:
             self._settings.close()
-        self._tracer.is_open = False
+        self._tracer.close()
         if TRACING.tracer is self._tracer:
             TRACING.use(None)
         results = [each.close(timeout) for each in self._batches]
@@ -228,18 +228,31 @@ def _trust(networks: Sequence[str] | None) -> Callable[[ServerCall], bool]:
         allowed = None if networks is None else [ipaddress.ip_network(each, strict=False) for each in networks]
     except ValueError as error:
         raise ConfigurationError(f"trace: trusted: {error}") from None
-    known: dict[str, bool] = {}
+    return _Trust(allowed)
 
-    def is_trusted(call: ServerCall) -> bool:
+
+class _Trust:
+    """Knows whether callers are trusted.
+
+    Args:
+        allowed: networks; `None`: loopback and private ones.
+
+    Attributes:
+        known: addresses of connections.
+    """
+
+    def __init__(self, allowed: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] | None) -> None:
+        self._allowed = allowed
+        self.known: dict[str, bool] = {}
+
+    def __call__(self, call: ServerCall) -> bool:
         address = call.peer.address
-        found = known.get(address)
+        found = self.known.get(address)
         if found is None:
-            if len(known) >= _MAX_PEERS:
-                known.clear()
-            found = known[address] = _is_in(address.rpartition(":")[0].strip("[]"), allowed)
+            if len(self.known) >= _MAX_PEERS:
+                self.known.clear()
+            found = self.known[address] = _is_in(address.rpartition(":")[0].strip("[]"), self._allowed)
         return found
-
-    return is_trusted
 
 
 def _is_in(host: str, allowed: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] | None) -> bool:

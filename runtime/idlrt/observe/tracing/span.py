@@ -278,6 +278,10 @@ class Span:
             return
         attributes[name if name.isascii() else _valid(name)] = _bounded(value)
 
+    def put(self, name: str, value: Attribute) -> None:
+        """Set an attribute of this runtime's own, whose name and value need no check. The span has not ended."""
+        self._attributes[name] = value
+
     def add_event(self, name: str, attributes: Mapping[str, Attribute] | None = None) -> None:
         """Add an event now."""
         if self._duration >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
@@ -143,7 +143,7 @@ class Trace:
 
 
 class _DroppedFields:
-    """Attributes that each trace has that is not sampled.
+    """Attributes that each trace has that is not sampled, and its headers.
 
     Args:
         tracer: the tracer.
@@ -154,11 +154,25 @@ class _DroppedFields:
     _tracer: TraceOwner
     began: int
     _text: str
+    # Of the class `Trace`.
+    _context: TraceContext | None
+    baggage: Mapping[str, str]
+    tags: Mapping[str, str]
 
     def __init__(self, tracer: TraceOwner, began: int, text: str = "") -> None:
         self._tracer = tracer
         self.began = began
         self._text = text
+
+    def headers(self, method: str, target: str) -> dict[str, str]:
+        """Return the metadata that carry it to a server; see `Tracer.headers`."""
+        if self._context is None and self._tracer.is_plain and not (self.baggage or self.tags):
+            text = make_next_traceparent(self._text)
+            if text:
+                # Its ids are those of the trace from now on, if it begins here.
+                self._text = self._text or text
+                return {TRACEPARENT: text}
+        return self._tracer.headers(cast("Trace", self), method, target)
 
 
 if not TYPE_CHECKING:
@@ -174,16 +188,6 @@ class DroppedTrace(_DroppedFields, Trace):
     def _found(self) -> TraceContext:
         found = parse_traceparent(self._text) if self._text else None
         return found if found is not None else super()._found()
-
-    def headers(self, method: str, target: str) -> dict[str, str]:
-        """Return the metadata that carry it to a server; see `Tracer.headers`."""
-        if self._context is None and self._tracer.is_plain and not (self.baggage or self.tags):
-            text = make_next_traceparent(self._text)
-            if text:
-                # Its ids are those of the trace from now on, if it begins here.
-                self._text = self._text or text
-                return {TRACEPARENT: text}
-        return self._tracer.headers(self, method, target)
 
 
 class DeferredTrace(Trace):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,7 @@ from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
 from idlrt.observe.tracing.span_tracer import SUCCESSES, SpanTracer
 from idlrt.observe.tracing.thresholds import RANDOM_BITS
 from idlrt.observe.tracing.trace import CURRENT, JOINED, TRACEPARENT, DroppedTrace, Trace
+from idlrt.serialization import compiled
 
 __all__ = ["Tracer"]
 
@@ -39,6 +40,10 @@ _LENGTH: Final = 55
 _NOT_SAMPLED: Final = "02468ace"
 # Pages of admin ports.
 _UNTRACED: Final = frozenset({"Pages.page"})
+
+
+_BeginServer: TypeAlias = Callable[[ServerCall], None]
+_BeginClient: TypeAlias = Callable[[Call, ServerCall | None, float], None]
 
 
 class Tracer(SpanTracer):
@@ -53,6 +58,9 @@ class Tracer(SpanTracer):
     Attributes:
         slow_s: see above.
         is_open: whether servers begin traces.
+        begin_server: begins the trace of a call that a server has received.
+        begin_client: begins the trace of a client call, within the call that is being handled, if any. Its last
+            argument is the start on the clock of the call, in seconds.
     """
 
     def __init__(
@@ -76,11 +84,44 @@ class Tracer(SpanTracer):
         self._untraced = frozenset(untraced) | _UNTRACED
         self._late_limit = LateLimit()
         self.is_open = True
+        self.begin_server: _BeginServer = self._begin_server
+        self.begin_client: _BeginClient = self._begin_client
+        self._make_gates()
 
     # Servers.
 
-    def begin_server(self, call: ServerCall) -> None:
-        """Begin the trace of a call that a server has received."""
+    def _make_gates(self) -> None:
+        """Let traces that are not sampled begin in C, where that is built, with the present sampler."""
+        self.begin_server, self.begin_client = self._begin_server, self._begin_client
+        make_server, make_client = compiled("ServerGate"), compiled("ClientGate")
+        if make_server is None:
+            return
+        # Addresses are remembered there by the function that knows whether callers are trusted.
+        trusted: dict[str, bool] = getattr(self._is_trusted, "known", {})
+        server = make_server(self._begin_server, self, DroppedTrace, self._untraced, trusted)
+        client = make_client(self._begin_client, self, DroppedTrace, CURRENT, JOINED)
+        if self.is_open:
+            server.set(self._roots.threshold, self._roots.is_parent_based)
+        client.set(self._roots.threshold)
+        self.begin_server, self.begin_client = server, client
+
+    def sample_with(self, sampler: Sampler, rules: Rules | None) -> None:
+        """Use another sampler from now on; see the arguments of the tracer."""
+        super().sample_with(sampler, rules)
+        self._make_gates()
+
+    def close(self) -> None:
+        """Begin no further traces in servers."""
+        self.is_open = False
+        self._make_gates()
+
+    def _begin_server(self, call: ServerCall, is_drawn: bool = False) -> None:
+        """Begin the trace of a call that a server has received.
+
+        Args:
+            call: the call.
+            is_drawn: whether it has been drawn already that a new trace is sampled.
+        """
         if call.method.full_name in self._untraced or not self.is_open:
             return
         headers, text = call.metadata, call.context.trace
@@ -92,7 +133,7 @@ class Tracer(SpanTracer):
                 return
             if TRACEPARENT not in headers:
                 headers = {**headers, TRACEPARENT: text}
-        elif not headers and (least := self._roots.threshold) and _randbits(RANDOM_BITS) < least:
+        elif not headers and not is_drawn and (least := self._roots.threshold) and _randbits(RANDOM_BITS) < least:
             call.trace = DroppedTrace(self, int(call.received_at * _NANO))
             return
         incoming = self._reader.read(headers) if headers else None
@@ -161,13 +202,13 @@ class Tracer(SpanTracer):
                     self._end_late(late, at)
             return
         if outcome is not None:
-            span.set("rpc.response.status_code", outcome.value)
+            span.put("rpc.response.status_code", outcome.value)
         if call.begun_at:
-            span.set("rpc.server.queue_s", call.begun_at - call.received_at)
+            span.put("rpc.server.queue_s", call.begun_at - call.received_at)
         if call.handled_at:
             begun = call.begun_at or call.received_at
-            span.set("rpc.server.handler_s", call.handled_at - begun)
-            span.set("rpc.server.serialization_s", ended - call.handled_at)
+            span.put("rpc.server.handler_s", call.handled_at - begun)
+            span.put("rpc.server.serialization_s", ended - call.handled_at)
         if error is not None:
             if is_failed:
                 span.fail(error)
@@ -177,13 +218,14 @@ class Tracer(SpanTracer):
 
     # Clients.
 
-    def begin_client(self, call: Call, outer: ServerCall | None, began: float) -> None:
+    def _begin_client(self, call: Call, outer: ServerCall | None, began: float, is_drawn: bool = False) -> None:
         """Begin the trace of a client call.
 
         Args:
             call: the call.
             outer: the call that is being handled, if any.
             began: start on the clock of the call, in seconds.
+            is_drawn: whether it has been drawn already that a new trace is sampled.
         """
         parent = CURRENT.get()
         if parent is None and outer is not None:
@@ -202,8 +244,7 @@ class Tracer(SpanTracer):
             self._follow(span, parent.span)
             return
         at, roots = int(began * _NANO), self._roots
-        # `Roots.is_dropped`, without a call.
-        if roots.threshold and _randbits(RANDOM_BITS) < roots.threshold:
+        if not is_drawn and roots.threshold and _randbits(RANDOM_BITS) < roots.threshold:
             call.trace = dropped = DroppedTrace(self, at)
             if members:
                 dropped.baggage = members
@@ -262,7 +303,7 @@ class Tracer(SpanTracer):
         describe(span, call.method.full_name)
         span.set("server.address", address)
         if sent.attempt:
-            span.set("rpc.attempt", sent.attempt)
+            span.put("rpc.attempt", sent.attempt)
         sent.trace = Trace(self, span.context, span, at, trace.baggage, trace.tags, trace.once)
         self._follow(span, trace.span)
 
@@ -272,11 +313,11 @@ class Tracer(SpanTracer):
         if trace is None or trace.span is None:
             return
         outcome = Outcome.OK if error is None else outcome_of(error)
-        trace.span.set("rpc.attempt.kind", kind)
+        trace.span.put("rpc.attempt.kind", kind)
         self._end_with(trace.span, outcome, error, int(ended * _NANO), is_failed=outcome not in SUCCESSES)
 
     def _end_with(self, span: Span, outcome: Outcome, error: BaseException | None, at: int, *, is_failed: bool) -> None:
-        span.set("rpc.response.status_code", outcome.value)
+        span.put("rpc.response.status_code", outcome.value)
         if error is not None:
             if is_failed:
                 span.fail(error)
@@ -303,7 +344,7 @@ class Tracer(SpanTracer):
         span = Span(name, kind, context, began=began)
         describe(span, name)
         if outcome is not None:
-            span.set("rpc.response.status_code", outcome.value)
+            span.put("rpc.response.status_code", outcome.value)
         for tag, value in trace.tags.items():
             span.set(f"tag.{tag}", value)
         if error is not None:

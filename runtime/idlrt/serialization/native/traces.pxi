@@ -109,8 +109,11 @@ def next_traceparent(str text not None):
     return made[:TRACEPARENT_SIZE].decode("ascii")
 
 
+cdef str TRACEPARENT_NAME = "traceparent"
+
+
 cdef class DroppedFields:
-    """Attributes that each trace has that is not sampled, as in `idlrt.observe.tracing.trace`."""
+    """Attributes that each trace has that is not sampled, and its headers, as in `idlrt.observe.tracing.trace`."""
 
     cdef public object _tracer
     cdef public object began
@@ -120,3 +123,121 @@ cdef class DroppedFields:
         self._tracer = tracer
         self.began = began
         self._text = text
+
+    def headers(self, method, target):
+        """Return the metadata that carry it to a server."""
+        cdef object own = self
+        cdef str text
+        if own._context is None and self._tracer.is_plain and not own.baggage and not own.tags:
+            text = next_traceparent(self._text)
+            if text:
+                if not self._text:
+                    self._text = text
+                return {TRACEPARENT_NAME: text}
+        return self._tracer.headers(self, method, target)
+
+
+cdef class ServerGate:
+    """Begins the traces of calls that are not sampled; the same as the first lines of `Tracer.begin_server` in Python.
+
+    Args:
+        begin: begins the trace of any other call.
+        tracer: the tracer.
+        made: class of the traces.
+        untraced: methods that are not traced.
+        trusted: whether callers are trusted, by address; those that are absent are left to `begin`.
+    """
+
+    cdef object begin
+    cdef object tracer
+    cdef object made
+    cdef frozenset untraced
+    cdef dict trusted
+    cdef uint64_t least
+    cdef bint follows
+
+    def __init__(self, begin, tracer, made, frozenset untraced not None, dict trusted not None):
+        self.begin = begin
+        self.tracer = tracer
+        self.made = made
+        self.untraced = untraced
+        self.trusted = trusted
+        self.least = 0
+        self.follows = False
+
+    def set(self, uint64_t least, bint follows):
+        """Set the rules: the randomness below which a new trace is not sampled, and whether callers are followed."""
+        self.least = least
+        self.follows = follows
+
+    def __call__(self, call):
+        cdef object headers = call.metadata
+        cdef object text = call.context.trace
+        cdef Py_UCS4 flag
+        cdef double received_at
+        if text:
+            if self.follows and PyUnicode_GET_LENGTH(<PyObject*>text) == TRACEPARENT_SIZE:
+                flag = (<str>text)[54]
+                if flag in u"02468ace" and len(headers) == (TRACEPARENT_NAME in headers):
+                    if self.trusted.get(call.peer.address) is True:
+                        if call.method.full_name not in self.untraced:
+                            received_at = call.received_at
+                            call.trace = self.made(self.tracer, <int64_t>(received_at * 1e9), text)
+                            return
+        elif self.least and not headers and (next_random() >> 8) < self.least:
+            if call.method.full_name not in self.untraced:
+                received_at = call.received_at
+                call.trace = self.made(self.tracer, <int64_t>(received_at * 1e9))
+                return
+        self.begin(call, self.least != 0 and not text and not headers)
+
+
+cdef class ClientGate:
+    """Begins the traces of client calls that are not sampled; the same as the first lines of `Tracer.begin_client`.
+
+    Args:
+        begin: begins the trace of any other call.
+        tracer: the tracer.
+        made: class of the traces.
+        current: context variable with the trace of an internal span.
+        joined: holder of the context of another library.
+    """
+
+    cdef object begin
+    cdef object tracer
+    cdef object made
+    cdef object current
+    cdef object joined
+    cdef uint64_t least
+
+    def __init__(self, begin, tracer, made, current, joined):
+        self.begin = begin
+        self.tracer = tracer
+        self.made = made
+        self.current = current.get
+        self.joined = joined
+        self.least = 0
+
+    def set(self, uint64_t least):
+        """Set the randomness below which a new trace is not sampled."""
+        self.least = least
+
+    def __call__(self, call, outer, began):
+        cdef object parent
+        cdef double start
+        cdef bint is_drawn = False
+        if self.joined.context is None:
+            parent = self.current()
+            if parent is None and outer is not None:
+                parent = outer.trace
+            if parent is not None:
+                if parent.span is None and not parent.once and not parent.next_once:
+                    call.trace = parent
+                    return
+            elif self.least:
+                if (next_random() >> 8) < self.least:
+                    start = began
+                    call.trace = self.made(self.tracer, <int64_t>(start * 1e9))
+                    return
+                is_drawn = True
+        self.begin(call, outer, began, is_drawn)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from idlrt.observe.tracing.exporters.http_post import HttpPost, post_list
@@ -60,7 +61,7 @@ class ZipkinExporter:
 
 def zipkin_span(span: FinishedSpan, service: str) -> dict[str, Any]:
     """Return a span as Zipkin's JSON has it: times in microseconds, attributes as text."""
-    tags = {name: _text(value) for name, value in span.attributes.items()}
+    tags = {name: value if type(value) is str else _text(value) for name, value in span.attributes.items()}
     if span.status == "error":
         tags["error"] = span.message or "true"
     if span.is_late:
@@ -94,15 +95,18 @@ def zipkin_span(span: FinishedSpan, service: str) -> dict[str, Any]:
     return found
 
 
-def _remote(span: FinishedSpan) -> dict[str, Any]:
+def _remote(span: FinishedSpan) -> Mapping[str, Any]:
     """Return the other side of a call: its service if it is known, its address if it is a number."""
     attributes = span.attributes
     service = str(attributes.get("peer.service", ""))
     if span.kind in ("client", "producer"):
-        address = str(attributes.get("server.address", ""))
-    else:
-        service = service or span.sender.get("service", "") or str(attributes.get("rpc.caller", ""))
-        address = str(attributes.get("client.address", ""))
+        return _endpoint(service, str(attributes.get("server.address", "")))
+    service = service or span.sender.get("service", "") or str(attributes.get("rpc.caller", ""))
+    return _endpoint(service, str(attributes.get("client.address", "")))
+
+
+@lru_cache(1024)
+def _endpoint(service: str, address: str) -> Mapping[str, Any]:
     found: dict[str, Any] = {"serviceName": service} if service else {}
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
