@@ -347,6 +347,7 @@ class ServerBase:
         """Return the state that all sessions share."""
         settings = self._settings
         TRACING.look_for_context()
+        TRACING.start_live()
         return ServerContext(
             served=self._served,
             methods=self._methods,

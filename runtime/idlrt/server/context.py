@@ -136,7 +136,7 @@ class CallTracer(Protocol):
         ...
 
     def enter(self, call: ServerCall) -> None:
-        """Make the trace known to other libraries; called in the context of the handler, before that runs."""
+        """Make the trace known to other libraries; called before the handler, in its context, thread and task."""
         ...
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "ServerCallNext",
     "ServerFilter",
     "assemble",
+    "entering",
     "method_table",
     "run_unless_expired",
 ]
@@ -190,6 +191,20 @@ def run_unless_expired(entry: MethodEntry, call: ServerCall) -> Any:
         raise NotStarted
     call.begun_at = now
     return entry.run(call)
+
+
+def entering(entry: MethodEntry, enter: Callable[[ServerCall], object]) -> MethodEntry:
+    """Return an entry that calls `enter` first, on the thread and in the task of the handler."""
+
+    def run(call: ServerCall) -> Any:
+        enter(call)
+        return entry.run(call)
+
+    async def run_in_task(call: ServerCall) -> Any:
+        enter(call)
+        return await entry.run(call)
+
+    return MethodEntry(entry.handler, run_in_task if entry.is_awaited else run, entry.is_awaited)
 
 
 def _copy_context_back(context: Context) -> None:

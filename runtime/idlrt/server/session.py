@@ -27,7 +27,7 @@ from idlrt.protocol.base import ProtocolDetected, ServerConnection, ServerEvent
 from idlrt.protocol.events import ConnectionBroken, DataToSend, EndOfRequests, PingReceived, RequestReceived
 from idlrt.server.context import OnDone, ServerContext, Transport
 from idlrt.server.forked_child import exit_child
-from idlrt.server.method_table import MethodEntry, NotStarted, run_unless_expired
+from idlrt.server.method_table import MethodEntry, NotStarted, entering, run_unless_expired
 from idlrt.server.pending import PendingCall, ResponseSlot
 from idlrt.server.responder import Responder
 
@@ -297,7 +297,7 @@ class Session:
             return responder.expired(event, call)
         context = shared.context.copy()
         if shared.tracer is not None and shared.tracer.enters:
-            context.run(shared.tracer.enter, call)
+            entry = entering(entry, shared.tracer.enter)
         if is_awaited or shared.run_worker is not None:
             load = shared.load
             if load.in_flight >= load.max_in_flight:

@@ -21,9 +21,15 @@ class LiveExporter(Protocol):
 
     Attributes:
         name: its name in messages.
+        format: format of the headers that it reads and writes: that they carry another trace is no conflict.
     """
 
     name: str
+    format: str
+
+    def start(self) -> None:
+        """Prepare for spans of this process, which begins to serve; without waiting. Idempotent."""
+        ...
 
     def begin_server(self, span: Span, call: ServerCall) -> None:
         """Follow the span of a call that a server has received."""

@@ -26,8 +26,15 @@ def _path(full_name: str) -> str:
     return f"{service}/{method}"
 
 
-def describe_server(span: Span, call: ServerCall, incoming: Incoming | None) -> None:
-    """Set the attributes of a call that a server has received, and links to further traces that its headers name."""
+def describe_server(span: Span, call: ServerCall, incoming: Incoming | None, followed: str = "") -> None:
+    """Set the attributes of a call that a server has received, and links to further traces that its headers name.
+
+    Args:
+        span: its span.
+        call: the call.
+        incoming: what its headers carry.
+        followed: format of headers that is no conflict, because an exporter continues that trace.
+    """
     describe(span, call.method.full_name)
     span.put("client.address", call.peer.address)
     if call.context.caller:
@@ -36,4 +43,5 @@ def describe_server(span: Span, call: ServerCall, incoming: Incoming | None) -> 
         span.set("rpc.attempt", call.context.attempt)
     if incoming is not None:
         for name, each in zip(incoming.conflicts, incoming.links, strict=False):
-            span.add_link(Link(each.trace_id, each.span_id, f"another trace in the format {name}"))
+            if name != followed:
+                span.add_link(Link(each.trace_id, each.span_id, f"another trace in the format {name}"))

@@ -164,7 +164,7 @@ class SpanTracer:
 
     def _received(self, span: Span, call: ServerCall, incoming: Incoming | None) -> None:
         """Describe the span of a call that was received."""
-        describe_server(span, call, incoming)
+        describe_server(span, call, incoming, self.live.format if self.live is not None else "")
         call.answer_metadata[TRACE_RESPONSE] = f"00-{span.context.trace_id}-{span.context.span_id}-01"
         if self.live is not None:
             self.live.begin_server(span, call)

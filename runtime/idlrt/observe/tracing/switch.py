@@ -102,6 +102,11 @@ class Tracing:
             JOINED.context = OpenTelemetryContext(self.tracer)
             self.tracer.enters = True
 
+    def start_live(self) -> None:
+        """Prepare the exporter that follows spans for this process, which begins to serve."""
+        if self.tracer is not None and self.tracer.live is not None:
+            self.tracer.live.start()
+
     def follow(self, method: Callable[[], object]) -> None:
         """Call a bound method after each change, and now if tracing is on; its object is referenced weakly."""
         with self._lock:
