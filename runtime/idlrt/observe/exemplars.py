@@ -91,6 +91,7 @@ def exemplar_of(span: FinishedSpan) -> tuple[Labels, Exemplar] | None:
     labels = (
         span.name,
         str(attributes.get("rpc.response.status_code", "")),
-        str(attributes.get("error.type", "")),
+        # Series have the name of the class alone.
+        str(attributes.get("error.type", "")).rpartition(".")[2],
     )
     return labels, Exemplar(span.trace_id, span.span_id, seconds, (span.started_at + span.duration) / 1e9)

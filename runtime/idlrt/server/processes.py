@@ -353,10 +353,12 @@ class ProcessServer(ServerBase):
     def _end(self) -> None:
         self._close_sockets()
         self._lifeline.close()
-        self._spans.close()
         self._unlink()
-        self._close_admin()
-        self._stopped.set()
+        try:
+            self._spans.close()
+        finally:
+            self._close_admin()
+            self._stopped.set()
 
     # Admin port.
 

@@ -16,11 +16,15 @@ from typing import Final
 import msgspec
 
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.observe.exemplars import SERVER_EXEMPLARS, exemplar_of
 from idlrt.observe.tracing.span import FinishedSpan
+from idlrt.observe.tracing.store import SpanStore
 from idlrt.observe.tracing.switch import TRACING
 
 __all__ = ["WorkerSpans"]
+
+_log: Final = get_logger("idlrt.server")
 
 _LENGTH: Final = struct.Struct(">I")
 _MAX_READ: Final = 1 << 18
@@ -69,7 +73,9 @@ class _PipeExporter:
 
     def _write(self, end: float) -> None:
         while self._rest:
-            if not select.select([], [self._writer], [], max(end - time.monotonic(), 0.0))[1]:
+            waiting = select.poll()
+            waiting.register(self._writer, select.POLLOUT)
+            if not waiting.poll(max(end - time.monotonic(), 0.0) * 1000):
                 raise TimeoutError("the supervisor does not read")
             self._rest = self._rest[os.write(self._writer, self._rest) :]
 
@@ -105,7 +111,11 @@ class WorkerSpans:
         """Open a pipe for a process that is about to be forked. Return its reader, -1 if tracing is off."""
         if not self._is_on or TRACING.store is None:
             return -1
-        reader, writer = os.pipe()
+        try:
+            reader, writer = os.pipe()
+        except OSError as error:
+            _log.warning("cannot show the spans of a process: %s", error, extra={"kind": "spans"})
+            return -1
         os.set_blocking(reader, False)
         self._pipes[reader] = _Pipe(writer)
         return reader
@@ -119,7 +129,11 @@ class WorkerSpans:
                 del self._pipes[reader]
 
     def enter(self, reader: int) -> None:
-        """Send the spans of this process, which was forked just now, and close what belongs to the supervisor."""
+        """Go on with tracing in this process, which was forked just now, and close what belongs to the supervisor.
+
+        Its spans are sent to the supervisor, if that wants them, and settings are followed here, too.
+        """
+        TRACING.resume()
         own = self._pipes.pop(reader, None)
         for descriptor in (*self._pipes, *([reader] if own is not None else ())):
             os.close(descriptor)
@@ -129,7 +143,10 @@ class WorkerSpans:
 
     def wait(self, timeout: float) -> None:
         """Wait for this time in seconds, and keep the spans that arrive meanwhile."""
-        for reader in select.select(list(self._pipes), [], [], timeout)[0]:
+        waiting = select.poll()
+        for reader in self._pipes:
+            waiting.register(reader, select.POLLIN)
+        for reader, _ in waiting.poll(timeout * 1000):
             self._read(reader)
 
     def _read(self, reader: int) -> None:
@@ -148,14 +165,12 @@ class WorkerSpans:
             end = _LENGTH.size + size
             if len(received) < end:
                 return
-            spans = _DECODER.decode(memoryview(received)[_LENGTH.size : end].tobytes())
+            body = bytes(memoryview(received)[_LENGTH.size : end])
             del received[:end]
-            for each in spans:
-                if store is not None:
-                    store.put(each)
-                found = exemplar_of(each)
-                if found is not None:
-                    SERVER_EXEMPLARS.put(*found)
+            try:
+                _keep(_DECODER.decode(body), store)
+            except Exception as error:  # noqa: BLE001  # whatever a process sends must not end its supervisor
+                _log.warning("cannot read the spans of a process: %s", error, extra={"kind": "spans"})
 
     def _close(self, reader: int) -> None:
         os.close(reader)
@@ -163,10 +178,26 @@ class WorkerSpans:
 
     def close(self) -> None:
         """Keep what has arrived, and close all pipes. All processes have exited."""
-        while self._pipes and select.select(list(self._pipes), [], [], 0)[0]:
-            self.wait(0)
+        waiting = select.poll()
+        for reader in self._pipes:
+            waiting.register(reader, select.POLLIN)
+        for reader in list(self._pipes):
+            # At its end the reader closes it.
+            while reader in self._pipes and any(found == reader for found, _ in waiting.poll(0)):
+                self._read(reader)
+            if reader not in self._pipes:
+                waiting.unregister(reader)
         for reader in list(self._pipes):
             self._close(reader)
+
+
+def _keep(spans: Sequence[FinishedSpan], store: SpanStore | None) -> None:
+    for each in spans:
+        if store is not None:
+            store.put(each)
+        found = exemplar_of(each)
+        if found is not None:
+            SERVER_EXEMPLARS.put(*found)
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(list[FinishedSpan])

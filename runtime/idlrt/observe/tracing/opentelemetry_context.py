@@ -9,6 +9,8 @@ Source: https://opentelemetry.io/docs/specs/otel/trace/api/
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import Token
 from typing import Any, Final
@@ -45,6 +47,7 @@ _SAMPLED_RANDOM: Final = TraceFlags(3)
 _UNSAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 _UNSAMPLED_RANDOM: Final = TraceFlags(2)
 _RANDOM: Final = 2
+_MAX_TRACES: Final = 1024
 
 
 def has_provider() -> bool:
@@ -140,6 +143,7 @@ class JoinedSpan(OurSpan):
         super().__init__("", "internal", context)
         if enclosing is not None:
             self.segment, self.number = enclosing.segment, enclosing.number
+            self.companion = enclosing.companion
         self._theirs = span
         self._enclosing = enclosing
 
@@ -157,6 +161,37 @@ class JoinedSpan(OurSpan):
         self._theirs.add_event(name, attributes)
 
 
+class _Tags:
+    """Business tags of the last traces that spans of the SDK have begun, by trace id: those of the chain, and those for
+    the next hop.
+    """
+
+    def __init__(self) -> None:
+        self.found: OrderedDict[str, tuple[Mapping[str, str], Mapping[str, str]]] = OrderedDict()
+
+    def put(self, trace_id: str, tags: Mapping[str, str], next_once: Mapping[str, str]) -> None:
+        self.found[trace_id] = tags, next_once
+        while len(self.found) > _MAX_TRACES:
+            self.found.popitem(last=False)
+
+
+class _RootTrace(Trace):
+    """Trace of a span of the SDK, without one of this runtime around it. Its tags stay with the trace id."""
+
+    def __init__(
+        self, tracer: TraceOwner, found: TraceContext, span: OurSpan | None, members: Mapping[str, str], tags: _Tags
+    ) -> None:
+        self._known = tags
+        before = tags.found.get(found.trace_id, (NO_TEXTS, NO_TEXTS))
+        super().__init__(tracer, found, span, time.monotonic_ns(), members, before[0])
+        self.next_once = before[1]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("tags", "next_once") and value:
+            self._known.put(self.context.trace_id, self.tags, self.next_once)
+
+
 class OpenTelemetryContext:
     """The current span and baggage of the API of OpenTelemetry; a `JoinedContext`.
 
@@ -166,6 +201,7 @@ class OpenTelemetryContext:
 
     def __init__(self, tracer: TraceOwner) -> None:
         self._tracer = tracer
+        self._tags = _Tags()
 
     def current(self, trace: Trace | None) -> Trace | None:
         """Return the current trace of both sides; see `JoinedContext`."""
@@ -180,6 +216,9 @@ class OpenTelemetryContext:
             return trace
         found = _ours(theirs)
         is_inside = trace is not None and trace.context.trace_id == found.trace_id
+        if is_inside and trace is not None and trace.span is not None and not found.is_sampled:
+            # A tag has forced ours since theirs has begun.
+            return trace
         outer = trace if is_inside else None
         enclosing = outer.span if outer is not None else None
         joined = JoinedSpan(span, found, enclosing) if found.is_sampled else None
@@ -188,10 +227,11 @@ class OpenTelemetryContext:
     def _with(
         self, around: Trace | None, found: TraceContext, span: OurSpan | None, members: Mapping[str, str]
     ) -> Trace:
-        made = InternalTrace(self._tracer, found, span, 0, members)
+        if around is None:
+            return _RootTrace(self._tracer, found, span, members, self._tags)
+        made = InternalTrace(self._tracer, found, span, time.monotonic_ns(), members)
         made.name, made.around = "", around
-        if around is not None:
-            made.tags, made.once, made.next_once = around.tags, around.once, around.next_once
+        made.tags, made.once, made.next_once = around.tags, around.once, around.next_once
         return made
 
     def baggage(self) -> Mapping[str, str]:

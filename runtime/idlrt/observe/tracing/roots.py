@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from idlrt.observe.tracing.context import TraceContext, new_span_id, new_trace_id
-from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Rules, Sampler, SampleRequest
+from idlrt.observe.tracing.sampling import GuardedSampler, Never, ParentBased, Ratio, Sampler, SampleRequest
 from idlrt.observe.tracing.thresholds import MAX_THRESHOLD, threshold
 
-__all__ = ["W3C", "Roots"]
+__all__ = ["W3C", "Roots", "TagRules"]
 
 W3C: Final = "w3c"
 _randbelow: Final = random.randrange
 # Place where the random part of a trace id begins.
 _RANDOM_AT: Final = 18
+
+
+class TagRules(Protocol):
+    """Rules that are asked again about calls that get tags; `Rules`."""
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether a rule that forces has conditions on tags."""
+        ...
+
+    def forces(self, request: SampleRequest) -> bool:
+        """Return whether a rule about tags forces a trace."""
+        ...
 
 
 class Roots:
@@ -36,7 +49,7 @@ class Roots:
 
     __slots__ = ("_rules", "_sampler", "is_parent_based", "threshold")
 
-    def __init__(self, sampler: Sampler, reads: Sequence[str], rules: Rules | None = None) -> None:
+    def __init__(self, sampler: Sampler, reads: Sequence[str], rules: TagRules | None = None) -> None:
         self._sampler = GuardedSampler(sampler)
         self._rules = rules
         self.is_parent_based = isinstance(sampler, ParentBased) and tuple(reads[:1]) == (W3C,)
@@ -66,7 +79,7 @@ class Roots:
             is_drawn: whether it has been drawn already that a new trace is sampled, so that its id must say so.
         """
         trace_id = parent.trace_id if parent is not None else new_trace_id()
-        if is_drawn and parent is None:
+        if is_drawn and parent is None and self.threshold <= MAX_THRESHOLD:
             number = self.threshold + _randbelow(MAX_THRESHOLD + 1 - self.threshold)
             trace_id = f"{trace_id[:_RANDOM_AT]}{number:014x}"
         decision = self._sampler.decide(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import ipaddress
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from idlrt.core import ServerCall
+from idlrt.core import Change, ServerCall
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.batches import Batches, SpanExporter
-from idlrt.observe.tracing.beside import LiveExporter
 from idlrt.observe.tracing.dynamic import DynamicSampling, Settings, SettingsRegistry
+from idlrt.observe.tracing.live_exporter import LiveExporter
 from idlrt.observe.tracing.propagation import check_formats
 from idlrt.observe.tracing.sampling import (
     Never,
@@ -55,12 +56,12 @@ class ActiveTracing:
         store: SpanStore,
         batches: Sequence[Batches | LiveExporter],
         rules: Rules | None = None,
-        settings: Settings | None = None,
         sinks: list[Callable[[FinishedSpan], object]] | None = None,
     ) -> None:
         self.rules = rules
         self._sinks = sinks if sinks is not None else []
-        self._settings = settings
+        self._settings: Settings | None = None
+        self._resume: Callable[[], object] | None = None
         self._tracer = tracer
         self._batches = list(batches)
         self.store = store
@@ -72,6 +73,22 @@ class ActiveTracing:
         batches = Batches(exporter)
         self._batches.append(batches)
         self._sinks.append(batches.put)
+
+    def follow(self, subscribe: Callable[[], Settings], changed: Callable[[Change], object]) -> None:
+        """Follow settings, until it is closed.
+
+        Args:
+            subscribe: subscribes to them.
+            changed: called with each change.
+        """
+        self._resume = lambda: self.follow(subscribe, changed)
+        self._settings = subscribe()
+        self._settings.listen(changed)
+
+    def resume(self) -> None:
+        """Follow the settings in a forked child, too, which goes on with the work of its parent."""
+        if self._resume is not None:
+            self._resume()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send all spans that wait. Return whether all exporters accepted them within `timeout` seconds each."""
@@ -150,8 +167,11 @@ def trace(
         raise ConfigurationError(f"trace: slow_s: must be greater than 0 seconds, got {slow_s!r}")
     check_formats(reads)
     check_formats(writes)
+    if opentelemetry and importlib.util.find_spec("opentelemetry") is None:
+        advice = "it is not installed; run pip install opentelemetry-api"
+        raise ConfigurationError(f"trace: cannot join the context of OpenTelemetry: {advice}")
     fixed = tuple(rules)
-    chosen, root, ruled = _sampler(sampler, fixed)
+    chosen, ruled = _sampler(sampler, fixed)
     store = SpanStore(max_spans)
     live = [each for each in exporters if isinstance(each, LiveExporter)]
     if len(live) > 1:
@@ -175,25 +195,24 @@ def trace(
         untraced=untraced,
         live=live[0] if live else None,
     )
-    settings = registry.subscribe(service) if registry is not None else None
-    active = ActiveTracing(tracer, store, [*batches, *live], ruled, settings, sinks)
-    if settings is not None:
-        settings.listen(DynamicSampling(chosen, root, fixed, tracer.sample_with, service).changed)
+    active = ActiveTracing(tracer, store, [*batches, *live], ruled, sinks)
+    if registry is not None:
+        dynamic = DynamicSampling(chosen, ruled, tracer.sample_with, service)
+        active.follow(lambda: registry.subscribe(service), dynamic.changed)
     TRACING.use(
         tracer,
         store,
         has_access_log=access_log,
         close=active.close,
         add=active.add_exporter,
+        resume=active.resume,
         joins=opentelemetry,
     )
     return active
 
 
-def _sampler(
-    given: Sampler | float | str | None, rules: Sequence[SamplingRule]
-) -> tuple[Sampler, Sampler, Rules | None]:
-    """Return the sampler, the one in it that decides about most new traces, and its rules if they can be replaced.
+def _sampler(given: Sampler | float | str | None, rules: Sequence[SamplingRule]) -> tuple[Sampler, Rules | None]:
+    """Return the sampler, and its rules if they can be replaced.
 
     Raises:
         ConfigurationError: it is invalid.
@@ -211,11 +230,10 @@ def _sampler(
             "trace: rules: need a ratio or text as the sampler; give the sampler itself `Rules(...)`"
         )
     else:
-        return given, given, None
+        return given, None
     if rules or (isinstance(given, str) and not isinstance(root, Never)):
-        sampler, ruled = standard_sampler(root, rules=rules)
-        return sampler, root, ruled
-    return ParentBased(root), root, None
+        return standard_sampler(root, rules=rules)
+    return ParentBased(root), None
 
 
 def _trust(networks: Sequence[str] | None) -> Callable[[ServerCall], bool]:

@@ -39,6 +39,8 @@ MAX_EVENTS: Final = 128
 """Maximum number of events of a span; further ones are dropped and counted."""
 
 _MAX_TEXT: Final = 1000
+# What exporters can send as a number.
+_INT_BOUND: Final = 1 << 63
 
 Attribute: TypeAlias = str | int | float | bool
 """Value of an attribute. Text is truncated to 1,000 characters."""
@@ -279,8 +281,9 @@ class Span:
         attributes[name if name.isascii() else _valid(name)] = _bounded(value)
 
     def put(self, name: str, value: Attribute) -> None:
-        """Set an attribute of this runtime's own, whose name and value need no check. The span has not ended."""
-        self._attributes[name] = value
+        """Set an attribute of this runtime's own, whose name and value need no check."""
+        if self._duration < 0:
+            self._attributes[name] = value
 
     def add_event(self, name: str, attributes: Mapping[str, Attribute] | None = None) -> None:
         """Add an event now."""
@@ -290,7 +293,7 @@ class Span:
             self._dropped += 1
             return
         fields = {} if attributes is None else {_valid(name): _bounded(value) for name, value in attributes.items()}
-        self._events.append(SpanEvent(time.monotonic_ns() - self._began, name, fields))
+        self._events.append(SpanEvent(time.monotonic_ns() - self._began, text_of(name), fields))
 
     def add_link(self, link: Link) -> None:
         """Add a link."""
@@ -361,8 +364,13 @@ def _bounded(value: object) -> Attribute:
     """Return a value that all exporters and pages can show; another one as text."""
     if isinstance(value, str):
         return _valid(value[:_MAX_TEXT])
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
+    kind = type(value)
+    if kind is bool or (kind is int and -_INT_BOUND <= value < _INT_BOUND):  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)  # also of `numpy`
+    if isinstance(value, int) and not isinstance(value, bool) and -_INT_BOUND <= value < _INT_BOUND:
+        return int(value)
     return text_of(value)
 
 

@@ -11,14 +11,14 @@ import msgspec
 
 from idlrt.core import Outcome, ServerCall, outcome_of
 from idlrt.core.metadata import TRACE_RESPONSE
-from idlrt.observe.tracing.beside import LiveExporter
 from idlrt.observe.tracing.context import NO_TEXTS, Incoming, Outgoing, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.descriptions import describe, describe_server
 from idlrt.observe.tracing.identity import instance_name
+from idlrt.observe.tracing.live_exporter import LiveExporter
 from idlrt.observe.tracing.lost import mark_thread
 from idlrt.observe.tracing.propagation import write
-from idlrt.observe.tracing.roots import W3C, Roots
-from idlrt.observe.tracing.sampling import Rules, Sampler
+from idlrt.observe.tracing.roots import W3C, Roots, TagRules
+from idlrt.observe.tracing.sampling import Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Link, Span
 from idlrt.observe.tracing.trace import JOINED, TRACEPARENT, DeferredTrace, InternalTrace, Trace, current_trace
 
@@ -57,7 +57,7 @@ class SpanTracer:
         *,
         reads: Sequence[str],
         writes: Sequence[str],
-        rules: Rules | None = None,
+        rules: TagRules | None = None,
         live: LiveExporter | None = None,
     ) -> None:
         self.service = service
@@ -70,7 +70,7 @@ class SpanTracer:
         self.live = live
         self.enters = live is not None
 
-    def sample_with(self, sampler: Sampler, rules: Rules | None) -> None:
+    def sample_with(self, sampler: Sampler, rules: TagRules | None) -> None:
         """Use another sampler from now on; see the arguments of the tracer."""
         self._roots = Roots(sampler, self._reads, rules)
 
@@ -132,6 +132,14 @@ class SpanTracer:
             span.set("rpc.response.status_code", outcome.value)
             self.end_internal(trace, error if outcome not in SUCCESSES else None)
 
+    def caller_of(self, call: ServerCall) -> str:
+        """Return the name of the caller, as far as it counts."""
+        return call.context.caller
+
+    def trusts(self, call: ServerCall) -> bool:
+        """Return whether what the caller sent is used."""
+        return True
+
     def tagged(self, trace: Trace, call: ServerCall | None) -> None:
         """Record a trace from here on, if a rule forces calls with the tags that it has got now.
 
@@ -139,35 +147,46 @@ class SpanTracer:
             trace: the current trace, which is not sampled.
             call: the call that is being handled, if any.
         """
-        method, caller = (call.method.full_name, call.context.caller) if call is not None else ("", "")
+        around = list(trace.lineage())
+        if call is not None and call.outcome is not None:
+            # Work in the background, after its call has ended: that is not recorded any more.
+            around = [each for each in around if each is not call.trace]
+            call = None
+        if not around:
+            return
+        outermost = around[-1]
+        if call is not None and call.trace is outermost:
+            method, caller = call.method.full_name, self.caller_of(call)
+        else:
+            method, caller = outermost.name if isinstance(outermost, InternalTrace) else "", ""
         if not self._roots.forces(trace.context, method, caller, trace.tags):
             return
         above: Span | None = None
-        for each in reversed(list(trace.lineage())):
-            if above is None:
-                context = msgspec.structs.replace(each.context, is_sampled=True, threshold=None, span_id=new_span_id())
-                is_server = call is not None and call.trace is each
-                name = method if is_server else each.name if isinstance(each, InternalTrace) else ""
-                above = Span(name, "server" if is_server else "internal", context, began=each.began)
-                if call is not None and is_server:
-                    self._received(above, call, None)
-                else:
-                    self._follow(above, None)
-            else:
-                name = each.name if isinstance(each, InternalTrace) else ""
+        for each in reversed(around):
+            name = each.name if isinstance(each, InternalTrace) else method
+            if above is not None:
                 span = above.child(name, began=each.began)
                 self._follow(span, above)
-                above = span
+            else:
+                ids = new_span_id()
+                context = msgspec.structs.replace(each.context, is_sampled=True, threshold=None, span_id=ids)
+                is_server = call is not None and call.trace is each
+                span = Span(name, "server" if is_server else "internal", context, began=each.began)
+                if call is not None and is_server:
+                    self._received(span, call, None, is_trusted=self.trusts(call))
+                else:
+                    self._follow(span, None)
+            above = span
             for tag, value in each.tags.items():
-                above.set(f"tag.{tag}", value)
-            each.record(above)
+                span.set(f"tag.{tag}", value)
+            each.record(span)
 
-    def _received(self, span: Span, call: ServerCall, incoming: Incoming | None) -> None:
+    def _received(self, span: Span, call: ServerCall, incoming: Incoming | None, *, is_trusted: bool) -> None:
         """Describe the span of a call that was received."""
         describe_server(span, call, incoming, self.live.format if self.live is not None else "")
         call.answer_metadata[TRACE_RESPONSE] = f"00-{span.context.trace_id}-{span.context.span_id}-01"
         if self.live is not None:
-            self.live.begin_server(span, call)
+            self.live.begin_server(span, call, is_trusted=is_trusted)
 
     def headers(self, trace: Trace, method: str, target: str) -> dict[str, str]:
         """Return the metadata that carry a trace to a server.

@@ -16,7 +16,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.lost import CARRIED
 from idlrt.observe.tracing.span import Attribute, Link, Span
 from idlrt.observe.tracing.switch import TRACING
-from idlrt.observe.tracing.trace import CURRENT, JOINED, Trace, current_trace
+from idlrt.observe.tracing.trace import CURRENT, JOINED, JoinedContext, Trace, current_trace
 
 __all__ = ["CarryingExecutor", "carry", "put", "put_once", "span", "tags", "trace_headers", "trace_id"]
 
@@ -44,7 +44,7 @@ class span:
         self._attributes = attributes
         self._trace: Trace | None = None
         self._token: Token[Trace | None] | None = None
-        self._joined: Token[Any] | None = None
+        self._joined: tuple[JoinedContext, Token[Any]] | None = None
 
     def __enter__(self) -> Self:
         tracer = TRACING.tracer
@@ -52,7 +52,7 @@ class span:
             self._trace = trace = tracer.begin_internal(self._name)
             self._token = CURRENT.set(trace)
             if JOINED.context is not None:
-                self._joined = JOINED.context.enter(trace)
+                self._joined = JOINED.context, JOINED.context.enter(trace)
             if trace.span is not None and self._attributes:
                 for name, value in self._attributes.items():
                     trace.span.set(name, value)
@@ -67,8 +67,10 @@ class span:
         # A generator that another task closes: the current span of that task stays.
         with suppress(ValueError):
             CURRENT.reset(token)
-            if self._joined is not None and JOINED.context is not None:
-                JOINED.context.leave(self._joined)
+            if self._joined is not None:
+                # Also if tracing has been turned off meanwhile.
+                joined, entered = self._joined
+                joined.leave(entered)
         tracer = TRACING.tracer
         if tracer is not None:
             tracer.end_internal(trace, error)

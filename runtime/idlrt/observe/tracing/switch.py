@@ -41,6 +41,7 @@ class Tracing:
         self._joins: bool | None = False
         self._close: Callable[[float], bool] | None = None
         self._add: Callable[[SpanExporter], object] | None = None
+        self._resume: Callable[[], object] | None = None
         self._followers: list[weakref.WeakMethod[Callable[[], object]]] = []
         self._max_followers = _MIN_FOLLOWERS
         self.after_fork()
@@ -58,6 +59,7 @@ class Tracing:
         has_access_log: bool = False,
         close: Callable[[float], bool] | None = None,
         add: Callable[[SpanExporter], object] | None = None,
+        resume: Callable[[], object] | None = None,
         joins: bool | None = False,
     ) -> Tracer | None:
         """Use a tracer from now on; `None` turns tracing off. Return the one before.
@@ -68,13 +70,14 @@ class Tracing:
             has_access_log: whether servers log their recorded calls.
             close: turns it off, and sends the spans that wait; its argument is a timeout in seconds.
             add: sends spans to another exporter, too.
+            resume: goes on with what a forked child lacks.
             joins: whether the context of OpenTelemetry is joined; `None`: if the program has set a provider.
         """
         from idlrt.observe.tracing.trace import JOINED
 
         with self._lock:
             self.store, self.has_access_log = store, has_access_log
-            self._close, self._add = close, add
+            self._close, self._add, self._resume = close, add, resume
             before, self.tracer = self.tracer, tracer
             self._joins, JOINED.context = joins, None
             self.look_for_context()
@@ -126,6 +129,11 @@ class Tracing:
         """Send spans to another exporter, too, until tracing is turned off."""
         if self._add is not None:
             self._add(exporter)
+
+    def resume(self) -> None:
+        """Go on in a forked process that does the work of its parent: follow settings of sampling there, too."""
+        if self._resume is not None:
+            self._resume()
 
     def close_at_exit(self) -> None:
         """Send the spans that wait, for at most two seconds, in a process that ends without `atexit`."""

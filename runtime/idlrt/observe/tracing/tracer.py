@@ -18,13 +18,14 @@ from typing import Final, TypeAlias
 import msgspec
 
 from idlrt.core import Call, Outcome, ServerCall, outcome_of
-from idlrt.observe.tracing.beside import LiveExporter
 from idlrt.observe.tracing.context import NO_TEXTS, TraceContext, new_span_id, new_trace_id
 from idlrt.observe.tracing.descriptions import describe, describe_server
 from idlrt.observe.tracing.late import LateLimit
+from idlrt.observe.tracing.live_exporter import LiveExporter
 from idlrt.observe.tracing.lost import mark_thread
-from idlrt.observe.tracing.propagation import Reader
-from idlrt.observe.tracing.sampling import Rules, Sampler
+from idlrt.observe.tracing.propagation import Reader, is_unsampled
+from idlrt.observe.tracing.roots import TagRules
+from idlrt.observe.tracing.sampling import Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
 from idlrt.observe.tracing.span_tracer import SUCCESSES, SpanTracer
 from idlrt.observe.tracing.thresholds import RANDOM_BITS
@@ -35,9 +36,6 @@ __all__ = ["Tracer"]
 
 _NANO: Final = 1e9
 _randbits: Final = random.getrandbits
-# Of `traceparent` of version 00: its length, and the last digits of flags without the bit for sampling.
-_LENGTH: Final = 55
-_NOT_SAMPLED: Final = "02468ace"
 # Pages of admin ports.
 _UNTRACED: Final = frozenset({"Pages.page"})
 
@@ -71,7 +69,7 @@ class Tracer(SpanTracer):
         *,
         reads: Sequence[str],
         writes: Sequence[str],
-        rules: Rules | None = None,
+        rules: TagRules | None = None,
         slow_s: float = 1.0,
         is_trusted: Callable[[ServerCall], bool] = lambda call: True,
         untraced: Collection[str] = (),
@@ -105,7 +103,7 @@ class Tracer(SpanTracer):
         client.set(self._roots.threshold)
         self.begin_server, self.begin_client = server, client
 
-    def sample_with(self, sampler: Sampler, rules: Rules | None) -> None:
+    def sample_with(self, sampler: Sampler, rules: TagRules | None) -> None:
         """Use another sampler from now on; see the arguments of the tracer."""
         super().sample_with(sampler, rules)
         self._make_gates()
@@ -124,22 +122,23 @@ class Tracer(SpanTracer):
         """
         if call.method.full_name in self._untraced or not self.is_open:
             return
-        headers, text = call.metadata, call.context.trace
+        headers, text, roots = call.metadata, call.context.trace, self._roots
         if text:
             is_alone = len(headers) == (TRACEPARENT in headers)
-            is_dropped = is_alone and len(text) == _LENGTH and text[-1] in _NOT_SAMPLED and self._roots.is_parent_based
+            is_dropped = is_alone and roots.is_parent_based and is_unsampled(text)
             if is_dropped and self._is_trusted(call):
                 call.trace = DroppedTrace(self, int(call.received_at * _NANO), text)
                 return
             if TRACEPARENT not in headers:
                 headers = {**headers, TRACEPARENT: text}
-        elif not headers and not is_drawn and (least := self._roots.threshold) and _randbits(RANDOM_BITS) < least:
+        elif not headers and not is_drawn and roots.threshold and _randbits(RANDOM_BITS) < roots.threshold:
             call.trace = DroppedTrace(self, int(call.received_at * _NANO))
             return
         incoming = self._reader.read(headers) if headers else None
         parent = incoming.context if incoming is not None else None
         began = int(call.received_at * _NANO)
-        is_trusted = incoming is None or self._is_trusted(call)
+        # The name of the caller is a claim, too.
+        is_trusted = (incoming is None and not call.context.caller) or self._is_trusted(call)
         if incoming is not None and is_trusted:
             baggage, tags, once = incoming.baggage, incoming.tags, incoming.once
         else:
@@ -148,12 +147,12 @@ class Tracer(SpanTracer):
             # A caller without a trace that has decided, such as `b3: 0`.
             context = TraceContext(new_trace_id(), new_span_id(), incoming.decision, is_random=True)
         else:
-            is_drawn = not headers and self._roots.threshold > 0
-            context = self._roots.context(
+            is_drawn = not headers and roots.threshold > 0
+            context = roots.context(
                 call.method.full_name, parent, call.context.caller, tags, is_trusted=is_trusted, is_drawn=is_drawn
             )
         if not context.is_sampled:
-            if not tags or not self._roots.forces(context, call.method.full_name, call.context.caller, tags):
+            if not tags or not roots.forces(context, call.method.full_name, call.context.caller, tags):
                 call.trace = Trace(self, context, None, began, baggage, tags, once)
                 return
             context = msgspec.structs.replace(context, is_sampled=True, threshold=None)
@@ -166,10 +165,18 @@ class Tracer(SpanTracer):
             is_remote_parent=parent is not None,
             sender=incoming.sender if incoming is not None else None,
         )
-        self._received(span, call, incoming)
+        self._received(span, call, incoming, is_trusted=is_trusted)
         for name, value in tags.items():
             span.set(f"tag.{name}", value)
         call.trace = Trace(self, span.context, span, began, baggage, tags, once)
+
+    def caller_of(self, call: ServerCall) -> str:
+        """Return the name of the caller; empty if it is not trusted."""
+        return call.context.caller if self._is_trusted(call) else ""
+
+    def trusts(self, call: ServerCall) -> bool:
+        """Return whether what the caller sent is used."""
+        return self._is_trusted(call)
 
     def enter(self, call: ServerCall) -> None:
         """Make the trace of a call known to other tracing libraries, in the current context."""
@@ -250,9 +257,7 @@ class Tracer(SpanTracer):
                 dropped.baggage = members
             return
         name = call.method.full_name
-        context = self._roots.context(
-            name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=self._roots.threshold > 0
-        )
+        context = roots.context(name, None, call.caller, NO_TEXTS, is_trusted=True, is_drawn=roots.threshold > 0)
         if not context.is_sampled:
             call.trace = Trace(self, context, None, at, members)
             return
@@ -275,7 +280,8 @@ class Tracer(SpanTracer):
         trace: Trace | None = call.trace
         if trace is None:
             return
-        span = trace.span
+        # The trace of a handler may be that of its client calls, and be recorded since.
+        span = trace.span if trace.span is not None and trace.span.kind == "client" else None
         if span is None and error is None and ended - began <= self.slow_s:
             return
         at = int(ended * _NANO)
@@ -310,7 +316,7 @@ class Tracer(SpanTracer):
     def end_attempt(self, sent: Call, kind: str, error: BaseException | None, ended: float) -> None:
         """End the trace of an attempt."""
         trace: Trace | None = sent.trace
-        if trace is None or trace.span is None:
+        if trace is None or trace.span is None or trace.span.kind != "client":
             return
         outcome = Outcome.OK if error is None else outcome_of(error)
         trace.span.put("rpc.attempt.kind", kind)

@@ -1,4 +1,4 @@
-# Headers of traces that are not sampled: the same as `idlrt.observe.tracing.propagation.w3c.next_traceparent`.
+# Traces that are not sampled, and their headers: the same as `idlrt.observe.tracing.propagation.w3c.next_traceparent`.
 
 import os
 import random
@@ -67,6 +67,33 @@ cdef inline bint is_id(const char* at, int size) noexcept:
     return not is_zero
 
 
+cdef inline char plain_flag(str text) except? 1:
+    # The last digit of the flags of a valid header of version 00 that says nothing but 0 or 2 in them; 0 for any other.
+    cdef Py_ssize_t size
+    cdef const char* given
+    cdef char low
+    if PyUnicode_GET_LENGTH(<PyObject*>text) != TRACEPARENT_SIZE:
+        return 0
+    given = PyUnicode_AsUTF8AndSize(<PyObject*>text, &size)
+    if given == NULL:
+        # Lone surrogates.
+        PyErr_Clear()
+        return 0
+    if (
+        size != TRACEPARENT_SIZE
+        or memcmp(given, b"00-", 3)
+        or not is_id(given + TRACE_ID_AT, 32)
+        or given[SPAN_ID_AT - 1] != c"-"
+        or not is_id(given + SPAN_ID_AT, 16)
+        or given[FLAGS_AT - 1] != c"-"
+        or given[FLAGS_AT] != c"0"
+    ):
+        return 0
+    low = given[FLAGS_AT + 1]
+    # Not sampled, with the flag of random ids or without it.
+    return low if low == c"0" or low == c"2" else 0
+
+
 def next_traceparent(str text not None):
     """Return the header of a request in a trace that is not sampled; empty if only a parser can tell."""
     cdef Py_ssize_t size
@@ -80,27 +107,10 @@ def next_traceparent(str text not None):
         made[SPAN_ID_AT - 1] = c"-"
         low = c"2"
     else:
-        if PyUnicode_GET_LENGTH(<PyObject*>text) != TRACEPARENT_SIZE:
+        low = plain_flag(text)
+        if not low:
             return ""
         given = PyUnicode_AsUTF8AndSize(<PyObject*>text, &size)
-        if given == NULL:
-            # Lone surrogates.
-            PyErr_Clear()
-            return ""
-        if (
-            size != TRACEPARENT_SIZE
-            or memcmp(given, b"00-", 3)
-            or not is_id(given + TRACE_ID_AT, 32)
-            or given[SPAN_ID_AT - 1] != c"-"
-            or not is_id(given + SPAN_ID_AT, 16)
-            or given[FLAGS_AT - 1] != c"-"
-            or given[FLAGS_AT] != c"0"
-        ):
-            return ""
-        low = given[FLAGS_AT + 1]
-        # Not sampled, with the flag of random ids or without it.
-        if low != c"0" and low != c"2":
-            return ""
         memcpy(made, given, SPAN_ID_AT)
     put_random(made + SPAN_ID_AT)
     made[FLAGS_AT - 1] = c"-"
@@ -138,7 +148,7 @@ cdef class DroppedFields:
 
 
 cdef class ServerGate:
-    """Begins the traces of calls that are not sampled; the same as the first lines of `Tracer.begin_server` in Python.
+    """Begins the traces of calls that are not sampled; the same as the first lines of `Tracer._begin_server`.
 
     Args:
         begin: begins the trace of any other call.
@@ -172,18 +182,14 @@ cdef class ServerGate:
 
     def __call__(self, call):
         cdef object headers = call.metadata
-        cdef object text = call.context.trace
-        cdef Py_UCS4 flag
+        cdef str text = call.context.trace
         cdef double received_at
         if text:
-            if self.follows and PyUnicode_GET_LENGTH(<PyObject*>text) == TRACEPARENT_SIZE:
-                flag = (<str>text)[54]
-                if flag in u"02468ace" and len(headers) == (TRACEPARENT_NAME in headers):
-                    if self.trusted.get(call.peer.address) is True:
-                        if call.method.full_name not in self.untraced:
-                            received_at = call.received_at
-                            call.trace = self.made(self.tracer, <int64_t>(received_at * 1e9), text)
-                            return
+            if self.follows and len(headers) == (TRACEPARENT_NAME in headers) and plain_flag(text):
+                if self.trusted.get(call.peer.address) is True and call.method.full_name not in self.untraced:
+                    received_at = call.received_at
+                    call.trace = self.made(self.tracer, <int64_t>(received_at * 1e9), text)
+                    return
         elif self.least and not headers and (next_random() >> 8) < self.least:
             if call.method.full_name not in self.untraced:
                 received_at = call.received_at
@@ -193,7 +199,7 @@ cdef class ServerGate:
 
 
 cdef class ClientGate:
-    """Begins the traces of client calls that are not sampled; the same as the first lines of `Tracer.begin_client`.
+    """Begins the traces of client calls that are not sampled; the same as the first lines of `Tracer._begin_client`.
 
     Args:
         begin: begins the trace of any other call.

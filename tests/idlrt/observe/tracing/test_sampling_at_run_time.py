@@ -20,7 +20,7 @@ from idlrt.config.store import change
 from idlrt.core import CallNext
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.dynamic import DynamicSampling
-from idlrt.observe.tracing.sampling import Always, Never, Rules, Sampler, read_rules
+from idlrt.observe.tracing.sampling import Always, Never, Rules, Sampler, SampleRequest, read_rules, standard_sampler
 from idlrt.observe.tracing.setup import ActiveTracing
 from idlrt.observe.tracing.span import FinishedSpan
 from idlrt.observe.tracing.switch import TRACING
@@ -203,28 +203,44 @@ def _begins(active: ActiveTracing) -> bool:
 class Used:
     """What a `DynamicSampling` makes current."""
 
-    def __init__(self, program: Sampler, rules: tuple[Any, ...] = ()) -> None:
+    def __init__(self, program: Sampler, rules: Rules | None = None) -> None:
         self.program = program
-        self.calls: list[tuple[Sampler, Rules | None]] = []
-        self.dynamic = DynamicSampling(program, program, rules, lambda *used: self.calls.append(used), "web")
+        self.samplers: list[Sampler] = []
+        self.dynamic = DynamicSampling(program, rules, lambda sampler, _: self.samplers.append(sampler), "web")
 
-    def rules(self) -> list[str]:
-        _, rules = self.calls[-1]
-        return [each.method for each in rules.rules] if rules is not None else []
+    def is_sampled(self, method: str) -> bool:
+        sampler = self.samplers[-1] if self.samplers else self.program
+        return sampler.decide(SampleRequest(trace_id="a" * 32, method=method)).is_sampled
+
+
+def test_settings_precede_the_program_whose_rules_may_be_replaced() -> None:
+    program, own = standard_sampler(Never(), rules=read_rules([{"method": "own", "ratio": 1}]))
+    used = Used(program, own)
+    used.dynamic.apply({})
+    assert used.samplers == []
+    used.dynamic.apply({"sampling.rules": '[{"method": "a", "ratio": 1}]'})
+    assert [used.is_sampled(each) for each in ("a", "b", "own")] == [True, False, True]
+    used.dynamic.apply({"sampling.rules": '[{"method": "b", "ratio": 1}, {"method": "own", "ratio": 0}]'})
+    assert [used.is_sampled(each) for each in ("a", "b", "own")] == [False, True, False]
+    assert len(used.samplers) == 1
+    own.replace(read_rules([{"method": "c", "ratio": 1}]))
+    assert [used.is_sampled(each) for each in ("b", "c", "own")] == [True, True, False]
+    used.dynamic.apply({"sampling.sampler": "always"})
+    assert [used.is_sampled(each) for each in ("a", "c")] == [True, True]
+    own.replace(read_rules([{"method": "c", "ratio": 0}]))
+    assert [used.is_sampled(each) for each in ("a", "c")] == [True, False]
+    used.dynamic.apply({})
+    assert used.samplers[-1] is program
+    assert [used.is_sampled(each) for each in ("a", "c")] == [False, False]
 
 
 def test_samplers_are_kept_while_only_rules_change() -> None:
-    used = Used(Always(), read_rules([{"method": "own", "ratio": 0}]))
-    used.dynamic.apply({})
-    assert used.calls == []
-    used.dynamic.apply({"sampling.sampler": "adaptive:20"})
+    used = Used(Always())
     used.dynamic.apply({"sampling.sampler": "adaptive:20", "sampling.rules": '[{"method": "a", "ratio": 1}]'})
-    assert len(used.calls) == 1
-    assert used.rules() == ["a", "own"]
-    used.dynamic.apply({"sampling.sampler": "adaptive:10"})
-    assert (len(used.calls), used.rules()) == (2, ["own"])
-    used.dynamic.apply({})
-    assert used.calls[-1] == (used.program, None)
+    used.dynamic.apply({"sampling.sampler": "adaptive:20", "sampling.rules": '[{"method": "b", "ratio": 1}]'})
+    assert len(used.samplers) == 1
+    used.dynamic.apply({"sampling.sampler": "adaptive:10", "sampling.rules": '[{"method": "b", "ratio": 1}]'})
+    assert len(used.samplers) == 2
 
 
 def test_invalid_settings_change_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -232,7 +248,7 @@ def test_invalid_settings_change_nothing(caplog: pytest.LogCaptureFixture) -> No
     used.dynamic.apply({"sampling.rules": '[{"method": "a", "ratio": 1}]'})
     for settings in ({"sampling.rules": "[{]"}, {"sampling.sampler": "often"}):
         used.dynamic.apply(settings)
-    assert (len(used.calls), used.rules()) == (1, ["a"])
+    assert (len(used.samplers), used.is_sampled("a")) == (1, True)
     assert [each.split(":")[0] for each in caplog.messages] == ["ignoring the sampling settings of web"] * 2
 
 

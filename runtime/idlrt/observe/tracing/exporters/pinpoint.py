@@ -140,15 +140,16 @@ class PinpointExporter:
 
     # Spans.
 
-    def begin_server(self, span: Span, call: ServerCall) -> None:
-        """Begin a transaction, or continue that of the caller; see `LiveExporter`."""
+    def begin_server(self, span: Span, call: ServerCall, *, is_trusted: bool) -> None:
+        """Begin a transaction, or continue that of the caller, if it is trusted; see `LiveExporter`."""
         try:
             agent = self._ready()
             if agent is None:
                 return
-            root = agent.new_span("Thrift Server", span.name, headers=call.metadata)
+            headers = call.metadata if is_trusted else {}
+            root = agent.new_span("Thrift Server", span.name, headers=headers)
             span.companion = Place.root(root, span.name, SERVER_METHOD, span.context.trace_id)
-            host = call.metadata.get(_HOST, "")
+            host = headers.get(_HOST, "")
             peer, _, _ = call.peer.address.rpartition(":")
             root.set_service_type(SERVER).set_remote_address(peer or call.peer.address)
             root.set_end_point(host or platform.node())

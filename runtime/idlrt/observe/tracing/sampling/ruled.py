@@ -108,15 +108,15 @@ class Rules:
 
     def decide(self, request: SampleRequest) -> Decision:
         """Return the decision about the trace of a call."""
+        return self.ruled(request) or self.otherwise.decide(request)
+
+    def ruled(self, request: SampleRequest) -> Decision | None:
+        """Return the decision of the rules alone; `None` if none matches, or `max_forced` is exceeded."""
         by_method = self._by_method
         candidates = by_method.get(request.method)
         if candidates is None:
             candidates = self._candidates(request.method, by_method)
-        if candidates:
-            decision = self._ruled(request, candidates)
-            if decision is not None:
-                return decision
-        return self.otherwise.decide(request)
+        return self._ruled(request, candidates) if candidates else None
 
     def forces(self, request: SampleRequest) -> bool:
         """Return whether a rule with conditions on tags forces a trace that has been decided about without them."""

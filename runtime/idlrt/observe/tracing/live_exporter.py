@@ -31,8 +31,14 @@ class LiveExporter(Protocol):
         """Prepare for spans of this process, which begins to serve; without waiting. Idempotent."""
         ...
 
-    def begin_server(self, span: Span, call: ServerCall) -> None:
-        """Follow the span of a call that a server has received."""
+    def begin_server(self, span: Span, call: ServerCall, *, is_trusted: bool) -> None:
+        """Follow the span of a call that a server has received.
+
+        Args:
+            span: the span.
+            call: the call.
+            is_trusted: whether what the caller sent is used; otherwise its headers are ignored.
+        """
         ...
 
     def begin(self, span: Span, parent: Span | None) -> None:
