@@ -125,7 +125,7 @@ class Tracer(SpanTracer):
         headers, text, roots = call.metadata, call.context.trace, self._roots
         if text:
             is_alone = len(headers) == (TRACEPARENT in headers)
-            is_dropped = is_alone and roots.is_parent_based and is_unsampled(text)
+            is_dropped = is_alone and roots.is_parent_based and is_unsampled(text) is not None
             if is_dropped and self._is_trusted(call):
                 call.trace = DroppedTrace(self, int(call.received_at * _NANO), text)
                 return

@@ -53,18 +53,26 @@ cdef inline void put_random(char* at) noexcept:
         at[place] = digits[(number >> (60 - 4 * place)) & 15]
 
 
+# For each byte: 0 for the digit 0, 1 for other lower-case hex digits, 2 for all else.
+cdef unsigned char[256] DIGIT_KINDS
+
+
+cdef void fill_digit_kinds() noexcept:
+    cdef int each
+    for each in range(256):
+        DIGIT_KINDS[each] = 1 if c"1" <= each <= c"9" or c"a" <= each <= c"f" else 0 if each == c"0" else 2
+
+
+fill_digit_kinds()
+
+
 cdef inline bint is_id(const char* at, int size) noexcept:
     # Whether these are lower-case hex digits, not all zero.
     cdef int place
-    cdef char each
-    cdef bint is_zero = True
+    cdef unsigned char kinds = 0
     for place in range(size):
-        each = at[place]
-        if not (c"0" <= each <= c"9" or c"a" <= each <= c"f"):
-            return False
-        if each != c"0":
-            is_zero = False
-    return not is_zero
+        kinds |= DIGIT_KINDS[<unsigned char>at[place]]
+    return kinds == 1
 
 
 cdef inline char plain_flag(str text) except? 1:
