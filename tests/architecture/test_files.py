@@ -9,11 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Stubs are as long as they are.
-GENERATED = ROOT / "runtime" / "idlrt" / "embedded" / "api"
+GENERATED = {ROOT / "runtime" / "idlrt" / name / "api" for name in ("collector", "embedded")}
 SOURCES = sorted(
     path
     for path in [*(ROOT / "idlc").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]
-    if GENERATED not in path.parents
+    if not GENERATED & {*path.parents}
 )
 # Expected outputs of the compiler are as long as they are.
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if "golden" not in path.parts)

@@ -16,7 +16,7 @@ import click
 ROOT = Path(__file__).parents[2]
 SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 # Stubs, which repeat the documentation of their IDL.
-GENERATED = SOURCES["idlrt"] / "embedded" / "api"
+GENERATED = {SOURCES["idlrt"] / name / "api" for name in ("collector", "embedded")}
 
 TWO_WORDS = re.compile(r"[A-Za-z]{2,}[,:;]? +\S*[A-Za-z{]")
 NATIVE_TEXT = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
@@ -28,7 +28,7 @@ def packages() -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for name, folder in SOURCES.items():
         for path in sorted(folder.rglob("*.p[yx]*")):
-            if path.suffix in {".py", ".pyx", ".pxi"} and GENERATED not in path.parents:
+            if path.suffix in {".py", ".pyx", ".pxi"} and not GENERATED & {*path.parents}:
                 parts = path.relative_to(folder).parts
                 found.setdefault(f"{name}.{parts[0]}" if len(parts) > 1 else name, []).append(path)
     return found

@@ -25,15 +25,16 @@ _SORTS = ("name", "pv", "qps", "errors", "in_flight", "avg", "p50", "p90", "p99"
 _FAILED = 2
 
 
-@click.group(cls=Group, short_help="Show figures of calls.")
+@click.group(cls=Group, short_help="Show and collect figures of calls.")
 def monitor() -> None:
-    """Show figures of calls: their number, latency and errors.
+    """Show and collect figures of calls: their number, latency and errors.
 
     \b
     Examples:
       idlrt monitor top 127.0.0.1:9901
       idlrt monitor top embedded://127.0.0.1:7400/UserService --by instance
       idlrt monitor top --once --json 10.0.0.7:9901 10.0.0.8:9901
+      idlrt monitor serve --data monitor
     """
 
 

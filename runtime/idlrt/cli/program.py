@@ -4,6 +4,8 @@ from idlrt.cli.commands import main
 from idlrt.cli.governance import config
 from idlrt.cli.health_command import health
 from idlrt.cli.monitor import monitor
+from idlrt.cli.monitor_collector import query, search
+from idlrt.cli.monitor_collector import serve as serve_collector
 from idlrt.cli.monitor_dashboards import dashboards
 from idlrt.cli.registry import registry
 from idlrt.cli.routing import route
@@ -12,6 +14,9 @@ from idlrt.cli.trace import trace
 __all__ = ["main"]
 
 monitor.add_command(dashboards)
+monitor.add_command(query)
+monitor.add_command(serve_collector)
+trace.add_command(search)
 
 main.add_command(config)
 main.add_command(health)

@@ -127,13 +127,11 @@ class CallTracer(Protocol):
 
     Attributes:
         enters: whether `enter` is to be called.
+        begin_server: begins the trace of a call, `call.trace`, before anything else is done with it.
     """
 
     enters: bool
-
-    def begin_server(self, call: ServerCall) -> None:
-        """Begin the trace of a call, `call.trace`, before anything else is done with it."""
-        ...
+    begin_server: Callable[[ServerCall], None]
 
     def enter(self, call: ServerCall) -> None:
         """Make the trace known to other libraries; called before the handler, in its context, thread and task."""

@@ -133,7 +133,7 @@ class SpanTracer:
             self.end_internal(trace, error if outcome not in SUCCESSES else None)
 
     def caller_of(self, call: ServerCall) -> str:
-        """Return the name of the caller, as far as it counts."""
+        """Return the name of the caller; empty if it does not count."""
         return call.context.caller
 
     def trusts(self, call: ServerCall) -> bool:

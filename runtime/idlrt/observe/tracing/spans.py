@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import Token, copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -16,9 +16,9 @@ from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.lost import CARRIED
 from idlrt.observe.tracing.span import Attribute, Link, Span
 from idlrt.observe.tracing.switch import TRACING
-from idlrt.observe.tracing.trace import CURRENT, JOINED, JoinedContext, Trace, current_trace
+from idlrt.observe.tracing.trace import CURRENT, JOINED, JoinedContext, SuppressedTrace, Trace, current_trace
 
-__all__ = ["CarryingExecutor", "carry", "put", "put_once", "span", "tags", "trace_headers", "trace_id"]
+__all__ = ["CarryingExecutor", "carry", "put", "put_once", "span", "suppressed", "tags", "trace_headers", "trace_id"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +129,20 @@ class span:
         """Add a link."""
         if self.recorded is not None:
             self.recorded.add_link(link)
+
+
+@contextmanager
+def suppressed() -> Generator[None]:
+    """Record nothing of the calls inside, such as those that send spans."""
+    tracer = TRACING.tracer
+    if tracer is None:
+        yield
+        return
+    token = CURRENT.set(SuppressedTrace(tracer, 0))
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
 
 
 def trace_id() -> str:

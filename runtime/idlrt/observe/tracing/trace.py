@@ -22,6 +22,7 @@ __all__ = [
     "DroppedTrace",
     "InternalTrace",
     "JoinedContext",
+    "SuppressedTrace",
     "Trace",
     "TraceOwner",
     "current_trace",
@@ -188,6 +189,10 @@ class DroppedTrace(_DroppedFields, Trace):
     def _found(self) -> TraceContext:
         found = parse_traceparent(self._text) if self._text else None
         return found if found is not None else super()._found()
+
+
+class SuppressedTrace(DroppedTrace):
+    """Trace of calls that nothing is recorded of, not even failures: those that send spans and metrics."""
 
 
 class DeferredTrace(Trace):

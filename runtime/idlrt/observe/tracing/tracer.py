@@ -23,13 +23,14 @@ from idlrt.observe.tracing.descriptions import describe, describe_server
 from idlrt.observe.tracing.late import LateLimit
 from idlrt.observe.tracing.live_exporter import LiveExporter
 from idlrt.observe.tracing.lost import mark_thread
-from idlrt.observe.tracing.propagation import Reader, is_unsampled
+from idlrt.observe.tracing.propagation import Reader
+from idlrt.observe.tracing.propagation.w3c import is_unsampled
 from idlrt.observe.tracing.roots import TagRules
 from idlrt.observe.tracing.sampling import Sampler
 from idlrt.observe.tracing.span import FinishedSpan, Kind, Span
 from idlrt.observe.tracing.span_tracer import SUCCESSES, SpanTracer
 from idlrt.observe.tracing.thresholds import RANDOM_BITS
-from idlrt.observe.tracing.trace import CURRENT, JOINED, TRACEPARENT, DroppedTrace, Trace
+from idlrt.observe.tracing.trace import CURRENT, JOINED, TRACEPARENT, DroppedTrace, SuppressedTrace, Trace
 from idlrt.serialization import compiled
 
 __all__ = ["Tracer"]
@@ -344,7 +345,7 @@ class Tracer(SpanTracer):
         outcome: Outcome | None,
     ) -> Span | None:
         """Return a span of a call that was not sampled; `None` if there were 10 in this second."""
-        if not self._late_limit.allows(at):
+        if isinstance(trace, SuppressedTrace) or not self._late_limit.allows(at):
             return None
         context = msgspec.structs.replace(trace.context, span_id=new_span_id())
         span = Span(name, kind, context, began=began)

@@ -130,8 +130,12 @@ def test_the_name_of_a_stranger_forces_nothing(metadata: dict[str, str]) -> None
         ):
             client.using(metadata=metadata).get(42)
             if expected:
-                eventually(lambda active=active: len(active.store.recent()) == 1)
+                await_spans(active, 1)
             assert [each for each in kinds(active) if each[0] == "server"] == expected
+
+
+def await_spans(active: ActiveTracing, number: int) -> None:
+    eventually(lambda: len(active.store.recent()) == number)
 
 
 class Untraced:

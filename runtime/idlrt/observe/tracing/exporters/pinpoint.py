@@ -146,7 +146,7 @@ class PinpointExporter:
             agent = self._ready()
             if agent is None:
                 return
-            headers = call.metadata if is_trusted else {}
+            headers: Mapping[str, str] = call.metadata if is_trusted else {}
             root = agent.new_span("Thrift Server", span.name, headers=headers)
             span.companion = Place.root(root, span.name, SERVER_METHOD, span.context.trace_id)
             host = headers.get(_HOST, "")

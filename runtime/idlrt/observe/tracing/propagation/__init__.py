@@ -29,7 +29,7 @@ from idlrt.observe.tracing.propagation.formats import (
 from idlrt.observe.tracing.propagation.kafka import from_kafka, kafka_headers
 from idlrt.observe.tracing.propagation.once import format_once
 from idlrt.observe.tracing.propagation.tracestate import with_sampling
-from idlrt.observe.tracing.propagation.w3c import is_unsampled, make_next_traceparent, parse_traceparent, traceparent
+from idlrt.observe.tracing.propagation.w3c import make_next_traceparent, parse_traceparent, traceparent
 
 __all__ = [
     "FORMATS",
@@ -45,7 +45,6 @@ __all__ = [
     "format_once",
     "from_kafka",
     "is_propagated",
-    "is_unsampled",
     "kafka_headers",
     "make_next_traceparent",
     "parse_traceparent",

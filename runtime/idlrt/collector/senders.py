@@ -1,0 +1,201 @@
+"""State of the programs that push: what each has counted so far, so that each packet adds what is new.
+
+Cells are cumulative. A packet that was lost, or that comes late or twice, changes no count: a later one has its counts,
+too. The state is stored with what it has added, so that a restart neither loses nor repeats counts.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from idlrt.collector.api import Packet
+from idlrt.collector.packets import series_of
+from idlrt.observe.histogram import Histogram
+from idlrt.observe.metric import Labels, Series, Value
+
+__all__ = ["Addition", "SenderState", "Senders"]
+
+_Key = tuple[str, Labels]
+
+
+class Addition(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts that a packet adds.
+
+    Attributes:
+        resource: identity of the program.
+        at: time of the snapshot, in seconds since 1970.
+        series: counters and histograms: what was added since the last packet; gauges: their values.
+        missing: number of packets before it that have not arrived so far.
+    """
+
+    resource: Mapping[str, str]
+    at: float
+    series: list[Series]
+    missing: int
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """State of a sender as it is stored."""
+
+    started_at: float
+    resource: dict[str, str]
+    sequence: int
+    at: float
+    missing: list[int]
+    cells: list[tuple[str, list[str], int, Histogram | float]]
+    is_over: bool = False
+
+
+class SenderState:
+    """State of one process.
+
+    Attributes:
+        started_at: its start, in seconds since 1970.
+        resource: its identity.
+        sequence: highest number of its packets.
+        at: time of its last snapshot.
+        is_over: whether it has sent its last packet.
+    """
+
+    def __init__(self, started_at: float, resource: Mapping[str, str]) -> None:
+        self.started_at = started_at
+        self.resource = dict(resource)
+        self.sequence = 0
+        self.at = 0.0
+        self.is_over = False
+        # Numbers below the highest one whose packets have not arrived: the last ones.
+        self._missing: set[int] = set()
+        # Number of the packet that a cell has come with, and its value.
+        self._cells: dict[_Key, tuple[int, Value]] = {}
+
+    def apply(self, packet: Packet) -> list[Series] | None:
+        """Return what a packet adds; `None` if it has arrived before.
+
+        Raises:
+            RemoteProtocolError: it is invalid.
+        """
+        found = series_of(packet)
+        number = packet.sequence
+        if number > self.sequence:
+            skipped = range(max(self.sequence + 1, number - _MAX_MISSING), number)
+            self._missing.update(skipped)
+            self.sequence, self.at = number, packet.at
+            self._forget_old()
+        elif number in self._missing:
+            self._missing.discard(number)
+        else:
+            return None
+        if packet.is_last:
+            self.is_over = True
+        return [each for each in (self._added(series, number) for series in found) if each.values]
+
+    def _forget_old(self) -> None:
+        if len(self._missing) > _MAX_MISSING:
+            self._missing = set(sorted(self._missing)[-_MAX_MISSING:])
+
+    def _added(self, series: Series, number: int) -> Series:
+        values: dict[Labels, Value] = {}
+        for labels, value in series.values.items():
+            key = series.metric.name, labels
+            before = self._cells.get(key)
+            if before is not None and before[0] > number:
+                continue  # an older value, which came late
+            self._cells[key] = number, value
+            added = value if before is None or series.metric.kind == "gauge" else _difference(value, before[1])
+            if added is not None:
+                values[labels] = added
+        return Series(series.metric, values)
+
+    @property
+    def missing(self) -> int:
+        """Number of packets that have not arrived."""
+        return len(self._missing)
+
+    def dump(self) -> bytes:
+        """Return the state as it is stored."""
+        cells = [(name, list(labels), number, value) for (name, labels), (number, value) in self._cells.items()]
+        stored = _Stored(
+            self.started_at, self.resource, self.sequence, self.at, sorted(self._missing), cells, self.is_over
+        )
+        return zlib.compress(_encoder.encode(stored), 1)
+
+    @classmethod
+    def load(cls, data: bytes) -> SenderState:
+        """Return the state that `dump` has returned."""
+        stored = _decoder.decode(zlib.decompress(data))
+        found = cls(stored.started_at, stored.resource)
+        found.sequence, found.at, found.is_over = stored.sequence, stored.at, stored.is_over
+        found._missing = set(stored.missing)
+        found._cells = {(name, tuple(labels)): (number, value) for name, labels, number, value in stored.cells}
+        return found
+
+
+_MAX_MISSING: Final = 1000
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Stored)
+
+
+def _difference(value: Value, before: Value) -> Value | None:
+    """Return what was added; `None` for nothing. A smaller value means that counting has begun again."""
+    if isinstance(value, Histogram) and isinstance(before, Histogram):
+        if value.count < before.count:
+            return value
+        return value.since(before) if value.count > before.count else None
+    if isinstance(value, Histogram) or isinstance(before, Histogram):
+        return value
+    # A counter of zero is known, and stays so.
+    return value - before if value >= before else value
+
+
+class Senders:
+    """States of all processes.
+
+    Args:
+        stored: states that were stored, by id.
+        max_senders: maximum number; the ones that have been silent for longest are forgotten.
+    """
+
+    def __init__(self, stored: Mapping[int, bytes] | None = None, *, max_senders: int = 10_000) -> None:
+        self._max_senders = max_senders
+        self._states = {id: SenderState.load(data) for id, data in (stored or {}).items()}
+
+    def apply(self, packet: Packet) -> Addition | None:
+        """Return what a packet adds; `None` if it has arrived before.
+
+        Raises:
+            RemoteProtocolError: it is invalid; nothing has changed.
+        """
+        id = packet.sender.id
+        state = self._states.get(id)
+        is_new = state is None or state.started_at != packet.sender.started_at
+        if state is None or is_new:
+            state = SenderState(packet.sender.started_at, packet.sender.resource)
+        series = state.apply(packet)
+        if is_new:
+            self._states[id] = state
+        if series is None:
+            return None
+        return Addition(resource=packet.sender.resource, at=packet.at, series=series, missing=state.missing)
+
+    def dump(self, id: int) -> bytes:
+        """Return the state of a process as it is stored."""
+        return self._states[id].dump()
+
+    def forget_silent(self, before: float) -> list[int]:
+        """Forget processes whose last snapshot is older than a time, in seconds since 1970, and the ones beyond the
+        maximum number that have been silent for longest. Return their ids.
+        """
+        by_age = sorted(self._states, key=lambda id: self._states[id].at)
+        surplus = by_age[: max(len(by_age) - self._max_senders, 0)]
+        gone = [id for id in by_age if self._states[id].at < before or id in surplus]
+        for id in gone:
+            del self._states[id]
+        return gone
+
+    def states(self) -> Iterable[SenderState]:
+        """Return all states."""
+        return list(self._states.values())

@@ -1,0 +1,277 @@
+"""Server of the collector: receives packets over TCP, UDP and Unix datagrams, and answers queries."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from idlrt.collector.answers import answer_of
+from idlrt.collector.api import (
+    Answer,
+    InvalidQuery,
+    MetricInfo,
+    Packet,
+    Query,
+    Refused,
+    SpanBatch,
+    Stored,
+    TraceInfo,
+    TraceSearch,
+    collector,
+)
+from idlrt.collector.packets import decode_datagram, info_of
+from idlrt.collector.store import CellStore
+from idlrt.collector.trace_keeper import TraceKeeper
+from idlrt.collector.traces import TailSampling, TraceStorageError
+from idlrt.collector.writer import Writer
+from idlrt.core.logs import get_logger
+from idlrt.errors import ConfigurationError, RemoteProtocolError
+from idlrt.net import Address
+from idlrt.net.datagrams import DatagramReceiver
+from idlrt.observe.sources import PROCESS
+from idlrt.server import Server, ServerFilter, allow_addresses, require_token
+
+if TYPE_CHECKING:
+    from idlrt.net.tls import Tls
+
+__all__ = ["DEFAULT_PORT", "CollectorServer"]
+
+_log: Final = get_logger("idlrt.collector")
+
+DEFAULT_PORT: Final = 7410
+"""Port of the collector, for TCP and UDP."""
+
+_WANTED_S: Final = 10.0
+_POLL_S: Final = 0.5
+
+
+class _Handler:
+    """Handler of the service in `collector.idl`."""
+
+    def __init__(self, store: CellStore, writer: Writer, traces: TraceKeeper) -> None:
+        self._store = store
+        self._writer = writer
+        self._traces = traces
+
+    async def push(self, packet: Packet) -> Stored:
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[None] = loop.create_future()
+
+        def done(error: Exception | None) -> None:
+            loop.call_soon_threadsafe(_resolve, stored, error)
+
+        self._writer.put(packet, "tcp", done)
+        try:
+            await stored
+        except Exception as error:  # noqa: BLE001  # the client is told
+            raise Refused(message=str(error)) from None
+        return Stored(interval=_WANTED_S)
+
+    async def query(self, query: Query) -> Answer:
+        try:
+            return await asyncio.to_thread(answer_of, self._store, query)
+        except ConfigurationError as error:
+            raise InvalidQuery(message=str(error)) from None
+
+    async def push_spans(self, batch: SpanBatch) -> None:
+        try:
+            await asyncio.to_thread(self._traces.put, batch)
+        except (ConfigurationError, TraceStorageError) as error:
+            raise Refused(message=str(error)) from None
+
+    async def search(self, search: TraceSearch) -> list[TraceInfo]:
+        try:
+            return await asyncio.to_thread(self._traces.search, search)
+        except ConfigurationError as error:
+            raise InvalidQuery(message=str(error)) from None
+
+    async def trace(self, trace_id: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._traces.trace, trace_id)
+        except ConfigurationError as error:
+            raise InvalidQuery(message=str(error)) from None
+
+    async def metrics(self) -> list[MetricInfo]:
+        found = await asyncio.to_thread(self._store.metrics)
+        return [info_of(each) for each in found]
+
+
+def _resolve(future: asyncio.Future[None], error: Exception | None) -> None:
+    if not future.done():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+class CollectorServer:
+    """Collector. Use it in a `with` statement, or call `start` and `stop`.
+
+    Args:
+        folder: folder of its files; it is created.
+        address: address for calls over TCP; see `Server`. Port 0 requests a free one.
+        udp: address for datagrams over UDP; empty for none.
+        unix: path of a Unix socket for datagrams; empty for none.
+        tokens: tokens of which programs have to send one, over TCP; none: no token is needed.
+        allow: addresses and networks that may push and query; none: all.
+        tls: TLS settings of the server.
+        tail: which traces are kept, decided when they are complete; `None` for all. For programs that record all.
+
+    Raises:
+        ConfigurationError: an argument is invalid, or a file cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        address: str = f"127.0.0.1:{DEFAULT_PORT}",
+        *,
+        udp: str = "",
+        unix: str = "",
+        tokens: Collection[str] = (),
+        allow: Sequence[str] = (),
+        tls: Tls | None = None,
+        tail: TailSampling | None = None,
+    ) -> None:
+        filters: list[ServerFilter] = [allow_addresses(*allow)] if allow else []
+        if tokens:
+            filters.append(require_token(tokens, name="authorization"))
+            if udp and not allow:
+                raise ConfigurationError("collector: datagrams carry no token; with tokens, udp needs allow")
+        self._networks = [ipaddress.ip_network(each) for each in allow if each != "unix"]
+        self._folder = Path(folder)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"collector: cannot create {folder}: {error.strerror}") from None
+        self._store = CellStore(self._folder / "cells.db")
+        try:
+            self._traces = TraceKeeper(self._folder / "traces", tail)
+        except ConfigurationError:
+            self._store.close()
+            raise
+        self._writer = Writer(self._store)
+        self._udp, self._unix = udp, unix
+        self._receivers: list[DatagramReceiver] = []
+        self._threads: list[threading.Thread] = []
+        self._is_stopping = False
+        handler = _Handler(self._store, self._writer, self._traces)
+        # Snapshots are large, and many programs push at once.
+        self._server = Server(collector(handler), address, filters=filters, tls=tls, timeout=30.0)
+
+    @property
+    def address(self) -> str:
+        """Address for calls, once it has started."""
+        return self._server.address
+
+    @property
+    def udp_address(self) -> str:
+        """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
+        found = [each.address for each in self._receivers if not each.address.path]
+        return str(found[0]).replace("tcp://", "udp://") if found else ""
+
+    def _open(self) -> None:
+        try:
+            for text in (self._udp, f"unix:{self._unix}" if self._unix else ""):
+                if text:
+                    self._receivers.append(DatagramReceiver(Address.parse(text)))
+        except ConfigurationError:
+            self._close_receivers()
+            self._traces.close()
+            self._store.close()
+            raise
+        PROCESS.add(self._writer)
+        self._writer.start()
+        self._traces.start()
+        for each in self._receivers:
+            thread = threading.Thread(target=self._receive, args=(each,), name="idlrt datagrams", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _receive(self, receiver: DatagramReceiver) -> None:
+        transport = "unix" if receiver.address.path else "udp"
+        while not self._is_stopping:
+            found = receiver.receive(_POLL_S)
+            if found is None:
+                continue
+            data, peer = found
+            if not self._is_allowed(peer):
+                self._writer.refused(transport)
+                continue
+            try:
+                packet = decode_datagram(data)
+            except RemoteProtocolError as error:
+                self._writer.refused(transport)
+                _log.warning("refusing a datagram from %s: %s", peer or transport, error, extra={"peer": peer})
+                continue
+            self._writer.put(packet, transport)
+
+    def _is_allowed(self, peer: str) -> bool:
+        if not self._networks or not peer:
+            return True
+        address = ipaddress.ip_address(peer.rpartition(":")[0].strip("[]").partition("%")[0])
+        return any(address in each for each in self._networks if each.version == address.version)
+
+    def start(self) -> Self:
+        """Serve on a background thread.
+
+        Raises:
+            ConfigurationError: an address is not available.
+        """
+        self._open()
+        try:
+            self._server.start()
+        except ConfigurationError:
+            self._end()
+            raise
+        return self
+
+    def serve(self, is_serving: Callable[[], object] = lambda: None) -> None:
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
+
+        Args:
+            is_serving: called once it listens.
+
+        Raises:
+            ConfigurationError: an address is not available.
+        """
+        self._open()
+        try:
+            self._server.bind()
+            is_serving()
+            self._server.serve()
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Stop, with all packets stored that were received. Idempotent."""
+        self._server.stop()
+        self._end()
+
+    def _end(self) -> None:
+        self._is_stopping = True
+        for each in self._threads:
+            each.join()
+        self._threads.clear()
+        self._close_receivers()
+        self._writer.close()
+        PROCESS.remove(self._writer)
+        self._traces.close()
+        self._store.close()
+
+    def _close_receivers(self) -> None:
+        for each in self._receivers:
+            each.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,228 @@
+"""Programs push to a collector over TCP, UDP and Unix datagrams; what it acknowledges it keeps, exactly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eventually import eventually
+from free_ports import free_port
+from hand_written import Users, UserServiceClient, user_service
+
+from idlrt import collector
+from idlrt.collector import CollectorServer
+from idlrt.collector.api import CollectorClient, InvalidQuery, Query
+from idlrt.collector.pusher import Pusher
+from idlrt.errors import ApplicationError, ConfigurationError
+from idlrt.observe import Histogram, read_all
+from idlrt.server import Server
+
+DURATION = "rpc_server_call_duration_seconds"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[CollectorServer]:
+    with CollectorServer(tmp_path / "data", "127.0.0.1:0", udp="127.0.0.1:0", unix=str(tmp_path / "socket")) as made:
+        yield made
+
+
+def asking(address: str) -> Any:
+    return CollectorClient.connect(address, framing="header", protocol="compact", timeout=60.0)
+
+
+def calls(address: str, *by: str, **where: str) -> dict[tuple[str, ...], float]:
+    """Return the number of calls of the last hour that a collector has, by dimensions."""
+    now = time.time()
+    query = Query(metric=DURATION, start=now - 3600, end=now + 60, by=list(by), where=where)
+    with asking(address) as client:
+        try:
+            answer = client.query(query)
+        except InvalidQuery:
+            return {}
+    return {tuple(each.key): each.total for each in answer.groups}
+
+
+def counted() -> int:
+    """Return the number of calls that servers of this process have ever counted: tests before this one, too."""
+    found = next((each.values for each in read_all() if each.metric.name == DURATION), {})
+    return sum(each.count for each in found.values() if isinstance(each, Histogram))
+
+
+def grown(pusher: Pusher, name: str, by: int) -> None:
+    """Wait until a count of a pusher has grown."""
+    before = getattr(pusher, name)
+    eventually(lambda: getattr(pusher, name) >= before + by)
+
+
+def targets(server: CollectorServer, tmp_path: Path) -> dict[str, str]:
+    return {"tcp": server.address, "udp": server.udp_address, "unix": f"unixgram:{tmp_path}/socket"}
+
+
+@pytest.mark.parametrize("form", ["compact", "json"])
+@pytest.mark.parametrize("transport", ["tcp", "udp", "unix"])
+def test_counts_arrive_exactly(server: CollectorServer, tmp_path: Path, transport: str, form: Any) -> None:
+    target = targets(server, tmp_path)[transport]
+    if transport == "tcp" and form == "json":
+        pytest.skip("calls have the serialization of the client")
+    before = counted()
+    with (
+        Server(user_service(Users()), metrics=True).start() as serving,
+        UserServiceClient.connect(serving.address) as client,
+        collector.push(target, service="users", instance=transport, zone="eu-1", interval=60.0, form=form) as pusher,
+    ):
+        for _ in range(7):
+            client.get(1)
+        eventually(pusher.push_now)
+        eventually(lambda: calls(server.address, instance=transport).get((), 0) == before + 7)
+        for _ in range(5):
+            client.get(2)
+    # The last ones come when it is closed.
+    eventually(lambda: calls(server.address, instance=transport) == {(): before + 12})
+    assert calls(server.address, "service", "zone") == {("users", "eu-1"): before + 12}
+    assert ("UserService.get",) in calls(server.address, "rpc_method")
+
+
+def test_a_collector_that_is_killed_loses_nothing_that_it_has_acknowledged(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "idlrt", "monitor", "serve", "--data", str(tmp_path / "data")]
+    command += ["--address", f"127.0.0.1:{port}"]
+    address = f"127.0.0.1:{port}"
+
+    def run() -> subprocess.Popen[str]:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert started.stdout is not None
+        with started.stdout:
+            assert started.stdout.readline().strip() == f"the collector is at {address}"
+        return started
+
+    stop, before, made = threading.Event(), counted(), 0
+    with (
+        Server(user_service(Users()), metrics=True).start() as serving,
+        UserServiceClient.connect(serving.address) as client,
+    ):
+        process = run()
+        pusher = collector.push(address, service="users", interval=0.1)
+        try:
+
+            def load() -> None:
+                nonlocal made
+                while not stop.wait(0.001):
+                    client.get(1)
+                    made += 1
+
+            thread = threading.Thread(target=load)
+            thread.start()
+            for _ in range(3):
+                grown(pusher, "pushed", 4)
+                process.send_signal(signal.SIGKILL)
+                process.wait(60)
+                grown(pusher, "failed", 1)
+                process = run()
+            stop.set()
+            thread.join()
+            eventually(pusher.push_now)
+            assert calls(address) == {(): before + made}
+            assert pusher.close(60)
+            assert calls(address) == {(): before + made}
+        finally:
+            stop.set()
+            pusher.close()
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+def test_a_program_that_restarts_is_added_up(server: CollectorServer) -> None:
+    program = """
+import sys
+from hand_written import Users, UserServiceClient, user_service
+from idlrt import collector
+from idlrt.server import Server
+with Server(user_service(Users()), metrics=True).start() as serving:
+    client = UserServiceClient.connect(serving.address)
+    collector.push(sys.argv[1], service="users", instance="a")
+    for _ in range(10):
+        client.get(1)
+"""
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    for _ in range(2):
+        # It ends without closing: what it has counted is pushed at exit.
+        subprocess.run([sys.executable, "-c", program, server.address], env=environment, check=True, timeout=60)
+    eventually(lambda: calls(server.address, "instance") == {("a",): 20})
+
+
+def test_tokens_and_networks(tmp_path: Path) -> None:
+    with CollectorServer(tmp_path / "a", "127.0.0.1:0", tokens=["secret"]) as server:
+        refused = collector.push(server.address, service="users", token="wrong")
+        accepted = collector.push(server.address, service="users", token="secret")
+        assert not refused.push_now()
+        assert accepted.push_now()
+        assert accepted.close()
+        refused.close()
+        with asking(server.address) as client, pytest.raises(ApplicationError, match=r"token|authorization"):
+            client.metrics()
+    with CollectorServer(tmp_path / "b", "127.0.0.1:0", udp="127.0.0.1:0", allow=["10.0.0.0/8"]) as server:
+        far = collector.push(server.address, service="users")
+        assert not far.push_now()
+        far.close()
+    with pytest.raises(ConfigurationError, match="with tokens, udp needs allow"):
+        CollectorServer(tmp_path / "c", "127.0.0.1:0", udp="127.0.0.1:0", tokens=["secret"])
+
+
+def test_a_program_goes_on_without_a_collector() -> None:
+    pusher = collector.push(f"127.0.0.1:{free_port()}", service="users", interval=0.1)
+    eventually(lambda: pusher.failed >= 2)
+    assert not pusher.close(1)
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "message"),
+    [
+        ("127.0.0.1:1", {"service": ""}, "push: service: must be a name, got ''"),
+        ("127.0.0.1:1", {"interval": 0.0}, "push: interval: must be at least 0.1 seconds, got 0.0"),
+        ("127.0.0.1:1", {"form": "xml"}, "push: form: must be compact or json, got 'xml'"),
+        ("udp://127.0.0.1:1", {"token": "x"}, "push: token and tls are for targets over TCP"),
+        ("udp://nowhere", {}, "nowhere"),
+    ],
+)
+def test_invalid_arguments(target: str, options: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    with pytest.raises(ConfigurationError, match=message):
+        collector.push(target, **{"service": "users", **options})
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"metric": "nothing"}, "there is no metric 'nothing'"),
+        ({"metric": DURATION, "limit": 0}, "limit: must be between 1 and 1000, got 0"),
+        ({"metric": DURATION, "start": 5.0, "end": 1.0}, ""),
+    ],
+)
+def test_invalid_queries(server: CollectorServer, query: Any, message: str) -> None:
+    with asking(server.address) as client, pytest.raises(InvalidQuery) as caught:
+        client.query(Query(**{"start": time.time() - 60, "end": time.time(), **query}))
+    assert message in caught.value.message
+    assert caught.value.message
+
+
+def test_an_address_that_is_taken_is_named(server: CollectorServer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot listen on"):
+        CollectorServer(tmp_path / "other", server.address.removeprefix("tcp://")).start()
+    with pytest.raises(ConfigurationError, match="cannot receive on"):
+        CollectorServer(tmp_path / "third", "127.0.0.1:0", udp=server.udp_address.removeprefix("udp://")).start()
+    with pytest.raises(ConfigurationError):
+        CollectorServer(tmp_path / "data", "127.0.0.1:0")
+
+
+def test_pushers_are_closed_once(server: CollectorServer) -> None:
+    pusher: Pusher = collector.push(server.address, service="users")
+    assert pusher.close()
+    assert pusher.close()
