@@ -66,12 +66,12 @@ def targets(server: CollectorServer, tmp_path: Path) -> dict[str, str]:
     return {"tcp": server.address, "udp": server.udp_address, "unix": f"unixgram:{tmp_path}/socket"}
 
 
-@pytest.mark.parametrize("form", ["compact", "json"])
-@pytest.mark.parametrize("transport", ["tcp", "udp", "unix"])
+@pytest.mark.parametrize(
+    ("transport", "form"),
+    [("tcp", "compact"), ("udp", "compact"), ("udp", "json"), ("unix", "compact"), ("unix", "json")],
+)
 def test_counts_arrive_exactly(server: CollectorServer, tmp_path: Path, transport: str, form: Any) -> None:
     target = targets(server, tmp_path)[transport]
-    if transport == "tcp" and form == "json":
-        pytest.skip("calls have the serialization of the client")
     before = counted()
     with (
         Server(user_service(Users()), metrics=True).start() as serving,
