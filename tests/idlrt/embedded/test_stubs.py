@@ -1,4 +1,4 @@
-"""The stubs of the embedded registry are up to date with its IDL."""
+"""The stubs of our own services, the embedded registry and the collector, are up to date with their IDL."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RUNTIME = Path(__file__).parents[3] / "runtime"
 
 
-def test_stubs_are_up_to_date() -> None:
+@pytest.mark.parametrize("idl", ["idlrt/embedded/registry.idl", "idlrt/collector/collector.idl"])
+def test_stubs_are_up_to_date(idl: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "idlc", "compile", "idlrt/embedded/registry.idl", "-o", ".", "--check", "--no-cache"],
+        [sys.executable, "-m", "idlc", "compile", idl, "-o", ".", "--check", "--no-cache"],
         cwd=RUNTIME,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, (
-        f"run idlc compile runtime/idlrt/embedded/registry.idl -o runtime\n{done.stdout}{done.stderr}"
-    )
+    assert done.returncode == 0, f"run idlc compile runtime/{idl} -o runtime\n{done.stdout}{done.stderr}"

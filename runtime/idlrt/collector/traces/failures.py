@@ -38,6 +38,11 @@ def damaged(path: Path, why: object) -> ConfigurationError:
     return ConfigurationError(f"cannot read traces from {path}: {why}; move the file away: its traces are lost")
 
 
+def _translated(error: sqlite3.DatabaseError, path: Path, what: str, advice: str) -> RpcError:
+    """Return the error for an exception of SQLite."""
+    return damaged(path, error) if _is_damage(error) else TraceStorageError(f"{what}: {error}; {advice}")
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Generator[None, None, None]:
     """Translate the exceptions of writing a file.
@@ -46,16 +51,13 @@ def writing(path: Path) -> Generator[None, None, None]:
         TraceStorageError: it cannot be written now.
         ConfigurationError: it is damaged.
     """
+    what = f"cannot write traces to {path}"
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if _is_damage(error):
-            raise damaged(path, error) from error
-        raise TraceStorageError(f"cannot write traces to {path}: {error}; check space and permissions") from error
+        raise _translated(error, path, what, "check space and permissions") from error
     except OSError as error:
-        raise TraceStorageError(
-            f"cannot write traces to {path}: {error.strerror}; check space and permissions"
-        ) from error
+        raise TraceStorageError(f"{what}: {error.strerror}; check space and permissions") from error
 
 
 @contextlib.contextmanager
@@ -69,9 +71,7 @@ def reading(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if _is_damage(error):
-            raise damaged(path, error) from error
-        raise TraceStorageError(f"cannot read traces from {path}: {error}; retry") from error
+        raise _translated(error, path, f"cannot read traces from {path}", "retry") from error
     except RpcError:
         raise
     except _BAD_ROWS as error:

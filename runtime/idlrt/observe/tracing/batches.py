@@ -21,7 +21,7 @@ from idlrt.observe.sources import PROCESS
 from idlrt.observe.tracing.span import FinishedSpan
 from idlrt.printable import plural
 
-__all__ = ["Batches", "ExportFailed", "SpanExporter"]
+__all__ = ["Batches", "ExportFailed", "SpanExporter", "count_spans"]
 
 _log: Final = get_logger("idlrt.observe")
 
@@ -96,6 +96,12 @@ class _SpanCounts:
 
 _SPANS: Final = _SpanCounts()
 PROCESS.add(_SPANS)
+
+
+def count_spans(exporter: str, outcome: str, number: int = 1) -> None:
+    """Count spans of an exporter: `exported`, `rejected` or `dropped`."""
+    if number:
+        _SPANS.counts.add((exporter, outcome), number)
 
 
 class Batches:
@@ -238,8 +244,7 @@ class Batches:
         return not left
 
     def _count(self, outcome: str, number: int) -> None:
-        if number:
-            _SPANS.counts.add((self._exporter.name, outcome), number)
+        count_spans(self._exporter.name, outcome, number)
 
     def _log_failure(self, error: Exception, left: int, rejected: int) -> None:
         now = self._now()

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from span_records import span
 
 from idlrt.observe.tracing.critical_path import PathPart, critical_path
 from idlrt.observe.tracing.span_pages import SpanRecord
 from idlrt.observe.tracing.waterfall import waterfall
-
-
-def span(id: str, parent: str = "", began: float = 0.0, duration: float = 1.0, **changes: Any) -> SpanRecord:
-    return SpanRecord(
-        **{
-            "trace_id": "t",
-            "span_id": id,
-            "parent_id": parent,
-            "name": id,
-            "kind": "internal",
-            "started_at": 1000.0 + began,
-            "duration_s": duration,
-            **changes,
-        }
-    )
 
 
 def path(*spans: SpanRecord) -> list[PathPart]:

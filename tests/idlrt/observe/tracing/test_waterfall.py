@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from span_records import span
 
-from idlrt.observe.tracing.span_pages import SpanRecord
 from idlrt.observe.tracing.waterfall import Waterfall, waterfall
-
-
-def span(id: str, parent: str = "", began: float = 0.0, duration: float = 1.0, **changes: Any) -> SpanRecord:
-    return SpanRecord(
-        **{
-            "trace_id": "t",
-            "span_id": id,
-            "parent_id": parent,
-            "name": id,
-            "kind": "internal",
-            "started_at": 1000.0 + began,
-            "duration_s": duration,
-            **changes,
-        }
-    )
 
 
 def shape(found: Waterfall) -> list[tuple[str, int]]:

@@ -27,10 +27,7 @@ from idlrt.core import ServerCall
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.observe.cells import Counts
-from idlrt.observe.metric import Series
-from idlrt.observe.sources import PROCESS
-from idlrt.observe.tracing.batches import SPANS
+from idlrt.observe.tracing.batches import count_spans
 from idlrt.observe.tracing.exporters.pinpoint_places import CLIENT, METHOD, PYTHON, SERVER, SERVER_METHOD, Place
 from idlrt.observe.tracing.span import FinishedSpan, Span
 from idlrt.observe.tracing.switch import FLUSH_S
@@ -49,21 +46,6 @@ _HOST: Final = "pinpoint-host"
 
 # Transaction of the span that this exporter has made the current one.
 _ENTERED: Final[ContextVar[str]] = ContextVar("idlrt pinpoint transaction", default="")
-
-
-class _SpanCounts:
-    """Counts of spans; a `Source`."""
-
-    def __init__(self) -> None:
-        self.counts = Counts(SPANS)
-
-    def read(self) -> list[Series]:
-        """Return the counters, once there are any."""
-        return [self.counts.series()] if len(self.counts) else []
-
-
-_SPANS: Final = _SpanCounts()
-PROCESS.add(_SPANS)
 
 
 class PinpointExporter:
@@ -236,7 +218,7 @@ class PinpointExporter:
             self._log_failure(error)
 
     def _count(self, outcome: str) -> None:
-        _SPANS.counts.add((self.name, outcome), 1)
+        count_spans(self.name, outcome)
 
     # The agent.
 
