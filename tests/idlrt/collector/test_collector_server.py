@@ -22,6 +22,8 @@ from idlrt.collector import CollectorServer
 from idlrt.collector.api import CollectorClient, InvalidQuery, Query
 from idlrt.collector.pusher import Pusher
 from idlrt.errors import ApplicationError, ConfigurationError
+from idlrt.net import Address
+from idlrt.net.datagrams import DatagramReceiver, DatagramSender
 from idlrt.observe import Histogram, read_all
 from idlrt.server import Server
 
@@ -88,6 +90,60 @@ def test_counts_arrive_exactly(server: CollectorServer, tmp_path: Path, transpor
     eventually(lambda: calls(server.address, instance=transport) == {(): before + 12})
     assert calls(server.address, "service", "zone") == {("users", "eu-1"): before + 12}
     assert ("UserService.get",) in calls(server.address, "rpc_method")
+
+
+class LossyProxy:
+    """Passes datagrams on, without each tenth one."""
+
+    def __init__(self, target: str) -> None:
+        self._receiver = DatagramReceiver(Address.parse("127.0.0.1:0"))
+        self._sender = DatagramSender(Address.parse(target.removeprefix("udp://")))
+        self._is_over = threading.Event()
+        self.address = str(self._receiver.address).replace("tcp://", "udp://")
+        self.passed = self.lost = 0
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not self._is_over.is_set():
+            found = self._receiver.receive(0.1)
+            if found is None:
+                continue
+            if (self.passed + self.lost) % 10 == 9:
+                self.lost += 1
+            else:
+                self._sender.send(found[0])
+                self.passed += 1
+
+    def __enter__(self) -> LossyProxy:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._receiver.close()
+        self._sender.close()
+
+
+def test_datagrams_that_are_lost_cost_no_count(server: CollectorServer) -> None:
+    before = counted()
+    with (
+        Server(user_service(Users()), metrics=True).start() as serving,
+        UserServiceClient.connect(serving.address) as client,
+        LossyProxy(server.udp_address) as proxy,
+        collector.push(proxy.address, service="users", instance="lossy", interval=60.0) as pusher,
+    ):
+        made = 0
+        while proxy.lost < 10:
+            client.get(1)
+            made += 1
+            assert pusher.push_now()
+            eventually(lambda: proxy.passed + proxy.lost >= pusher.pushed)
+        # The next ones have all that was lost.
+        assert pusher.push_now()
+        assert pusher.push_now()
+        eventually(lambda: calls(server.address, instance="lossy") == {(): before + made})
+    assert proxy.passed > 80
 
 
 def test_a_collector_that_is_killed_loses_nothing_that_it_has_acknowledged(tmp_path: Path) -> None:
