@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 from admin_requests import request
@@ -13,9 +17,13 @@ from eventually import eventually
 from hand_written import User, Users, UserServiceClient, user_service
 
 from idlrt import observe
+from idlrt.config.store import change
+from idlrt.embedded import RegistryServer
 from idlrt.observe.tracing.span_pages import SpanRecord, decode_page
 from idlrt.observe.tracing.switch import TRACING
+from idlrt.registry import Registry
 from idlrt.server import ProcessServer
+from idlrt.server.worker_spans import WorkerSpans
 
 # Real processes.
 pytestmark = pytest.mark.slow
@@ -42,9 +50,9 @@ class Told(Users):
 
 
 @pytest.fixture(autouse=True)
-def tracing() -> Iterator[None]:
-    with observe.trace("users", sampler="always"):
-        yield
+def tracing() -> Iterator[observe.ActiveTracing]:
+    with observe.trace("users", sampler="always") as active:
+        yield active
     TRACING.use(None)
 
 
@@ -61,9 +69,45 @@ def pids(server: ProcessServer) -> set[int]:
     return found
 
 
-def call(server: ProcessServer, id: int = 1) -> None:
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_a_process_runs_without_spans_if_no_pipe_can_be_opened(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "idlrt.server")
+    made = WorkerSpans(is_on=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+    try:
+        # What is free below the limit is used up first.
+        readers = [made.open() for _ in range(200)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert readers[-1] == -1
+    assert "cannot show the spans of a process: [Errno 24]" in caplog.text
+    made.close()
+
+
+def test_more_processes_than_select_can_wait_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2100:
+        pytest.skip("NOT RUN: the limit of open files is below 2,100")
+    made = WorkerSpans(is_on=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2100), hard))
+    kept = []
+    try:
+        kept = [os.dup(0) for _ in range(1100)]
+        reader = made.open()
+        assert reader > 1024
+        made.started(reader, is_forked=True)
+        made.wait(0.01)
+        made.close()
+    finally:
+        for each in kept:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def call(server: ProcessServer, id: int = 1, framing: Literal["header", "framed"] = "header") -> None:
     # A new client each time, so that the kernel distributes connections among all processes.
-    with UserServiceClient.connect(server.address, framing="header") as client:
+    with UserServiceClient.connect(server.address, framing=framing) as client:
         client.get(id)
 
 
@@ -149,3 +193,32 @@ def test_large_batches_arrive_whole() -> None:
             return sorted(int(each.attributes["number"]) for each in page.spans if each.name == "part")
 
         eventually(lambda: numbers() == list(range(1000)))
+
+
+def test_settings_of_the_registry_apply_in_all_processes(tracing: observe.ActiveTracing) -> None:
+    """Requests without headers, so that the processes decide and not the client, which follows the settings, too."""
+    tracing.close()
+    with (
+        RegistryServer() as at,
+        Registry.connect(at.url, cache=False) as registry,
+        observe.trace("users", sampler="never", registry=registry),
+        ProcessServer(user_service(Told()), processes=2, admin="127.0.0.1:0").start() as server,
+    ):
+        call(server, framing="framed")
+        running = set(server.pids)
+        change(registry, "users", {"sampling.rules": json.dumps([{"method": "UserService.get", "force": True}])})
+
+        def is_followed() -> bool:
+            call(server, framing="framed")
+            return pids(server) == running
+
+        eventually(is_followed)
+        change(registry, "users", {"sampling.rules": None})
+
+        def has_ended() -> bool:
+            before = len(spans(server))
+            for _ in range(20):
+                call(server, framing="framed")
+            return len(spans(server)) == before
+
+        eventually(has_ended)

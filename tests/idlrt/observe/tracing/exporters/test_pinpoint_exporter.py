@@ -483,6 +483,28 @@ def test_a_caller_that_does_not_sample_is_followed(collector: Collector) -> None
     assert [each.rpc for each in collector.spans() if each.transaction == program.transaction] == ["buy"]
 
 
+def test_a_caller_that_is_not_trusted_is_not_followed(collector: Collector) -> None:
+    stranger = {
+        "pinpoint-traceid": "stranger^1^1",
+        "pinpoint-spanid": "5",
+        "pinpoint-pspanid": "4",
+        "pinpoint-pappname": "stranger",
+    }
+    with tracing(trusted=["192.0.2.0/24"]) as active, chain(lambda inner: Users()) as (client, _):
+        for headers in (stranger, {"pinpoint-sampled": "s0"}):
+            client.using(metadata=headers).ping()
+
+        def traces() -> list[str]:
+            return [each.trace_id for each in active.store.recent() if each.kind == "server"]
+
+        eventually(lambda: len(traces()) == 2)
+    for trace_id in traces():
+        [received] = [each for each in collector.wait(2, trace_id) if each.name == "Thrift Server"]
+        [program] = [each for each in collector.wait(2, trace_id) if each.name == "Program"]
+        assert received.parent_id == -1
+        assert received.transaction not in {"stranger^1^1", program.transaction}
+
+
 def test_the_agent_has_the_span_of_the_call_as_the_current_one(collector: Collector) -> None:
     import pinpoint
 
