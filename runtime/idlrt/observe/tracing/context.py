@@ -26,14 +26,13 @@ _getrandbits: Final = random.getrandbits
 
 def new_trace_id() -> str:
     """Return a random trace id: 32 lower-case hex digits, not all zero."""
-    number = _getrandbits(128)
-    return f"{number:032x}" if number else new_trace_id()
+    # Twice as fast as formatting the number.
+    return (_getrandbits(128) or 1).to_bytes(16, "big").hex()
 
 
 def new_span_id() -> str:
     """Return a random span id: 16 lower-case hex digits, not all zero."""
-    number = _getrandbits(64)
-    return f"{number:016x}" if number else new_span_id()
+    return (_getrandbits(64) or 1).to_bytes(8, "big").hex()
 
 
 class TraceContext(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -24,7 +23,6 @@ from idlrt.observe.tracing.trace import JOINED, TRACEPARENT, DeferredTrace, Inte
 
 __all__ = ["SUCCESSES", "SpanTracer"]
 
-_randbits: Final = random.getrandbits
 EAGLEEYE: Final = "eagleeye"
 SUCCESSES: Final = frozenset({Outcome.OK, Outcome.DECLARED_ERROR})
 """Outcomes of calls that are no failures."""
@@ -198,7 +196,7 @@ class SpanTracer:
         """
         context, span = trace.context, trace.span
         if span is None and self.is_plain and not (trace.baggage or trace.tags or trace.once or context.state):
-            return {TRACEPARENT: f"00-{context.trace_id}-{_randbits(64) or 1:016x}-0{2 if context.is_random else 0}"}
+            return {TRACEPARENT: f"00-{context.trace_id}-{new_span_id()}-0{2 if context.is_random else 0}"}
         if span is None:
             # Nothing is recorded here, but each request has a separate id.
             context = msgspec.structs.replace(context, span_id=new_span_id())
