@@ -7,6 +7,7 @@ A datagram is `IDLM`, the version of this form, the serialization (`c` compact, 
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
@@ -43,6 +44,8 @@ _LETTERS: Final[Mapping[str, bytes]] = {"compact": b"c", "json": b"j"}
 _FORMS: Final[Mapping[bytes, Form]] = {b"c": "compact", b"j": "json"}
 # A small datagram must not become a large packet.
 _MAX_INFLATED: Final = 1 << 24
+# Of calls in a histogram: more cannot be stored.
+_MAX_COUNT: Final = (1 << 63) - 1
 # Estimates of encoded sizes, in bytes: of a cell, of a bucket, and of a metric. Datagrams are compressed afterwards.
 _CELL, _BUCKET, _METRIC = 48, 4, 16
 
@@ -153,12 +156,15 @@ def series_of(packet: Packet) -> list[Series]:
     if packet.version != VERSION:
         what = f"packet of version {packet.version}: this collector reads version {VERSION}; upgrade it"
         raise RemoteProtocolError(what)
+    if packet.sequence < 1:
+        raise RemoteProtocolError(f"packet with the number {packet.sequence}: expected at least 1")
     return [_series(each) for each in packet.metrics or ()]
 
 
 def _series(cells: MetricCells) -> Series:
     metric = metric_of(cells.metric)
     values: dict[Labels, Value] = {}
+    is_counter = metric.kind == "counter"
     for each in cells.cells:
         if len(each.labels) != len(metric.labels):
             what = f"expected {plural(len(metric.labels), 'label')}, got {len(each.labels)}"
@@ -166,6 +172,8 @@ def _series(cells: MetricCells) -> Series:
         is_histogram = metric.kind == "histogram"
         if (each.durations is not None) != is_histogram or (each.number is not None) == is_histogram:
             raise RemoteProtocolError(f"metric {metric.name}: the value does not fit to a {metric.kind}")
+        if is_counter and not 0 <= (each.number or 0.0) < math.inf:
+            raise RemoteProtocolError(f"metric {metric.name}: {each.number} is no value of a counter")
         value: Value = _histogram(metric, each.durations) if each.durations is not None else each.number or 0.0
         values[tuple(each.labels)] = value
     return Series(metric, values)
@@ -177,14 +185,17 @@ def _histogram(metric: Metric, durations: Durations) -> Histogram:
     is_valid = len(counts) == len(durations.counts) and all(0 <= index <= MAX_INDEX for index in counts)
     if not is_valid or any(count < 0 for count in durations.counts):
         raise RemoteProtocolError(f"metric {metric.name}: the histogram has invalid buckets")
+    total = sum(durations.counts)
+    sizes = (durations.received or 0, durations.sent or 0)
+    if total > _MAX_COUNT or min(durations.sum, durations.min, durations.max, *sizes) < 0:
+        raise RemoteProtocolError(f"metric {metric.name}: the histogram has numbers out of range")
     return Histogram(
         counts,
-        sum(durations.counts),
+        total,
         durations.sum,
         durations.min,
         durations.max,
-        durations.received or 0,
-        durations.sent or 0,
+        *sizes,
     )
 
 

@@ -22,11 +22,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from idlrt.collector.api import CollectorClient, Packet, Refused, Sender
+from idlrt.collector.api import CollectorClient, Packet, Sender
 from idlrt.collector.packets import MAX_DATAGRAM, Form, encode_datagram, packets_of
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
-from idlrt.errors import ConfigurationError, RpcError
+from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 from idlrt.net.datagrams import DatagramSender
 from idlrt.net.tls import Tls
@@ -59,7 +59,8 @@ class _Transport(Protocol):
 
         Raises:
             OSError: it cannot be sent now.
-            RpcError: it cannot be sent now, or is refused.
+            RpcError: it cannot be sent now.
+            Refused: the collector does not store it.
         """
         ...
 
@@ -169,15 +170,15 @@ class Pusher:
 
     def _push(self, *, is_last: bool, timeout: float) -> bool:
         with self._sending:
-            now = Snapshot(at=time.time(), started_at=self._sender.started_at, series=by_name(read_all()))
             try:
+                now = Snapshot(at=time.time(), started_at=self._sender.started_at, series=by_name(read_all()))
                 transport = self._transport
                 if transport is None:
                     transport = self._transport = self._connect()
                 wanted = 0.0
                 for packet in packets_of(now, self._sender, self._sequences, size=transport.size, is_last=is_last):
                     wanted = transport.send(packet, timeout)
-            except (OSError, RpcError, Refused) as error:
+            except Exception as error:  # noqa: BLE001  # a value of the program may be odd, too; the thread goes on
                 self.failed += 1
                 self._log_failure(error)
                 # The next one connects again, without the pauses of a client that has failed before.

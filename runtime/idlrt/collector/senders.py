@@ -6,8 +6,9 @@ too. The state is stored with what it has added, so that a restart neither loses
 
 from __future__ import annotations
 
+import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -44,7 +45,7 @@ class _Stored(msgspec.Struct, array_like=True):
     started_at: float
     resource: dict[str, str]
     sequence: int
-    at: float
+    seen_at: float
     missing: list[int]
     cells: list[tuple[str, list[str], int, Histogram | float]]
     is_over: bool = False
@@ -57,7 +58,7 @@ class SenderState:
         started_at: its start, in seconds since 1970.
         resource: its identity.
         sequence: highest number of its packets.
-        at: time of its last snapshot.
+        seen_at: when its last packet has arrived, on the clock of the collector: that of the program may be wrong.
         is_over: whether it has sent its last packet.
     """
 
@@ -65,7 +66,7 @@ class SenderState:
         self.started_at = started_at
         self.resource = dict(resource)
         self.sequence = 0
-        self.at = 0.0
+        self.seen_at = 0.0
         self.is_over = False
         # Numbers below the highest one whose packets have not arrived: the last ones.
         self._missing: set[int] = set()
@@ -83,7 +84,7 @@ class SenderState:
         if number > self.sequence:
             skipped = range(max(self.sequence + 1, number - _MAX_MISSING), number)
             self._missing.update(skipped)
-            self.sequence, self.at = number, packet.at
+            self.sequence = number
             self._forget_old()
         elif number in self._missing:
             self._missing.discard(number)
@@ -119,7 +120,7 @@ class SenderState:
         """Return the state as it is stored."""
         cells = [(name, list(labels), number, value) for (name, labels), (number, value) in self._cells.items()]
         stored = _Stored(
-            self.started_at, self.resource, self.sequence, self.at, sorted(self._missing), cells, self.is_over
+            self.started_at, self.resource, self.sequence, self.seen_at, sorted(self._missing), cells, self.is_over
         )
         return zlib.compress(_encoder.encode(stored), 1)
 
@@ -128,7 +129,7 @@ class SenderState:
         """Return the state that `dump` has returned."""
         stored = _decoder.decode(zlib.decompress(data))
         found = cls(stored.started_at, stored.resource)
-        found.sequence, found.at, found.is_over = stored.sequence, stored.at, stored.is_over
+        found.sequence, found.seen_at, found.is_over = stored.sequence, stored.seen_at, stored.is_over
         found._missing = set(stored.missing)
         found._cells = {(name, tuple(labels)): (number, value) for name, labels, number, value in stored.cells}
         return found
@@ -157,10 +158,18 @@ class Senders:
     Args:
         stored: states that were stored, by id.
         max_senders: maximum number; the ones that have been silent for longest are forgotten.
+        wall: returns seconds since 1970.
     """
 
-    def __init__(self, stored: Mapping[int, bytes] | None = None, *, max_senders: int = 10_000) -> None:
+    def __init__(
+        self,
+        stored: Mapping[int, bytes] | None = None,
+        *,
+        max_senders: int = 10_000,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._max_senders = max_senders
+        self._wall = wall
         self._states = {id: SenderState.load(data) for id, data in (stored or {}).items()}
 
     def apply(self, packet: Packet) -> Addition | None:
@@ -175,6 +184,7 @@ class Senders:
         if state is None or is_new:
             state = SenderState(packet.sender.started_at, packet.sender.resource)
         series = state.apply(packet)
+        state.seen_at = self._wall()
         if is_new:
             self._states[id] = state
         if series is None:
@@ -186,12 +196,12 @@ class Senders:
         return self._states[id].dump()
 
     def forget_silent(self, before: float) -> list[int]:
-        """Forget processes whose last snapshot is older than a time, in seconds since 1970, and the ones beyond the
+        """Forget processes whose last packet has arrived before a time, in seconds since 1970, and the ones beyond the
         maximum number that have been silent for longest. Return their ids.
         """
-        by_age = sorted(self._states, key=lambda id: self._states[id].at)
+        by_age = sorted(self._states, key=lambda id: self._states[id].seen_at)
         surplus = by_age[: max(len(by_age) - self._max_senders, 0)]
-        gone = [id for id in by_age if self._states[id].at < before or id in surplus]
+        gone = [id for id in by_age if self._states[id].seen_at < before or id in surplus]
         for id in gone:
             del self._states[id]
         return gone

@@ -30,7 +30,7 @@ from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
 from idlrt.collector.writer import Writer
 from idlrt.core.logs import get_logger
-from idlrt.errors import ConfigurationError, RemoteProtocolError
+from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 from idlrt.net.datagrams import DatagramReceiver
 from idlrt.observe.sources import PROCESS
@@ -200,16 +200,15 @@ class CollectorServer:
             if found is None:
                 continue
             data, peer = found
-            if not self._is_allowed(peer):
-                self._writer.refused(transport)
-                continue
             try:
-                packet = decode_datagram(data)
-            except RemoteProtocolError as error:
-                self._writer.refused(transport)
+                packet = decode_datagram(data) if self._is_allowed(peer) else None
+            except Exception as error:  # noqa: BLE001  # whatever arrives must not end the thread
+                packet = None
                 _log.warning("refusing a datagram from %s: %s", peer or transport, error, extra={"peer": peer})
-                continue
-            self._writer.put(packet, transport)
+            if packet is None:
+                self._writer.refused(transport)
+            else:
+                self._writer.put(packet, transport)
 
     def _is_allowed(self, peer: str) -> bool:
         if not self._networks or not peer:

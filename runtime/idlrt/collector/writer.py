@@ -62,7 +62,7 @@ class Writer:
     def __init__(self, store: CellStore, wall: Callable[[], float] = time.time) -> None:
         self._store = store
         self._wall = wall
-        self._senders = Senders({int(name): data for name, data in store.states().items()})
+        self._senders = Senders({int(name): data for name, data in store.states().items()}, wall=wall)
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(_MAX_WAITING)
         self._counts = Counts(PACKETS)
         self._thread = threading.Thread(target=self._work, name="idlrt collector", daemon=True)
@@ -168,7 +168,14 @@ class Writer:
             return ""
         if addition is None:
             return "repeated"
-        self._store.put(addition.resource, addition.at, addition.series)
+        try:
+            self._store.put(addition.resource, addition.at, addition.series)
+        except Exception as error:  # noqa: BLE001  # the disk may fail; the thread goes on for all others
+            _log.error("cannot store a packet of %s: %s", dict(addition.resource), error, extra={})
+            self._counts.add((waiting.transport, "failed"), 1)
+            if waiting.done is not None:
+                waiting.done(error)
+            return ""
         return "stored"
 
     def _maintain(self) -> None:

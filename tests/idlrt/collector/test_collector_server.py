@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,27 @@ from hand_written import Users, UserServiceClient, user_service
 
 from idlrt import collector
 from idlrt.collector import CollectorServer
-from idlrt.collector.api import CollectorClient, InvalidQuery, Query
+from idlrt.collector.api import (
+    Cell,
+    CollectorClient,
+    Durations,
+    InvalidQuery,
+    MetricCells,
+    MetricInfo,
+    MetricKind,
+    Packet,
+    Query,
+    Refused,
+    Sender,
+)
+from idlrt.collector.packets import encode_datagram
 from idlrt.collector.pusher import Pusher
 from idlrt.errors import ApplicationError, ConfigurationError
 from idlrt.net import Address
 from idlrt.net.datagrams import DatagramReceiver, DatagramSender
 from idlrt.observe import Histogram, read_all
+from idlrt.observe.metric import Metric, Series
+from idlrt.observe.sources import PROCESS
 from idlrt.server import Server
 
 DURATION = "rpc_server_call_duration_seconds"
@@ -230,6 +246,60 @@ def test_tokens_and_networks(tmp_path: Path) -> None:
         far.close()
     with pytest.raises(ConfigurationError, match="with tokens, udp needs allow"):
         CollectorServer(tmp_path / "c", "127.0.0.1:0", udp="127.0.0.1:0", tokens=["secret"])
+
+
+def packet(sequence: int, *cells: Cell, kind: MetricKind = MetricKind.COUNTER, at: float | None = None) -> Packet:
+    return Packet(
+        version=1,
+        sender=Sender(id=sequence, started_at=1.0, resource={"service": "raw", "instance": str(sequence)}),
+        sequence=sequence,
+        at=time.time() if at is None else at,
+        metrics=[MetricCells(metric=MetricInfo(name="raw_total", kind=kind, labels=[]), cells=list(cells))],
+    )
+
+
+def test_packets_that_cannot_be_stored_disturb_no_others(server: CollectorServer) -> None:
+    most = (1 << 63) - 1
+    many = Durations(buckets=[1, 1], counts=[most, most], sum=0, min=0, max=0)
+    bad = [
+        packet(1, Cell(labels=[], durations=many), kind=MetricKind.HISTOGRAM),
+        packet(2, Cell(labels=[], number=-1.0)),
+    ]
+    good = [
+        packet(number, Cell(labels=[], number=5.0), at=at) for number, at in ((3, None), (4, 1e30), (5, float("nan")))
+    ]
+    by = DatagramSender(Address.parse(server.udp_address.removeprefix("udp://")))
+    with asking(server.address) as client, closing(by):
+        for junk in (b"", b"GET / HTTP/1.1", b"IDLM\x01C\x00", b"IDLM\x01c" + b"\x8d" * 100, b"IDLM\x01j{}"):
+            by.send(junk)
+        for each in bad:
+            by.send(encode_datagram(each))
+            with pytest.raises(Refused, match=r"raw_total: .*(out of range|no value of a counter)"):
+                client.push(each)
+        for each in good:
+            client.push(each)
+        # Datagrams are still received.
+        by.send(encode_datagram(packet(6, Cell(labels=[], number=5.0))))
+        query = Query(metric="raw_total", start=time.time() - 3600, end=time.time() + 60)
+        eventually(lambda: [each.total for each in client.query(query).groups] == [20.0])
+
+
+def test_a_value_that_cannot_be_sent_does_not_end_the_pushing(server: CollectorServer) -> None:
+    class Odd:
+        value: Any = "many"
+
+        def read(self) -> list[Series]:
+            return [Series(Metric(name="odd", kind="gauge", help=""), {(): self.value})]
+
+    odd = Odd()
+    with collector.push(server.address, service="users", interval=0.1) as pusher:
+        PROCESS.add(odd)
+        try:
+            grown(pusher, "failed", 2)
+            odd.value = 1.0
+            grown(pusher, "pushed", 2)
+        finally:
+            PROCESS.remove(odd)
 
 
 def test_a_program_goes_on_without_a_collector() -> None:

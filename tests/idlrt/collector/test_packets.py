@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from idlrt.observe.snapshot import Snapshot
 CALLS = Metric(name="calls_total", kind="counter", help="Calls", labels=("method", "status"))
 LOAD = Metric(name="load", kind="gauge", help="Load", merge="max")
 DURATION = Metric(name="duration_seconds", kind="histogram", help="Duration", labels=("method",))
+MOST = (1 << 63) - 1
 SENDER = Sender(id=7, started_at=100.5, resource={"service": "shop"})
 
 
@@ -141,10 +143,30 @@ def durations(buckets: list[int], counts: list[int]) -> Any:
         (cells(MetricKind.HISTOGRAM, ApiCell(labels=["a"], durations=durations([5000], [1]))), "invalid buckets"),
         (cells(MetricKind.HISTOGRAM, ApiCell(labels=["a"], durations=durations([1, 0], [1, 1]))), "invalid buckets"),
         (cells(MetricKind.HISTOGRAM, ApiCell(labels=["a"], durations=durations([1], [-1]))), "invalid buckets"),
+        (cells(MetricKind.HISTOGRAM, ApiCell(labels=["a"], durations=durations([1, 1], [MOST, 1]))), "out of range"),
+        (cells(MetricKind.COUNTER, ApiCell(labels=["a"], number=-1.0)), "-1.0 is no value of a counter"),
+        (cells(MetricKind.COUNTER, ApiCell(labels=["a"], number=math.nan)), "nan is no value of a counter"),
+        (cells(MetricKind.COUNTER, ApiCell(labels=["a"], number=math.inf)), "inf is no value of a counter"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(packet: Packet, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message):
+        series_of(packet)
+
+
+@pytest.mark.parametrize("name", ["sum", "min", "max", "received", "sent"])
+def test_negative_sizes_and_durations_are_refused(name: str) -> None:
+    made = durations([1], [1])
+    setattr(made, name, -1)
+    with pytest.raises(RemoteProtocolError, match="out of range"):
+        series_of(cells(MetricKind.HISTOGRAM, ApiCell(labels=["a"], durations=made)))
+
+
+@pytest.mark.parametrize("number", [0, -5])
+def test_numbers_of_packets_begin_with_one(number: int) -> None:
+    packet = cells(MetricKind.GAUGE, ApiCell(labels=["a"], number=1.0))
+    packet.sequence = number
+    with pytest.raises(RemoteProtocolError, match=f"packet with the number {number}: expected at least 1"):
         series_of(packet)
 
 
