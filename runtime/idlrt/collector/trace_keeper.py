@@ -69,6 +69,8 @@ class TraceKeeper:
                     self._store.maintain()
             except TraceStorageError as error:
                 _log.warning("cannot write traces: %s; retrying", error, extra={"kind": "traces"})
+            except Exception:  # noqa: BLE001  # a fault of one trace must not end the thread
+                _log.exception("cannot write traces; retrying", extra={"kind": "traces"})
 
     def search(self, search: TraceSearch) -> list[TraceInfo]:
         """Return the traces that are found.
