@@ -30,5 +30,5 @@ CALL_SETTINGS: Final[Mapping[str, Setting]] = {
 """Settings of calls, by key."""
 
 SERVICE_KEYS: Final = frozenset(["failure_threshold", "panic_threshold", "routes", "warm_up"])
-SERVICE_TABLES: Final = frozenset(["budget", "ejection", "instance_breaker"])
+SERVICE_TABLES: Final = frozenset(["budget", "ejection", "instance_breaker", "sampling"])
 """Keys and tables of settings that belong to a service as a whole, not to its calls."""
