@@ -250,7 +250,11 @@ class Span:
                 self._parent_segment = segment.id
                 self.segment, self.number = Segment(context.span_id, name, segment.original_id, segment.rpc_id), 0
         self._began = now if began is None else began
-        self._started_at = time.time_ns() - (now - self._began)
+        if above is None:
+            self._started_at = time.time_ns() - (now - self._began)
+        else:
+            # On the clock of the one above: between two clocks a thread may be interrupted, which changes the order.
+            self._started_at = above._started_at + self._began - above._began
         self._duration = -1
         self._attributes: dict[str, Attribute] = {}
         self._events: list[SpanEvent] = []
