@@ -1,4 +1,4 @@
-"""What was acknowledged survives a kill and a full disk; readers see whole commits while the writer writes."""
+"""Acknowledged values survive a kill and a full disk; readers see whole commits while the writer writes."""
 
 from __future__ import annotations
 

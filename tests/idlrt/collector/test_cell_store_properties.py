@@ -1,4 +1,4 @@
-"""What was put is what is read, at every level, in any order, with restarts, late cells and roll-ups in between."""
+"""The store returns the values that were put, at every level, with restarts, late cells and roll-ups in between."""
 
 from __future__ import annotations
 

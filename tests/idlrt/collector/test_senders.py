@@ -49,7 +49,7 @@ class Program:
 
 
 class Collected:
-    """What a collector has added up."""
+    """Counts that a collector has added up."""
 
     def __init__(self) -> None:
         self.at = 0.0

@@ -201,7 +201,7 @@ def _begins(active: ActiveTracing) -> bool:
 
 
 class Used:
-    """What a `DynamicSampling` makes current."""
+    """The sampler and the rules that a `DynamicSampling` makes current."""
 
     def __init__(self, program: Sampler, rules: Rules | None = None) -> None:
         self.program = program
