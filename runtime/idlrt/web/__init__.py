@@ -10,6 +10,7 @@ from idlrt.web.security import PAGE_HEADERS, is_cross_origin
 from idlrt.web.sign_in import SignIn
 from idlrt.web.site import NavItem, Site
 from idlrt.web.tables import Badge, Column, Link, Table
+from idlrt.web.time_plots import HeatMap, Line, Mark, TimePlot
 from idlrt.web.view_state import Parameter, ViewState
 
 __all__ = [
@@ -17,7 +18,10 @@ __all__ = [
     "PAGE_HEADERS",
     "Badge",
     "Column",
+    "HeatMap",
+    "Line",
     "Link",
+    "Mark",
     "NavItem",
     "Parameter",
     "Plot",
@@ -25,6 +29,7 @@ __all__ = [
     "SignIn",
     "Site",
     "Table",
+    "TimePlot",
     "ViewState",
     "asset_page",
     "is_cross_origin",

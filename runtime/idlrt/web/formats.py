@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["FORMATS", "NONE", "Unit", "duration", "number", "rate", "share", "time_of_day"]
+__all__ = ["FORMATS", "NONE", "Unit", "data_size", "duration", "number", "rate", "share", "time_of_day"]
 
 NONE: Final = "\u2013"
 """Text of a number that does not exist, such as a percentile without calls."""
 
-Unit: TypeAlias = Literal["number", "rate", "share", "duration", "time"]
-"""Kind of a number: a count, a number per second, a share between 0 and 1, seconds, or seconds since 1970."""
+Unit: TypeAlias = Literal["number", "rate", "share", "duration", "time", "bytes"]
+"""Kind of a number: a count, a number per second, a share between 0 and 1, seconds, seconds since 1970, or bytes."""
 
 _MINUTE: Final = 60
 # Units of long durations, each with the next smaller one.
@@ -51,6 +51,16 @@ def duration(value: float) -> str:
     return f"{seconds // size:,} {unit} {rest} {small}" if rest else f"{seconds // size:,} {unit}"
 
 
+def data_size(value: float) -> str:
+    """Return a number of bytes with three significant digits and a unit: `512 B`, `1.5 KiB`, `3 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        text = _significant(value)
+        if abs(float(text.replace(",", ""))) < 1024:
+            return f"{text} {unit}"
+        value /= 1024
+    return f"{_significant(value)} TiB"
+
+
 def time_of_day(value: float) -> str:
     """Return a time in seconds since 1970 as the time of day, in UTC: `12:03:10`."""
     return datetime.fromtimestamp(value, UTC).strftime("%H:%M:%S")
@@ -73,5 +83,6 @@ FORMATS: Final[Mapping[Unit, Callable[[float], str]]] = {
     "share": share,
     "duration": duration,
     "time": time_of_day,
+    "bytes": data_size,
 }
 """Formats by unit."""

@@ -12,7 +12,7 @@ import pytest
 
 CSS = (files("idlrt.web") / "static" / "kit.css").read_text(encoding="utf-8")
 TEXT = ("text", "soft", "link", "good", "warning", "bad")
-LINES = ("line-1", "line-2", "line-3", "line-4", "control")
+LINES = (*(f"line-{number}" for number in range(1, 9)), "control")
 BACKGROUNDS = ("back", "panel")
 
 
