@@ -114,6 +114,7 @@ ASYNCIO_USERS = {
     "idlrt.client.connecting",
     "idlrt.client.watch",
     "idlrt.core.driver",
+    "idlrt.collector.pages.frame",
     "idlrt.collector.server",
     "idlrt.embedded",
     "idlrt.net",

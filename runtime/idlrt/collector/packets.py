@@ -100,6 +100,7 @@ def packets_of(
             at=snapshot.at,
             metrics=part,
             is_last=is_last if number == len(parts) - 1 else None,
+            core=sorted(snapshot.core) if snapshot.core else None,
         )
         for number, part in enumerate(parts)
     ]

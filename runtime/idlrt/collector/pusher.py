@@ -32,6 +32,7 @@ from idlrt.net.datagrams import DatagramSender
 from idlrt.net.tls import Tls
 from idlrt.observe import enable, read_all, watch_process
 from idlrt.observe.snapshot import Snapshot, by_name
+from idlrt.observe.sources import SERVERS
 from idlrt.observe.tracing.spans import suppressed
 
 __all__ = ["INTERVAL_S", "Pusher", "push"]
@@ -171,7 +172,12 @@ class Pusher:
     def _push(self, *, is_last: bool, timeout: float) -> bool:
         with self._sending:
             try:
-                now = Snapshot(at=time.time(), started_at=self._sender.started_at, series=by_name(read_all()))
+                now = Snapshot(
+                    at=time.time(),
+                    started_at=self._sender.started_at,
+                    core=SERVERS.core,
+                    series=by_name(read_all()),
+                )
                 transport = self._transport
                 if transport is None:
                     transport = self._transport = self._connect()

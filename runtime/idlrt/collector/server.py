@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import threading
 from collections.abc import Callable, Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from idlrt.collector.answers import answer_of
 from idlrt.collector.api import (
@@ -24,17 +25,25 @@ from idlrt.collector.api import (
     TraceSearch,
     collector,
 )
+from idlrt.collector.marks import Marks
 from idlrt.collector.packets import decode_datagram, info_of
+from idlrt.collector.pages.site import COLLECTOR_SITE
+from idlrt.collector.pages.watch import Watch
+from idlrt.collector.programs import Programs
 from idlrt.collector.store import CellStore
 from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
 from idlrt.collector.writer import Writer
+from idlrt.core import ServerCall
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 from idlrt.net.datagrams import DatagramReceiver
 from idlrt.observe.sources import PROCESS
-from idlrt.server import Server, ServerFilter, allow_addresses, require_token
+from idlrt.protocol.http.options import Http
+from idlrt.protocol.http.pages import PAGE
+from idlrt.server import Server, ServerCallNext, ServerFilter, allow_addresses, require_token
+from idlrt.server.admin.protection import require_sign_in
 
 if TYPE_CHECKING:
     from idlrt.net.tls import Tls
@@ -46,17 +55,20 @@ _log: Final = get_logger("idlrt.collector")
 DEFAULT_PORT: Final = 7410
 """Port of the collector, for TCP and UDP."""
 
+# Seconds between the snapshots of a program, and while a browser shows live pages.
 _WANTED_S: Final = 10.0
+_WATCHED_S: Final = 1.0
 _POLL_S: Final = 0.5
 
 
 class _Handler:
     """Handler of the service in `collector.idl`."""
 
-    def __init__(self, store: CellStore, writer: Writer, traces: TraceKeeper) -> None:
+    def __init__(self, store: CellStore, writer: Writer, traces: TraceKeeper, watch: Watch) -> None:
         self._store = store
         self._writer = writer
         self._traces = traces
+        self._watch = watch
 
     async def push(self, packet: Packet) -> Stored:
         loop = asyncio.get_running_loop()
@@ -70,7 +82,7 @@ class _Handler:
             await stored
         except Exception as error:  # noqa: BLE001  # the client is told
             raise Refused(message=str(error)) from None
-        return Stored(interval=_WANTED_S)
+        return Stored(interval=_WATCHED_S if self._watch.is_watched else _WANTED_S)
 
     async def query(self, query: Query) -> Answer:
         try:
@@ -109,6 +121,17 @@ def _resolve(future: asyncio.Future[None], error: Exception | None) -> None:
             future.set_exception(error)
 
 
+def _require_token(tokens: Collection[str], *, is_secure: bool) -> ServerFilter:
+    """Return a filter that requires a token of calls, and a sign-in of browsers for pages."""
+    check_token = require_token(tokens, name="authorization")
+    check_sign_in = require_sign_in(COLLECTOR_SITE, tuple(tokens), is_secure=is_secure)
+
+    async def check(call: ServerCall, next: ServerCallNext) -> Any:
+        return await (check_sign_in if call.method is PAGE else check_token)(call, next)
+
+    return check
+
+
 class CollectorServer:
     """Collector. Use it in a `with` statement, or call `start` and `stop`.
 
@@ -140,7 +163,7 @@ class CollectorServer:
     ) -> None:
         filters: list[ServerFilter] = [allow_addresses(*allow)] if allow else []
         if tokens:
-            filters.append(require_token(tokens, name="authorization"))
+            filters.append(_require_token(tokens, is_secure=tls is not None))
             if udp and not allow:
                 raise ConfigurationError("collector: datagrams carry no token; with tokens, udp needs allow")
         self._networks = [ipaddress.ip_network(each) for each in allow if each != "unix"]
@@ -155,14 +178,37 @@ class CollectorServer:
         except ConfigurationError:
             self._store.close()
             raise
-        self._writer = Writer(self._store)
+        try:
+            self._marks = Marks(self._folder / "marks.db")
+        except ConfigurationError:
+            self._traces.close()
+            self._store.close()
+            raise
+        self._programs = Programs(self._marks)
+        self._watch = Watch()
+        self._writer = Writer(self._store, self._programs)
         self._udp, self._unix = udp, unix
         self._receivers: list[DatagramReceiver] = []
         self._threads: list[threading.Thread] = []
         self._is_stopping = False
-        handler = _Handler(self._store, self._writer, self._traces)
+        handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch))]
+        # Pages need httptools; without it the collector has everything else.
+        self.has_pages: Final = find_spec("httptools") is not None
+        if self.has_pages:
+            from idlrt.collector.pages.context import PageContext
+            from idlrt.collector.pages.frame import collector_pages
+
+            context = PageContext(self._store, self._programs, self._marks, self._traces, self._writer, self._watch)
+            handlers.append(collector_pages(context).handlers)
         # Snapshots are large, and many programs push at once.
-        self._server = Server(collector(handler), address, filters=filters, tls=tls, timeout=30.0)
+        self._server = Server(
+            handlers,
+            address,
+            filters=filters,
+            tls=tls,
+            timeout=30.0,
+            http=Http(metadata=()) if self.has_pages else False,
+        )
 
     @property
     def address(self) -> str:
@@ -184,6 +230,7 @@ class CollectorServer:
             self._close_receivers()
             self._traces.close()
             self._store.close()
+            self._marks.close()
             raise
         PROCESS.add(self._writer)
         self._writer.start()
@@ -262,6 +309,7 @@ class CollectorServer:
         PROCESS.remove(self._writer)
         self._traces.close()
         self._store.close()
+        self._marks.close()
 
     def _close_receivers(self) -> None:
         for each in self._receivers:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from idlrt.collector.api import SpanBatch, TraceInfo, TraceSearch
-from idlrt.collector.traces import TailSampling, TraceQuery, TraceStorageError, TraceStore
+from idlrt.collector.traces import TailSampling, TraceFigures, TraceQuery, TraceStorageError, TraceStore
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.observe.tracing.span_pages import SpanRecord
@@ -112,6 +112,10 @@ class TraceKeeper:
         if len(trace_id) != _TRACE_ID_SIZE or not trace_id.isalnum():
             raise ConfigurationError(f"invalid trace id {trace_id!r}: expected {_TRACE_ID_SIZE} hex digits")
         return _encoder.encode(self._store.trace(trace_id))
+
+    def figures(self) -> TraceFigures:
+        """Return figures of the traces."""
+        return self._store.figures()
 
     def close(self) -> None:
         """Write what can be written, and close the files."""

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from idlrt.collector.api import Packet
+from idlrt.collector.programs import Programs
 from idlrt.collector.senders import Senders
 from idlrt.collector.store import CellStore, StoreError
 from idlrt.core.logs import get_logger
@@ -56,11 +57,13 @@ class Writer:
 
     Args:
         store: the store, which this thread alone writes to.
+        programs: told of the packets that were stored.
         wall: returns seconds since 1970.
     """
 
-    def __init__(self, store: CellStore, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: CellStore, programs: Programs, wall: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._programs = programs
         self._wall = wall
         self._senders = Senders({int(name): data for name, data in store.states().items()}, wall=wall)
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(_MAX_WAITING)
@@ -150,6 +153,8 @@ class Writer:
             return
         for each, outcome in kept:
             self._counts.add((each.transport, outcome), 1)
+            if outcome == "stored":
+                self._programs.seen(each.packet, each.transport)
             if each.done is not None:
                 each.done(None)
 
@@ -185,6 +190,7 @@ class Writer:
                 self._store.put_state(str(id), b"")
             self._store.commit()
             self._store.maintain()
+            self._programs.maintain()
         except Exception:  # noqa: BLE001  # tried again
             _log.exception("cannot maintain the store", extra={})
 

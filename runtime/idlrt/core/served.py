@@ -16,7 +16,7 @@ import msgspec
 
 from idlrt.core.handlers import Handler, Handlers
 from idlrt.errors import ConfigurationError
-from idlrt.spec import Method
+from idlrt.spec import VOID, Method
 
 __all__ = ["Served", "serve"]
 
@@ -30,7 +30,7 @@ class Served(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         services: the services in the given order.
         table: handlers by wire name.
-        methods: methods by wire name.
+        methods: methods by wire name, without those whose arguments cannot be serialized: pages, which only HTTP has.
     """
 
     services: tuple[Handlers, ...]
@@ -74,7 +74,12 @@ def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
     if not services:
         raise ConfigurationError("cannot serve an empty list of services")
     table.update(services[0].table)
-    return Served(tuple(services), table, {name: handler.method for name, handler in table.items()})
+    methods = {name: handler.method for name, handler in table.items() if _is_serialized(handler.method)}
+    return Served(tuple(services), table, methods)
+
+
+def _is_serialized(method: Method[..., object]) -> bool:
+    return not any(each.type is VOID for each in method.arguments)
 
 
 def _not_handlers(found: object) -> ConfigurationError:

@@ -48,6 +48,7 @@ class Sources:
         self._is_inherited = is_inherited
         self._sources: weakref.WeakSet[Any] = weakref.WeakSet()
         self._retired: list[Series] = []
+        self._core: frozenset[str] = frozenset()
         self._waiting: list[weakref.WeakMethod[_Call]] = []
         self._is_enabled = is_enabled
         self.after_fork()
@@ -59,6 +60,7 @@ class Sources:
         self._retired = []
         if not self._is_inherited:
             self._sources = weakref.WeakSet()
+            self._core = frozenset()
 
     @property
     def is_enabled(self) -> bool:
@@ -86,10 +88,21 @@ class Sources:
                 return
         method()
 
-    def add(self, source: Source) -> None:
-        """Register a source, weakly: it is read until it is removed, or no longer referenced."""
+    def add(self, source: Source, core: Iterable[str] = ()) -> None:
+        """Register a source, weakly: it is read until it is removed, or no longer referenced.
+
+        Args:
+            source: the source.
+            core: names of core services and methods among what it measures.
+        """
         with self._lock:
             self._sources.add(source)
+            self._core = self._core.union(core)
+
+    @property
+    def core(self) -> frozenset[str]:
+        """Names of core services and methods of all sources that were ever added."""
+        return self._core
 
     def remove(self, source: Source | None) -> None:
         """Remove a source. Its counters and histograms stay, because counters must not decrease."""

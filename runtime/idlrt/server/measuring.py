@@ -113,13 +113,14 @@ def server_monitor(source: Source, served: Served, settings: Settings, address: 
         ]
         return merged([*source.read(), *PROCESS.read(), *own])
 
-    SERVERS.add(source)
+    core = core_names(served, settings.core)
+    SERVERS.add(source, core)
     PROCESS.enable()
     watch_process()
     return Monitor(
         read,
         resource=resource,
-        core=core_names(served, settings.core),
+        core=core,
         apdex_s=settings.apdex,
         started_at=started_at,
     )

@@ -168,6 +168,9 @@ class Packet(rpc.Struct, kw_only=True):
     is_last: bool | None = None
     """Whether the process ends, and this is its last snapshot."""
 
+    core: list[str] | None = None
+    """Core services and methods that the process serves."""
+
     __thrift_fields__ = (
         rpc.required(1, "version", rpc.I32),
         rpc.required(2, "sender", rpc.struct(Sender)),
@@ -175,6 +178,7 @@ class Packet(rpc.Struct, kw_only=True):
         rpc.required(4, "at", rpc.DOUBLE),
         rpc.optional(5, "metrics", rpc.list_of(rpc.struct(MetricCells))),
         rpc.optional(6, "is_last", rpc.BOOL),
+        rpc.optional(7, "core", rpc.list_of(rpc.STRING)),
     )
 
 

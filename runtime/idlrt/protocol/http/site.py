@@ -126,7 +126,7 @@ class Site:
         self._router.add(route.verb, route.template, endpoint)
 
     def _add_pages(self, limits: Limits) -> None:
-        endpoint = Endpoint("page", PAGE.name, PAGE, None, ResultWriter(PAGE, limits, self.options))
+        endpoint = Endpoint("page", f"{PAGES.name}:{PAGE.name}", PAGE, None, ResultWriter(PAGE, limits, self.options))
         for path in ("/", "/{path=**}"):
             self._router.add(ANY_VERB, parse_template(path), endpoint)
 

@@ -1,0 +1,176 @@
+"""Plots of calls: rate, errors, percentiles, distribution of durations, and outcomes over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from idlrt.collector.pages.figures import Timeline, title_of
+from idlrt.observe.figures import GOOD
+from idlrt.observe.histogram import Histogram
+from idlrt.web import HeatMap, Line, Mark, TimePlot
+
+__all__ = ["Comparison", "call_plots", "heat_map", "percentile_plot", "percentile_values", "rate_plot"]
+
+_QUANTILES: Final = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
+_BOUNDS: Final = (*(1e-4 * 2**power for power in range(19)), math.inf)
+_LEAST_ROWS: Final = 6
+_MAX_CODES: Final = 8
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """An earlier period that a plot shows beside the present one.
+
+    Attributes:
+        title: `yesterday`.
+        timeline: its calls.
+    """
+
+    title: str
+    timeline: Timeline
+
+
+def call_plots(
+    timeline: Timeline, marks: Sequence[Mark], *, examples: str = "", compared: Comparison | None = None
+) -> list[TimePlot | HeatMap]:
+    """Return the plots of a group of calls.
+
+    Args:
+        timeline: the calls by outcome.
+        marks: marks of the period.
+        examples: URL of example traces; see `TimePlot`.
+        compared: an earlier period.
+    """
+    start, step = timeline.start, timeline.step
+    whole = timeline.durations()
+    earlier = compared.timeline.durations() if compared is not None else []
+    rates = [Line("calls", timeline.rates(whole))]
+    errors = [Line("errors", timeline.error_rates())]
+    durations = [Line(title, percentile_values(whole, quantile)) for quantile, title in _QUANTILES]
+    if compared is not None:
+        rates.append(Line(compared.title, compared.timeline.rates(earlier)))
+        errors.append(Line(compared.title, compared.timeline.error_rates()))
+        durations.append(Line(f"p99 {compared.title}", percentile_values(earlier, 0.99)))
+    failed = f"{examples}failed=yes&" if examples else ""
+    slow = f"{examples}order=slowest&" if examples else ""
+    plots: list[TimePlot | HeatMap] = [
+        TimePlot(
+            id="calls",
+            title="Calls per second",
+            unit="rate",
+            start=start,
+            step=step,
+            lines=rates,
+            marks=marks,
+            examples=examples,
+        ),
+        TimePlot(
+            id="errors",
+            title="Error rate",
+            unit="share",
+            start=start,
+            step=step,
+            lines=errors,
+            marks=marks,
+            examples=failed,
+        ),
+        TimePlot(
+            id="durations",
+            title="Duration",
+            unit="duration",
+            start=start,
+            step=step,
+            lines=durations,
+            marks=marks,
+            examples=slow,
+        ),
+        heat_map(whole, start, step, marks, slow),
+    ]
+    bad = sorted(
+        (outcome for outcome in timeline.by_outcome if outcome not in GOOD),
+        key=lambda outcome: -sum(each.count for each in timeline.by_outcome[outcome] if each is not None),
+    )
+    if bad:
+        lines = [Line(outcome, timeline.rates(timeline.by_outcome[outcome])) for outcome in bad[:_MAX_CODES]]
+        plots.append(
+            TimePlot(
+                id="codes",
+                title="Errors per second by code",
+                unit="rate",
+                start=start,
+                step=step,
+                lines=lines,
+                marks=marks,
+                examples=failed,
+            )
+        )
+    return plots
+
+
+def percentile_values(values: Sequence[Histogram | None], quantile: float) -> list[float | None]:
+    """Return a percentile in seconds by step; `None` without calls."""
+    return [each.percentile(quantile) if each is not None and each.count else None for each in values]
+
+
+def rate_plot(
+    id: str, title: str, timelines: Sequence[Timeline], marks: Sequence[Mark], link: Callable[[str], str] | None = None
+) -> TimePlot:
+    """Return calls per second by group.
+
+    Args:
+        id: identifier of the plot.
+        title: heading.
+        timelines: the groups.
+        marks: marks of the period.
+        link: returns the link of a group, from the last value of its key.
+    """
+    lines = [
+        Line(title_of(each.key), each.rates(each.durations()), _link(each, link)) for each in timelines if each.key
+    ]
+    start, step = (timelines[0].start, timelines[0].step) if timelines else (0.0, 10.0)
+    return TimePlot(id=id, title=title, unit="rate", start=start, step=step, lines=lines, marks=marks)
+
+
+def percentile_plot(id: str, title: str, timelines: Sequence[Timeline], marks: Sequence[Mark]) -> TimePlot:
+    """Return the 99th percentile by group."""
+    lines = [
+        Line(title_of(each.key), percentile_values(each.durations(), 0.99))
+        for each in timelines
+        if title_of(each.key) != "others"
+    ]
+    start, step = (timelines[0].start, timelines[0].step) if timelines else (0.0, 10.0)
+    return TimePlot(id=id, title=title, unit="duration", start=start, step=step, lines=lines, marks=marks)
+
+
+def _link(timeline: Timeline, link: Callable[[str], str] | None) -> str:
+    return link(timeline.key[-1]) if link is not None and title_of(timeline.key) != "others" else ""
+
+
+def heat_map(
+    durations: Sequence[Histogram | None], start: float, step: float, marks: Sequence[Mark], examples: str
+) -> HeatMap:
+    """Return the distribution of durations over time, without rows that have no calls at both ends."""
+    counts: list[list[int] | None] = []
+    for each in durations:
+        if each is None:
+            counts.append(None)
+            continue
+        cumulative = each.at_most(_BOUNDS)
+        counts.append([high - low for low, high in zip((0, *cumulative), cumulative, strict=False)])
+    used = [row for row in range(len(_BOUNDS)) if any(each is not None and each[row] for each in counts)]
+    low, high = (min(used), max(used)) if used else (0, _LEAST_ROWS)
+    low = max(min(low, high - _LEAST_ROWS + 1), 0)
+    high = min(max(high, low + _LEAST_ROWS - 1), len(_BOUNDS) - 1)
+    return HeatMap(
+        id="heat",
+        title="Calls by duration",
+        start=start,
+        step=step,
+        bounds=_BOUNDS[low : high + 1],
+        counts=[None if each is None else each[low : high + 1] for each in counts],
+        marks=marks,
+        examples=examples,
+    )

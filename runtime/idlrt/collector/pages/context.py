@@ -1,0 +1,59 @@
+"""What pages read: the store, programs, marks, traces, and the load of the collector itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from idlrt.collector.marks import Marks
+from idlrt.collector.pages.figures import Reader
+from idlrt.collector.pages.period import Period
+from idlrt.collector.pages.watch import Watch
+from idlrt.collector.programs import Programs
+from idlrt.web import Mark
+
+if TYPE_CHECKING:
+    from idlrt.collector.store import CellStore
+    from idlrt.collector.trace_keeper import TraceKeeper
+    from idlrt.collector.writer import Writer
+
+__all__ = ["PageContext"]
+
+_MAX_MARKS: Final = 100
+
+
+class PageContext:
+    """What pages read.
+
+    Attributes:
+        store: cells.
+        reader: figures from the store.
+        programs: programs that push.
+        marks: what happened.
+        traces: traces.
+        writer: the writer, for its load.
+        watch: whether a browser shows live pages.
+        started_at: start of the collector, in seconds since 1970.
+    """
+
+    def __init__(
+        self, store: CellStore, programs: Programs, marks: Marks, traces: TraceKeeper, writer: Writer, watch: Watch
+    ) -> None:
+        self.store = store
+        self.reader = Reader(store)
+        self.programs = programs
+        self.marks = marks
+        self.traces = traces
+        self.writer = writer
+        self.watch = watch
+        self.started_at = time.time()
+
+    def marks_of(self, period: Period, service: str = "") -> Sequence[Mark]:
+        """Return the marks of a period for plots, of one service or of all.
+
+        Those of all have the names of services, and no instances that came or went, which large systems always have.
+        """
+        found = self.marks.between(period.start, period.end, service, has_instances=bool(service), limit=_MAX_MARKS)
+        prefix = "" if service else "{}: "
+        return [Mark(each.at, (prefix.format(each.service) if each.service else "") + each.text) for each in found]

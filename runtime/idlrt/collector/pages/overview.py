@@ -1,0 +1,188 @@
+"""The pages `/` and `/methods`: all services, or all methods, core ones first, then the worst ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from idlrt.collector.pages.call_plots import rate_plot
+from idlrt.collector.pages.context import PageContext
+from idlrt.collector.pages.figures import CALLS, Figures
+from idlrt.collector.pages.period import Period, period_of, view_state
+from idlrt.collector.pages.view import CALL_COLUMNS, Section, Tile, View, href, mark_table, page, paged
+from idlrt.observe.catalogue import METHOD
+from idlrt.observe.histogram import Histogram
+from idlrt.protocol.http.pages import HttpRequest, HttpResponse
+from idlrt.web import Badge, Column, Link, Parameter, Table, ViewState
+
+__all__ = ["last_of", "methods_page", "overview_page", "tiles_of", "total_tiles"]
+
+_PARAMETERS: Final = (Parameter("filter"), Parameter("sort"), Parameter("page"))
+_SERVICES: Final = (
+    Column(key="service", title="Service"),
+    *CALL_COLUMNS,
+    Column(key="instances", title="Instances", unit="number", help="programs that report"),
+    Column(key="state", title="State"),
+)
+_METHODS: Final = (Column(key="method", title="Method"), Column(key="service", title="Service"), *CALL_COLUMNS)
+_LINES: Final = 10
+_BAD: Final = 0.01
+
+
+def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
+    """Return the page of all services."""
+    state = view_state(request, *_PARAMETERS)
+    period = period_of(state)
+    found = {each.key[0]: each for each in context.reader.totals(CALLS, period, ("service",))}
+    programs = context.programs.all()
+    live = Counter(each.service for each in programs if each.state == "live")
+    lost = Counter(each.service for each in programs if each.state == "lost")
+    core = context.programs.core_services()
+    names = {*found, *(each.service for each in programs)}
+    wanted = state["filter"].casefold()
+    rows: list[dict[str, Any]] = []
+    for name in sorted(names):
+        if wanted not in name.casefold():
+            continue
+        figures = found.get(name) or Figures(
+            key=(name,), histogram=Histogram(), errors=0, codes={}, seconds=period.seconds
+        )
+        rows.append(
+            {
+                **figures.row(),
+                "service": Link(
+                    name or "unknown",
+                    href("service", service=name, last=last_of(state), end=state["end"]),
+                    note="core" if name in core else "",
+                ),
+                "instances": live[name],
+                "state": _state(figures, live[name], lost[name]),
+                "rank": _rank(figures, is_core=name in core),
+            }
+        )
+    rows.sort(key=lambda row: row["rank"])
+    table = Table(
+        id="services",
+        caption="Services; without sorting by a column, core services and the worst ones are first",
+        columns=_SERVICES,
+        rows=rows,
+        sort=state["sort"],
+        empty="no service matches the filter" if names else "no program has pushed in this period",
+    )
+    marks = context.marks_of(period)
+    timelines = context.reader.timelines(CALLS, period, ("service",), limit=_LINES)
+    plots = [rate_plot("calls", "Calls per second by service", timelines, marks, lambda name: _service(name, state))]
+    return page(
+        context,
+        request,
+        state,
+        period,
+        View(
+            title="Services",
+            tiles=total_tiles(list(found.values()), period),
+            plots=plots if timelines else (),
+            sections=[*_sections("Services", table, state), mark_table(marks)],
+            filter="Filter services",
+        ),
+    )
+
+
+def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
+    """Return the page of all methods of all services."""
+    state = view_state(request, *_PARAMETERS)
+    period = period_of(state)
+    found = context.reader.totals(CALLS, period, ("service", METHOD))
+    core = context.programs.core_methods()
+    wanted = state["filter"].casefold()
+    rows: list[dict[str, Any]] = []
+    for each in found:
+        service, method = each.key
+        if wanted not in method.casefold() and wanted not in service.casefold():
+            continue
+        is_core = method in core or method.rpartition(".")[0] in core
+        link = href("method", service=service, method=method, last=last_of(state), end=state["end"])
+        rows.append(
+            {
+                **each.row(),
+                "method": Link(method, link, note="core" if is_core else ""),
+                "service": Link(service, _service(service, state)),
+                "rank": _rank(each, is_core=is_core),
+            }
+        )
+    rows.sort(key=lambda row: row["rank"])
+    table = Table(
+        id="methods",
+        caption="Methods; without sorting by a column, core methods and the worst ones are first",
+        columns=_METHODS,
+        rows=rows,
+        sort=state["sort"],
+        empty="no method matches the filter" if found else "no calls in this period",
+    )
+    marks = context.marks_of(period)
+    timelines = context.reader.timelines(CALLS, period, (METHOD,), limit=_LINES)
+    plots = [rate_plot("calls", "Calls per second by method", timelines, marks)]
+    return page(
+        context,
+        request,
+        state,
+        period,
+        View(
+            title="Methods",
+            tiles=total_tiles(found, period),
+            plots=plots if timelines else (),
+            sections=_sections("Methods", table, state),
+            filter="Filter methods and services",
+        ),
+    )
+
+
+def _sections(title: str, table: Table, state: ViewState) -> list[Section]:
+    note = "" if state["sort"] else "Core ones first, then those with the highest error rate."
+    return [paged(title, table, state, note=note)]
+
+
+def last_of(state: ViewState) -> str:
+    return "" if state["last"] == "3600" else state["last"]
+
+
+def _service(name: str, state: ViewState) -> str:
+    return href("service", service=name, last=last_of(state), end=state["end"])
+
+
+def _rank(figures: Figures, *, is_core: bool) -> tuple[bool, float, float, str]:
+    return not is_core, -(figures.error_rate or 0.0), -figures.calls, figures.key[-1]
+
+
+def _state(figures: Figures, live: int, lost: int) -> Badge:
+    if lost:
+        return Badge(f"{lost} lost", "bad")
+    if (figures.error_rate or 0.0) > _BAD:
+        return Badge("errors", "bad")
+    return Badge("live", "good") if live else Badge("silent", "warning")
+
+
+def total_tiles(figures: Sequence[Figures], period: Period) -> list[Tile]:
+    """Return the figures of all calls of groups."""
+    histogram = Histogram.merged(each.histogram for each in figures)
+    whole = Figures(
+        key=(), histogram=histogram, errors=sum(each.errors for each in figures), codes={}, seconds=period.seconds
+    )
+    return tiles_of(whole)
+
+
+def tiles_of(whole: Figures) -> list[Tile]:
+    """Return the most important figures of a group of calls."""
+    row = whole.row()
+    bad = "bad" if whole.errors else None
+    return [
+        ("Calls/s", row["qps"], "rate", None),
+        ("Calls", row["calls"], "number", None),
+        ("Errors", row["errors"], "number", bad),
+        ("Error rate", row["error_rate"], "share", bad),
+        ("Average", row["average"], "duration", None),
+        ("p50", row["p50"], "duration", None),
+        ("p90", row["p90"], "duration", None),
+        ("p99", row["p99"], "duration", None),
+        ("Max", row["max"], "duration", None),
+    ]
