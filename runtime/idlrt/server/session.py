@@ -277,6 +277,8 @@ class Session:
         try:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
                 decoded = event.decoded
+            elif event.method is None:  # a method that the protocol of the connection cannot carry: a page
+                return responder.reject_unknown(event, shared.served.missing(event.key), self._arrived)
             else:
                 arguments, decoded = self.connection.arguments(event)
             if handler.substitutes and None in arguments:
