@@ -59,6 +59,7 @@ _HOUR = 3600.0
     metavar="SHARE",
     help="Keep failed, slow and rare traces, and this share of the others.  [default: keep all]",
 )
+@click.option("--registry", default="", metavar="URL", help="Registry whose changes become marks in plots.")
 @click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
@@ -71,6 +72,7 @@ def serve(
     tokens: Sequence[str],
     allow: Sequence[str],
     keep_share: float | None,
+    registry: str,
     tls_cert: str,
     tls_key: str,
     tls_ca: str,
@@ -95,6 +97,7 @@ def serve(
         allow=allow,
         tls=Tls(certificate=tls_cert, key=tls_key, authorities=tls_ca) if tls_cert else None,
         tail=TailSampling(share=keep_share) if keep_share is not None else None,
+        registry=registry,
     )
 
     def is_serving() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -84,22 +84,28 @@ class Marks:
             )
 
     def between(
-        self, start: float, end: float, service: str = "", *, has_instances: bool = True, limit: int = 100
+        self,
+        start: float,
+        end: float,
+        services: Collection[str] = (),
+        *,
+        has_instances: bool = True,
+        limit: int = 100,
     ) -> list[Event]:
         """Return the marks of a period, the oldest first; of more than `limit` the newest.
 
         Args:
             start: start in seconds since 1970.
             end: end; not included.
-            service: name of a service, of which to return marks, with those of all; empty for any.
+            services: names of services of which to return marks, besides those of all services; empty for any.
             has_instances: whether to return marks of instances that came or went.
             limit: maximum number.
         """
         query = "SELECT at, kind, service, text FROM event WHERE at >= ? AND at < ?"
         values: list[float | int | str] = [start, end]
-        if service:
-            query += " AND service IN (?, '')"
-            values.append(service)
+        if services:
+            query += f" AND service IN ('', {', '.join('?' * len(services))})"
+            values += services
         if not has_instances:
             query += " AND kind <> 'instance'"
         with self._lock:

@@ -18,12 +18,12 @@ from idlrt.collector.api import Packet
 from idlrt.collector.marks import Event, EventKind, Marks
 from idlrt.core.logs import get_logger
 
-__all__ = ["Program", "Programs"]
+__all__ = ["LOST_AFTER_S", "Program", "Programs"]
 
 _log: Final = get_logger("idlrt.collector")
 
 LOST_AFTER_S: Final = 35.0
-"""Seconds of silence after which a program is lost: three of its intervals, and some more."""
+"""Seconds of silence after which a program is lost: three usual intervals, and some more."""
 
 _FORGET_S: Final = 3600.0
 _PROGRAM: Final = "program/"
@@ -70,11 +70,15 @@ class Programs:
 
     Args:
         marks: where marks are kept, and the state over restarts.
+        lost_after: seconds of silence after which a program is lost.
         wall: returns seconds since 1970.
     """
 
-    def __init__(self, marks: Marks, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, marks: Marks, *, lost_after: float = LOST_AFTER_S, wall: Callable[[], float] = time.time
+    ) -> None:
         self._marks = marks
+        self._lost_after = lost_after
         self._wall = wall
         self._lock = threading.Lock()
         self._programs: dict[int, Program] = {}
@@ -141,7 +145,7 @@ class Programs:
         events: list[Event] = []
         with self._lock:
             for found in list(self._programs.values()):
-                if found.state == "live" and now - max(found.seen_at, self._since) > LOST_AFTER_S:
+                if found.state == "live" and now - max(found.seen_at, self._since) > self._lost_after:
                     found.state = "lost"
                     self._changed.add(f"{_PROGRAM}{found.id}")
                     text = f"{found.instance} was lost; its counts after its last report are unknown"

@@ -29,7 +29,7 @@ from idlrt.collector.marks import Marks
 from idlrt.collector.packets import decode_datagram, info_of
 from idlrt.collector.pages.site import COLLECTOR_SITE
 from idlrt.collector.pages.watch import Watch
-from idlrt.collector.programs import Programs
+from idlrt.collector.programs import LOST_AFTER_S, Programs
 from idlrt.collector.store import CellStore
 from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
@@ -46,6 +46,7 @@ from idlrt.server import Server, ServerCallNext, ServerFilter, allow_addresses, 
 from idlrt.server.admin.protection import require_sign_in
 
 if TYPE_CHECKING:
+    from idlrt.collector.registry_marks import RegistryMarks
     from idlrt.net.tls import Tls
 
 __all__ = ["DEFAULT_PORT", "CollectorServer"]
@@ -132,6 +133,14 @@ def _require_token(tokens: Collection[str], *, is_secure: bool) -> ServerFilter:
     return check
 
 
+def _registry_marks(url: str, marks: Marks) -> RegistryMarks | None:
+    if not url:
+        return None
+    from idlrt.collector.registry_marks import RegistryMarks
+
+    return RegistryMarks(url, marks)
+
+
 class CollectorServer:
     """Collector. Use it in a `with` statement, or call `start` and `stop`.
 
@@ -144,6 +153,8 @@ class CollectorServer:
         allow: addresses and networks that may push and query; none: all.
         tls: TLS settings of the server.
         tail: which traces are kept, decided when they are complete; `None` for all. For programs that record all.
+        registry: URL of a registry whose changes are shown as marks; empty for none.
+        lost_after: seconds of silence after which a program is lost: more than the longest interval of its pushes.
 
     Raises:
         ConfigurationError: an argument is invalid, or a file cannot be used.
@@ -160,6 +171,8 @@ class CollectorServer:
         allow: Sequence[str] = (),
         tls: Tls | None = None,
         tail: TailSampling | None = None,
+        registry: str = "",
+        lost_after: float = LOST_AFTER_S,
     ) -> None:
         filters: list[ServerFilter] = [allow_addresses(*allow)] if allow else []
         if tokens:
@@ -184,7 +197,8 @@ class CollectorServer:
             self._traces.close()
             self._store.close()
             raise
-        self._programs = Programs(self._marks)
+        self._programs = Programs(self._marks, lost_after=lost_after)
+        self._registry = _registry_marks(registry, self._marks)
         self._watch = Watch()
         self._writer = Writer(self._store, self._programs)
         self._udp, self._unix = udp, unix
@@ -198,7 +212,9 @@ class CollectorServer:
             from idlrt.collector.pages.context import PageContext
             from idlrt.collector.pages.frame import collector_pages
 
-            context = PageContext(self._store, self._programs, self._marks, self._traces, self._writer, self._watch)
+            context = PageContext(
+                self._store, self._programs, self._marks, self._traces, self._writer, self._watch, self._registry
+            )
             handlers.append(collector_pages(context).handlers)
         # Snapshots are large, and many programs push at once.
         self._server = Server(
@@ -235,6 +251,8 @@ class CollectorServer:
         PROCESS.add(self._writer)
         self._writer.start()
         self._traces.start()
+        if self._registry is not None:
+            self._registry.start()
         for each in self._receivers:
             thread = threading.Thread(target=self._receive, args=(each,), name="idlrt datagrams", daemon=True)
             thread.start()
@@ -307,6 +325,8 @@ class CollectorServer:
         self._close_receivers()
         self._writer.close()
         PROCESS.remove(self._writer)
+        if self._registry is not None:
+            self._registry.close()
         self._traces.close()
         self._store.close()
         self._marks.close()

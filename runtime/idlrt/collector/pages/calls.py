@@ -74,14 +74,14 @@ def _page(context: PageContext, request: HttpRequest, state: ViewState, *, has_m
     reader = context.reader
     timeline = reader.timeline(CALLS, period, where)
     total = reader.total(CALLS, period, where)
-    marks = context.marks_of(period, service)
+    methods = reader.totals(CALLS, period, (METHOD,), where) if has_methods else []
+    marks = context.marks_of(period, service, *_interfaces([each.key[0] for each in methods] or [method]))
     examples = _examples(service, method)
     plots: list[TimePlot | HeatMap] = list(
         call_plots(timeline, marks, examples=examples, compared=_compared(context, state, period, where))
     )
     sections: list[Section] = []
     if has_methods:
-        methods = reader.totals(CALLS, period, (METHOD,), where)
         timelines = reader.timelines(CALLS, period, (METHOD,), where, limit=_LINES)
         plots.append(rate_plot("methods-plot", "Calls per second by method", timelines, marks, _method_link(state)))
         sections.append(_methods(methods, state))
@@ -114,6 +114,11 @@ def _page(context: PageContext, request: HttpRequest, state: ViewState, *, has_m
             switches=[("Compare with", "compare", [("", "nothing"), *((key, title) for key, title, _ in EARLIER)])],
         ),
     )
+
+
+def _interfaces(methods: Sequence[str]) -> set[str]:
+    """Return the names of the services of the IDL: `Shop.find` is a method of `Shop`."""
+    return {each.rpartition(".")[0] for each in methods}
 
 
 def _where(state: ViewState, method: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ def compare_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     periods = [("now", period), *((title, period.earlier(seconds)) for _, title, seconds in EARLIER)]
     totals = [(title, context.reader.total(CALLS, each, where)) for title, each in periods]
     timelines = [(title, context.reader.timeline(CALLS, each, where)) for title, each in periods]
-    marks = context.marks_of(period, service)
+    marks = context.marks_of(period, service, method.rpartition(".")[0])
     start, step = timelines[0][1].start, timelines[0][1].step
     plots = [
         TimePlot(id=id, title=title, unit=unit, start=start, step=step, lines=_lines(timelines, id), marks=marks)

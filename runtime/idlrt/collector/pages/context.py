@@ -14,6 +14,7 @@ from idlrt.collector.programs import Programs
 from idlrt.web import Mark
 
 if TYPE_CHECKING:
+    from idlrt.collector.registry_marks import RegistryMarks
     from idlrt.collector.store import CellStore
     from idlrt.collector.trace_keeper import TraceKeeper
     from idlrt.collector.writer import Writer
@@ -34,11 +35,19 @@ class PageContext:
         traces: traces.
         writer: the writer, for its load.
         watch: whether a browser shows live pages.
+        registry: the registry, for settings; `None` without one.
         started_at: start of the collector, in seconds since 1970.
     """
 
     def __init__(
-        self, store: CellStore, programs: Programs, marks: Marks, traces: TraceKeeper, writer: Writer, watch: Watch
+        self,
+        store: CellStore,
+        programs: Programs,
+        marks: Marks,
+        traces: TraceKeeper,
+        writer: Writer,
+        watch: Watch,
+        registry: RegistryMarks | None = None,
     ) -> None:
         self.store = store
         self.reader = Reader(store)
@@ -47,13 +56,19 @@ class PageContext:
         self.traces = traces
         self.writer = writer
         self.watch = watch
+        self.registry = registry
         self.started_at = time.time()
 
-    def marks_of(self, period: Period, service: str = "") -> Sequence[Mark]:
-        """Return the marks of a period for plots, of one service or of all.
+    def marks_of(self, period: Period, *services: str) -> Sequence[Mark]:
+        """Return the marks of a period for plots, of some services or of all.
 
         Those of all have the names of services, and no instances that came or went, which large systems always have.
+
+        Args:
+            period: the period.
+            services: names of programs, and of services in the registry.
         """
-        found = self.marks.between(period.start, period.end, service, has_instances=bool(service), limit=_MAX_MARKS)
-        prefix = "" if service else "{}: "
+        names = {each for each in services if each}
+        found = self.marks.between(period.start, period.end, names, has_instances=bool(names), limit=_MAX_MARKS)
+        prefix = "" if names else "{}: "
         return [Mark(each.at, (prefix.format(each.service) if each.service else "") + each.text) for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from idlrt.collector.pages.context import PageContext
@@ -40,6 +41,14 @@ _DECISIONS: Final = (
     Column(key="reason", title="Reason"),
     Column(key="count", title="Calls", unit="number"),
 )
+_SETTINGS: Final = (
+    Column(key="service", title="Service", is_sortable=False),
+    Column(key="version", title="Version", is_sortable=False),
+    Column(key="at", title="Changed (UTC)", is_sortable=False),
+    Column(key="by", title="By", is_sortable=False),
+    Column(key="settings", title="Settings", is_sortable=False),
+    Column(key="note", title="Note", is_sortable=False),
+)
 # Metric, name of the decision, and labels for the columns.
 _COUNTERS: Final = (
     (catalogue.CLIENT_RETRIES, "retried", (catalogue.METHOD, "mode", "")),
@@ -72,6 +81,7 @@ def governance_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         Section(title="Breakers", table=_breakers(context, period, where, state["sort"])),
         Section(title="Targets of clients", table=_targets(context, period, where, state["targets"])),
         Section(title="Decisions", table=_decisions(context, period, where, state["decisions"])),
+        *_settings(context),
         mark_table(marks),
     ]
     return page(
@@ -140,6 +150,32 @@ def _targets(context: PageContext, period: Period, where: Mapping[str, str], sor
         parameter="targets",
         empty="no client has reported in this period",
     )
+
+
+def _settings(context: PageContext) -> list[Section]:
+    """Return the settings and rules in the registry, if the collector watches one."""
+    if context.registry is None:
+        return []
+    rows: list[Mapping[str, Any]] = [
+        {
+            "service": each.service,
+            "version": each.version,
+            "at": datetime.fromtimestamp(each.at, UTC).strftime("%Y-%m-%d %H:%M:%S") if each.at else "",
+            "by": each.by,
+            "settings": " ".join(f"{key}={value}" for key, value in sorted(each.settings.items())),
+            "note": each.note,
+        }
+        for each in context.registry.settings
+    ]
+    table = Table(
+        id="settings-table",
+        caption="Settings and rules of services in the registry",
+        columns=_SETTINGS,
+        rows=rows,
+        parameter="",
+        empty="no service has settings in the registry",
+    )
+    return [Section(title="Settings", table=table)]
 
 
 def _decisions(context: PageContext, period: Period, where: Mapping[str, str], sort: str) -> Table:
