@@ -271,14 +271,12 @@ class Session:
         if event.refusal is not None:
             return responder.reject(event, event.refusal, self._arrived)
         entry = shared.methods.get(event.key)
-        if entry is None:
+        if entry is None or event.method is None:  # pages have no method in RPC protocols
             return responder.reject_unknown(event, shared.served.missing(event.key), self._arrived)
         handler = entry.handler
         try:
             if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
                 decoded = event.decoded
-            elif event.method is None:  # a method that the protocol of the connection cannot carry: a page
-                return responder.reject_unknown(event, shared.served.missing(event.key), self._arrived)
             else:
                 arguments, decoded = self.connection.arguments(event)
             if handler.substitutes and None in arguments:

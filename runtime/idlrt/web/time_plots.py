@@ -57,7 +57,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class _Timed(msgspec.Struct, frozen=True, kw_only=True):
-    """What plots over time have in common.
+    """Base of plots over time.
 
     Attributes:
         id: identifier, unique on the page.

@@ -154,7 +154,6 @@ def test_a_killed_server_leaves_a_gap_and_a_mark_at_its_last_report(tmp_path: Pa
             path = tmp_path / "data" / "marks.db"
             reading = Marks(path)
             eventually(lambda: texts(reading, "instance") == ["shop: doomed started"])
-            time.sleep(1)
             program.send_signal(signal.SIGKILL)
             killed_at = time.time()
             program.wait()

@@ -1,4 +1,4 @@
-"""What pages read: the store, programs, marks, traces, and the load of the collector itself."""
+"""Sources of the pages: the store, programs, marks, traces, and the load of the collector itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_MARKS: Final = 100
 
 
 class PageContext:
-    """What pages read.
+    """Sources of the pages.
 
     Attributes:
         store: cells.

@@ -32,7 +32,7 @@ _LEAST_S: Final = 10.0
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What figures are about.
+    """Subject of figures: a metric of calls or operations.
 
     Attributes:
         metric: name of the histogram.

@@ -22,7 +22,7 @@ _LINES: Final = 10
 
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page is about.
+    """Kind of a page: its subject and dimensions.
 
     Attributes:
         title: heading.
