@@ -131,6 +131,7 @@ def test_marks_are_found_by_service_and_bounded(marks: Marks) -> None:
     assert [each.text for each in marks.between(1005, 1007)] == ["5", "6"]
 
 
+METRIC = "resource_duration_seconds"
 PROGRAM = """
 import sys, time
 from idlrt import collector, observe
@@ -154,6 +155,8 @@ def test_a_killed_server_leaves_a_gap_and_a_mark_at_its_last_report(tmp_path: Pa
             path = tmp_path / "data" / "marks.db"
             reading = Marks(path)
             eventually(lambda: texts(reading, "instance") == ["shop: doomed started"])
+            with CollectorClient.connect(server.address, framing="header", protocol="compact") as client:
+                eventually(lambda: METRIC in [each.name for each in client.metrics()])
             program.send_signal(signal.SIGKILL)
             killed_at = time.time()
             program.wait()
@@ -170,7 +173,7 @@ def test_a_killed_server_leaves_a_gap_and_a_mark_at_its_last_report(tmp_path: Pa
         with CollectorClient.connect(server.address, framing="header", protocol="compact") as client:
             eventually(lambda: time.time() > killed_at + 12)
             query = Query(
-                metric="resource_duration_seconds",
+                metric=METRIC,
                 start=killed_at - 20,
                 end=time.time(),
                 step=10.0,
