@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from idlrt.collector.store import CellStore, Level, Retention, StoreError
+from idlrt.collector.store import CellStore, Level, Query, Retention, StoreError
 from idlrt.errors import ConfigurationError
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import OTHER, Labels, Metric, Series
@@ -181,6 +181,45 @@ def test_the_smaller_groups_are_one(opened: Opened, clock: Clock) -> None:
         ]
         clock.at += DAY
         store.maintain()
+
+
+def test_the_smaller_groups_can_be_left_out(opened: Opened, clock: Clock) -> None:
+    store = opened()
+    # More groups than are looked up one by one.
+    for method in range(100):
+        store.put(ONE, T + 10, [calls(method + 1, method=f"m{method}")])
+    store.commit()
+    for _ in range(2):
+        found = store.read(CALLS.name, T, T + 10, step=10, by=("method",), limit=2, has_others=False)
+        assert [(each.labels["method"], counts(each.values)) for each in found.groups] == [
+            ("m99", [100]),
+            ("m98", [99]),
+        ]
+        whole = Query(metric=CALLS.name, start=T, end=T + 600, by=("method",), limit=1, values="count", is_whole=True)
+        one, other = store.read_many([whole])[0].groups
+        assert (one.labels["method"], one.values, other.labels["method"], other.values) == (
+            *("m99", [100.0]),
+            *(OTHER, [4950.0]),
+        )
+        clock.at += DAY
+        store.maintain()
+
+
+def test_a_file_of_the_first_version_is_upgraded(opened: Opened, tmp_path: Path, clock: Clock) -> None:
+    store = opened()
+    for method in range(100):
+        store.put(ONE, T + 10, [calls(method + 1, method=f"m{method}")])
+    store.commit()
+    clock.at += DAY
+    store.roll_up()
+    store.close()
+    with sqlite3.connect(tmp_path / "metrics.db") as file:
+        for table in ("pending_summary", "block_summary"):
+            file.execute(f"DROP TABLE {table}")
+        file.execute("PRAGMA user_version = 1")
+    file.close()
+    found = opened().read(CALLS.name, T, T + 10, step=10, by=("method",), limit=1)
+    assert [(each.labels["method"], counts(each.values)) for each in found.groups] == [("m99", [100]), (OTHER, [4950])]
 
 
 def test_gauges_are_the_last_values_with_their_range(opened: Opened, clock: Clock) -> None:
@@ -402,10 +441,12 @@ def test_a_description_that_has_changed_is_read_with_the_one_before(opened: Open
         ({"start": math.nan, "end": 10}, "the end must be after the start"),
         ({"start": 0, "end": 10, "step": 0}, "step: must be greater than 0, got 0"),
         ({"start": 0, "end": 1e9, "step": 10}, "step: 100000000 steps are too many, the maximum is 20000"),
+        ({"start": 0, "end": 10, "step": 10, "is_whole": True}, "step: must be absent for one step of the whole time"),
+        ({"start": 0, "end": 10, "values": "all"}, "values: must be 'full' or 'count', got 'all'"),
         ({"start": 0, "end": 10, "limit": 0}, "limit: must be at least 1, got 0"),
     ],
 )
-def test_arguments_of_queries_are_checked(opened: Opened, arguments: dict[str, float], message: str) -> None:
+def test_arguments_of_queries_are_checked(opened: Opened, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         opened().read(RETRIES.name, **arguments)  # type: ignore[arg-type]
 
@@ -434,9 +475,9 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_a_newer_version_is_refused(opened: Opened, tmp_path: Path) -> None:
     opened().close()
     with sqlite3.connect(tmp_path / "metrics.db") as file:
-        file.execute("PRAGMA user_version = 2")
+        file.execute("PRAGMA user_version = 3")
     file.close()
-    with pytest.raises(ConfigurationError, match="it has version 2, this program reads version 1; upgrade the program"):
+    with pytest.raises(ConfigurationError, match="it has version 3, this program reads version 2; upgrade the program"):
         opened()
 
 

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlrt.collector.store import CellStore, Level, Retention
-from idlrt.collector.store.blocks import BrokenBlock, decode, decode_one, encode, encode_one
+from idlrt.collector.store.adding import Sum
+from idlrt.collector.store.blocks import (
+    BrokenBlock,
+    counts,
+    decode,
+    decode_one,
+    encode,
+    encode_one,
+    packed,
+    packed_one,
+)
 from idlrt.collector.store.values import Code, Row, Stored, summed
 from idlrt.observe.histogram import MAX_INDEX, Histogram
 from idlrt.observe.metric import Metric, Series
@@ -175,6 +185,55 @@ def test_what_was_put_is_read_at_every_level(given_steps: list[str | Put]) -> No
                 check_gauges(store, done, step, ())
 
 
+def check_whole(store: CellStore, done: Sequence[Put], start: int, end: int, by: Sequence[str]) -> None:
+    """One step of the whole time has what was put in it, to the cell of 10 s."""
+    start, end = start // 10 * 10, -(-end // 10) * 10
+    expected: dict[tuple[str, ...], list[Put]] = {}
+    for put in done:
+        if start < put[1] <= end:
+            expected.setdefault(group_of(put, by), []).append(put)
+    found = store.read(CALLS.name, T + start + 3, T + end - 4, by=by, is_whole=True)
+    assert (found.start, found.step, found.steps) == (T + start, end - start, 1)
+    shown = {tuple(each.labels.values()): each.values for each in found.groups}
+    assert set(shown) == set(expected)
+    for group, puts_of_group in expected.items():
+        durations = sorted(each for put in puts_of_group for each in put[3])
+        (histogram,) = shown[group]
+        assert isinstance(histogram, Histogram)
+        assert (histogram.count, histogram.sum) == (len(durations), sum(durations))
+        assert sum(histogram.counts.values()) == len(durations)
+        assert (histogram.min, histogram.max) == ((durations[0], durations[-1]) if durations else (0, 0))
+        assert histogram.received == sum(put[4] for put in puts_of_group)
+    counted = store.read(CALLS.name, T + start + 3, T + end - 4, by=by, is_whole=True, values="count")
+    assert {tuple(each.labels.values()): each.values for each in counted.groups} == {
+        group: [float(sum(len(put[3]) for put in puts_of_group))] for group, puts_of_group in expected.items()
+    }
+    order = [each.values[0] for each in counted.groups if isinstance(each.values[0], float)]
+    assert order == sorted(order, reverse=True)
+    added = store.read(RETRIES.name, T + start + 3, T + end - 4, by=by, is_whole=True)
+    assert {tuple(each.labels.values()): each.values for each in added.groups} == {
+        group: [sum(put[4] for put in puts_of_group)] for group, puts_of_group in expected.items()
+    }
+
+
+@given(st.lists(steps, max_size=25), st.integers(0, SPAN // 10 - 2), st.integers(1, SPAN // 10))
+@settings(max_examples=60, deadline=None)
+def test_one_step_of_any_time_has_what_was_put_in_it(given_steps: list[str | Put], start: int, length: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, done = replay(Path(folder, "metrics.db"), given_steps)
+        with store:
+            end = min(start + length, SPAN // 10)
+            for by in ((), ("instance",), ("method",), ("rpc_status_code", "service"), ("instance", "method")):
+                check_whole(store, done, 10 * start, 10 * end, by)
+            for step in (10, 600, 3600):
+                full = store.read(CALLS.name, T, T + SPAN, step=step, by=("method",))
+                counted = store.read(CALLS.name, T, T + SPAN, step=step, by=("method",), values="count")
+                assert [(each.labels, each.values) for each in counted.groups] == [
+                    (each.labels, [each.count if isinstance(each, Histogram) else None for each in each.values])
+                    for each in full.groups
+                ]
+
+
 histograms = st.builds(
     lambda values, received, sent: Histogram(
         *(Histogram.of(values).counts, len(values), sum(values), min(values, default=0), max(values, default=0)),
@@ -224,10 +283,29 @@ def test_rows_are_added_like_histograms_in_any_order(given_ones: list[Histogram]
     assert shown(Row.summed([rows[0].coarse(), *rows[1:]])) == shown(Row.summed(rows).coarse())
 
 
+@given(st.lists(histograms, min_size=1, max_size=5), st.booleans(), st.integers(1, 300))
+@settings(max_examples=100, deadline=None)
+def test_sums_of_blocks_and_pending_cells_are_sums_of_their_rows(
+    given_ones: list[Histogram], has_coarse: bool, times: int
+) -> None:
+    rows = [Row.of(each) for each in given_ones]
+    block = encode(2, dict(enumerate(rows[:-1])), is_coarse=has_coarse) if rows[1:] else b""
+    found = Sum()
+    for _, cell in packed(block, 0, 256) if block else ():
+        found.add(cell)
+    for _ in range(times):
+        found.add(packed_one(encode_one(rows[-1])))
+    assert (
+        found.histogram() == Row.summed([*(decode(block).values() if block else ()), *([rows[-1]] * times)]).histogram()
+    )
+    if block:
+        assert counts(block) == [(at, row.count) for at, row in enumerate(rows[:-1])]
+
+
 @given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda data: b"\1\2" + data))
 @settings(max_examples=300, deadline=None)
 def test_bytes_that_are_no_block_are_an_error(data: bytes) -> None:
-    for read_one in (decode, decode_one):
+    for read_one in (decode, decode_one, packed_one, counts, lambda data: packed(data, 0, 256)):
         try:
             read_one(data)
         except BrokenBlock:
@@ -239,10 +317,11 @@ def test_a_damaged_block_is_an_error_or_a_block() -> None:
     for position in range(len(good)):
         for changed in (0, 255, good[position] ^ 1):
             damaged = bytes((*good[:position], changed, *good[position + 1 :]))
-            try:
-                decode(damaged)
-            except BrokenBlock:
-                continue
+            for read_one in (decode, counts, lambda data: packed(data, 0, 256)):
+                try:
+                    read_one(damaged)
+                except BrokenBlock:
+                    continue
 
 
 def test_counts_of_buckets_that_do_not_exist_are_left_out() -> None:

@@ -2,15 +2,16 @@
 
 - `cell_store`: what is put, committed, maintained and read.
 - `retention`: levels of cells, and how long each is kept.
-- `values`: how cells are added; `blocks`: cells as bytes; `identities`: numbers of series.
-- `rolling`: fine cells to coarse ones, deletion; `reading`: queries; `database`: the file.
+- `values`, `adding`: how cells are added; `blocks`: cells as bytes; `identities`: numbers of series; `keys`: of rows.
+- `rolling`: fine cells to coarse ones, deletion; `summaries`: totals of all series; `database`: the file.
+- `query`: queries and their results; `reading`: how they are answered; `scanning`: where cells are, and their sums.
 """
 
 from __future__ import annotations
 
 from idlrt.collector.store.cell_store import CellStore
 from idlrt.collector.store.database import StoreError
-from idlrt.collector.store.reading import Group, Result
+from idlrt.collector.store.query import Group, Query, Result
 from idlrt.collector.store.retention import DEFAULT, Level, Retention
 
-__all__ = ["DEFAULT", "CellStore", "Group", "Level", "Result", "Retention", "StoreError"]
+__all__ = ["DEFAULT", "CellStore", "Group", "Level", "Query", "Result", "Retention", "StoreError"]

@@ -18,19 +18,24 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Mapping
-from typing import Final
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple, TypeVar
 
+from idlrt.collector.store.adding import Packed
 from idlrt.collector.store.values import LANE, LANE_BYTES, MAX_WORD, Code, Row, Stored
 from idlrt.observe.histogram import MAX_INDEX
 from idlrt.printable import plural
 
-__all__ = ["BrokenBlock", "decode", "decode_one", "encode", "encode_one"]
+__all__ = ["BrokenBlock", "counts", "decode", "decode_one", "encode", "encode_one", "packed", "packed_one"]
 
 _VERSION: Final = 1
 _SINGLE: Final = 2
 _HEAD: Final = struct.Struct("<BBBBHHHI")
 _ROW: Final = struct.Struct("<BBBBH6Q")
+_ONE_HISTOGRAM: Final = bytes((_SINGLE, 2))
+T = TypeVar("T", int, float)
 # Columns of 8 bytes by kind.
 _COLUMNS: Final = (1, 4, 6)
 _MAX_ROWS: Final = 256
@@ -77,7 +82,7 @@ def encode(code: Code, cells: Mapping[int, Stored], *, is_coarse: bool = False) 
 
 
 def encode_one(value: Stored) -> bytes:
-    """Return a single cell of the finest level, which is written and read once more soon: not compressed."""
+    """Return a single cell, which is soon part of a block: not compressed, which takes five times as long."""
     if isinstance(value, Row):
         size, counts = 1, value.plain
         if not counts and value.lanes:
@@ -140,6 +145,52 @@ def _bytes(lanes: list[int], width: int) -> int:
     return next(at for at in range(LANE_BYTES, 0, -1) if raw[at - 1 :: LANE_BYTES].strip(b"\0"))
 
 
+class _Block(NamedTuple):
+    """Head and columns of a block.
+
+    Attributes:
+        code: code of the kind.
+        bits: buckets that were merged into one, as a power of two.
+        size: bytes of a count.
+        low: first bucket.
+        width: number of buckets.
+        positions: positions of the cells.
+        columns: columns, without the positions.
+        counts: counts, deflated.
+    """
+
+    code: int
+    bits: int
+    size: int
+    low: int
+    width: int
+    positions: list[int]
+    columns: bytes
+    counts: bytes
+
+    def words(self) -> list[array[int]]:
+        """Return the columns of a histogram."""
+        return _split(array("Q", _spread(self.columns, 8, 8)), len(self.positions))
+
+    def planes(self) -> bytes:
+        """Return the counts, byte by byte."""
+        if not self.size:
+            return b""
+        if self.size > LANE_BYTES:
+            raise BrokenBlock(f"counts of {plural(self.size, 'byte')}")
+        return _inflated(self.counts, len(self.positions) * self.width * self.size)
+
+
+def _opened(data: bytes) -> _Block:
+    head: tuple[int, ...] = _HEAD.unpack_from(data)
+    version, code, bits, size, number, low, width, length = head
+    if version != _VERSION or code > 2 or number > _MAX_ROWS:
+        raise BrokenBlock(f"unknown version {version} or kind {code} of a block")
+    columns = _inflated(data[_HEAD.size : _HEAD.size + length], number * (1 + 8 * _COLUMNS[code]))
+    positions = list(accumulate(columns[:number]))
+    return _Block(code, bits, size, low, width, positions, columns[number:], data[_HEAD.size + length :])
+
+
 def decode(data: bytes) -> dict[int, Stored]:
     """Return the cells of a block by position.
 
@@ -147,48 +198,105 @@ def decode(data: bytes) -> dict[int, Stored]:
         BrokenBlock: it is not a block.
     """
     try:
-        head: tuple[int, ...] = _HEAD.unpack_from(data)
-        version, code, bits, size, number, low, width, length = head
-        if version != _VERSION or code > 2 or number > _MAX_ROWS:
-            raise BrokenBlock(f"unknown version {version} or kind {code} of a block")
-        columns = _inflated(data[_HEAD.size : _HEAD.size + length], number * (1 + 8 * _COLUMNS[code]))
-        positions: list[int] = []
-        position = 0
-        for distance in columns[:number]:
-            position += distance
-            positions.append(position)
-        if code == 2:
-            return dict(zip(positions, _rows(data, columns, number, bits, low, width, size, length), strict=True))
-        words = array("d", _spread(columns[number:], 8, 8))
-        if sys.byteorder == "big":
-            words.byteswap()
-        if code == 0:
-            return dict(zip(positions, words, strict=True))
-        parts = [words[at * number : (at + 1) * number] for at in range(4)]
-        return {at: (a, b, c, d) for at, a, b, c, d in zip(positions, *parts, strict=True)}
+        block = _opened(data)
+        if block.code == 2:
+            return dict(zip(block.positions, _rows(block), strict=True))
+        words = array("d", _spread(block.columns, 8, 8))
+        if block.code == 0:
+            return dict(zip(block.positions, *_split(words, len(block.positions)), strict=True))
+        parts = _split(words, len(block.positions))
+        return {at: (a, b, c, d) for at, a, b, c, d in zip(block.positions, *parts, strict=True)}
     except (struct.error, zlib.error, ValueError) as error:
         raise BrokenBlock(str(error)) from error
 
 
-def _rows(
-    data: bytes, columns: bytes, number: int, bits: int, low: int, width: int, size: int, length: int
-) -> list[Row]:
-    words = array("Q", _spread(columns[number:], 8, 8))
-    if sys.byteorder == "big":
-        words.byteswap()
-    count, total, least, most, received, sent = (words[at * number : (at + 1) * number] for at in range(6))
-    raw = b""
-    if size:
-        raw = _spread(_inflated(data[_HEAD.size + length :], number * width * size), size, LANE_BYTES)
-    row = LANE_BYTES * width
+def packed(data: bytes, first: int, end: int) -> list[tuple[int, Packed]]:
+    """Return the positions and cells of a block of histograms from a position up to, not including, another one.
+
+    Raises:
+        BrokenBlock: it is not a block of histograms.
+    """
+    try:
+        block = _opened(data)
+        if block.code != 2:
+            raise BrokenBlock(f"kind {block.code} instead of histograms")
+        number, width, positions = len(block.positions), block.width, block.positions
+        begin, stop = bisect_left(positions, first), bisect_left(positions, end)
+        if begin == stop:
+            return []
+        raw = block.planes()
+        planes = [memoryview(raw)[at * number * width : (at + 1) * number * width] for at in range(block.size)]
+        columns = [column[begin:stop] for column in block.words()]
+        read, bits, low = int.from_bytes, block.bits, block.low
+        return [
+            (
+                positions[at],
+                Packed(bits, low, tuple([read(p[at * width : at * width + width], "little") for p in planes]), *row),
+            )
+            for at, row in zip(range(begin, stop), zip(*columns, strict=True), strict=True)
+        ]
+    except (struct.error, zlib.error, ValueError) as error:
+        raise BrokenBlock(str(error)) from error
+
+
+def packed_one(data: bytes) -> Packed:
+    """Return the histogram of a block of one, or of `encode_one`.
+
+    Raises:
+        BrokenBlock: it is neither.
+    """
+    if data[:2] != _ONE_HISTOGRAM:
+        cells = packed(data, 0, 1)
+        if not cells:
+            raise BrokenBlock("no cell")
+        return cells[0][1]
+    try:
+        _, _, bits, size, low, count, total, least, most, received, sent = _ROW.unpack_from(data)
+    except struct.error as error:
+        raise BrokenBlock(str(error)) from error
+    start = _ROW.size
+    if size == 1:
+        planes: tuple[int, ...] = (int.from_bytes(data[start:], "little"),)
+    elif 1 < size <= LANE_BYTES:
+        width = (len(data) - start) // size
+        planes = tuple(
+            [int.from_bytes(data[at : at + width], "little") for at in range(start, start + size * width, width or 1)]
+        )
+    else:
+        raise BrokenBlock(f"counts of {plural(size, 'byte')}")
+    return Packed(bits, low, planes, count, total, least, most, received, sent)
+
+
+def counts(data: bytes) -> Sequence[tuple[int, int]]:
+    """Return the positions and the numbers of values of a block of histograms, which takes a fraction of `packed`.
+
+    Raises:
+        BrokenBlock: it is not a block of histograms.
+    """
+    try:
+        block = _opened(data)
+        if block.code != 2:
+            raise BrokenBlock(f"kind {block.code} instead of histograms")
+        return list(zip(block.positions, block.words()[0], strict=True))
+    except (struct.error, zlib.error, ValueError) as error:
+        raise BrokenBlock(str(error)) from error
+
+
+def _rows(block: _Block) -> list[Row]:
+    raw = _spread(block.planes(), block.size, LANE_BYTES) if block.size else b""
+    width = LANE_BYTES * block.width
     read = int.from_bytes
     return [
-        Row(
-            *(bits, low, read(raw[at * row : at * row + row], "little")),
-            *(count[at], total[at], least[at], most[at], received[at], sent[at]),
-        )
-        for at in range(number)
+        Row(block.bits, block.low, read(raw[at * width : at * width + width], "little"), *words)
+        for at, words in enumerate(zip(*block.words(), strict=True))
     ]
+
+
+def _split(words: array[T], number: int) -> list[array[T]]:
+    """Return columns of numbers."""
+    if sys.byteorder == "big":
+        words.byteswap()
+    return [words[at : at + number] for at in range(0, len(words), number or 1)]
 
 
 def _little(words: array[int] | array[float]) -> bytes:

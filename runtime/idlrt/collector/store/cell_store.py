@@ -11,12 +11,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
+from idlrt.collector.store import summaries
 from idlrt.collector.store.blocks import decode_one, encode_one
-from idlrt.collector.store.database import Database, StoreError, key, keys
+from idlrt.collector.store.database import Database, StoreError
 from idlrt.collector.store.identities import Identities, text_of
-from idlrt.collector.store.reading import Query, Result, label_values, metric_names, read, resource_values
+from idlrt.collector.store.keys import key, keys
+from idlrt.collector.store.query import Query, Result
+from idlrt.collector.store.reading import label_values, metric_names, read, resource_values
 from idlrt.collector.store.retention import DEFAULT, Retention
 from idlrt.collector.store.rolling import delete_expired, delete_unused, enforce_size, roll_up
 from idlrt.collector.store.values import CODES, REPORTS, Stored, stored, summed, total
@@ -232,6 +235,9 @@ class CellStore:
         where: Mapping[str, str] | None = None,
         by: Sequence[str] = (),
         limit: int = 30,
+        values: Literal["full", "count"] = "full",
+        is_whole: bool = False,
+        has_others: bool = True,
     ) -> Result:
         """Return what was committed of a metric between two times.
 
@@ -244,14 +250,22 @@ class CellStore:
                 resource with the same name.
             by: keys of the resource and labels by which values are grouped.
             limit: maximum number of groups; the smaller ones are in one group with `OTHER` in all of `by`.
+            values: `count` for numbers of values instead of histograms, which take many times as long.
+            is_whole: whether to return one step from start to end, rounded to the finest cells that are kept of its
+                start, and groups ordered by their values. Percentiles are fine up to 2 hours.
+            has_others: whether to return the group of the smaller ones.
 
         Raises:
             ConfigurationError: an argument is out of range, or the file is damaged.
             StoreError: the file cannot be read at present.
         """
-        query = Query(metric, start, end, step, where or {}, tuple(by), limit)
+        query = Query(metric, start, end, step, where or {}, tuple(by), limit, values, is_whole, has_others)
+        return self.read_many([query])[0]
+
+    def read_many(self, queries: Iterable[Query]) -> list[Result]:
+        """Return the answers to several queries of one state of the file; see `read`."""
         with self._database.reading() as connection:
-            return read(connection, self._retention, query)
+            return [read(connection, self._retention, each) for each in queries]
 
     def metrics(self) -> list[Metric]:
         """Return all metrics that have cells, by name; of several descriptions of one name the latest."""
@@ -303,6 +317,7 @@ def _write(connection: sqlite3.Connection, tier: int, number: int, cells: dict[i
     """Add pending cells of the finest level."""
     query = "SELECT key, data FROM pending WHERE key BETWEEN ? AND ?"
     present: dict[int, bytes] = dict(connection.execute(query, keys(tier, number, number + 1)))
+    totals: dict[int, float] = {}
 
     def rows() -> Iterator[tuple[int, float, bytes]]:
         for series in sorted(cells):
@@ -310,6 +325,8 @@ def _write(connection: sqlite3.Connection, tier: int, number: int, cells: dict[i
             before = present.get(at)
             if before is not None:
                 value = summed((decode_one(before), value))
-            yield at, total(value), encode_one(value)
+            totals[series] = total(value)
+            yield at, totals[series], encode_one(value)
 
     connection.executemany("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", rows())
+    summaries.update(connection, "pending", key(tier, number), totals)

@@ -1,8 +1,7 @@
 """File of the store: its tables, its connections, and errors of SQLite in the words of the runtime.
 
-A cell is one row of `pending` until its block is complete, then part of a row of `block`. The key of both is one
-integer: tier (level, and whether the series is an aggregate), number of the cell or block since 1970, series. So a
-commit appends, a query reads neighbours, and retention deletes whole pages. An ordinary table with that key beats
+A cell is one row of `pending` until its block is complete, then part of a row of `block`. So a commit appends, a query
+reads neighbours, and retention deletes whole pages. An ordinary table with that key beats
 `WITHOUT ROWID`, which moves values of more than an eighth of a page to pages of their own.
 
 The journal is a WAL with `synchronous=FULL`: a commit survives a kill and a power failure, for one `fsync` in 10 s.
@@ -20,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from idlrt.collector.store import summaries
 from idlrt.collector.store.blocks import BrokenBlock
 from idlrt.errors import ConfigurationError, RpcError
 
@@ -28,13 +28,11 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Database", "StoreError", "key", "keys", "number_of", "series_of"]
+__all__ = ["Database", "StoreError"]
 
 _APPLICATION: Final = 0x69646C6D
-_VERSION: Final = 1
+_VERSION: Final = 2
 _PAGE: Final = 32768
-_SERIES_BITS: Final = 27
-_NUMBER_BITS: Final = 31
 
 _LEVELS: Final = list[tuple[int, int]]
 _SCHEMA: Final = """
@@ -50,30 +48,14 @@ CREATE TABLE kept (tier INTEGER PRIMARY KEY, since INTEGER NOT NULL);
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 """
+_SUMMARIES: Final = """
+CREATE TABLE pending_summary (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE block_summary (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+"""
 
 
 class StoreError(RpcError):
     """The file of the store cannot be written or read at present. Nothing is lost: commit again."""
-
-
-def key(tier: int, number: int, series: int = 0) -> int:
-    """Return the key of a cell or block."""
-    return (tier << _NUMBER_BITS | number) << _SERIES_BITS | series
-
-
-def series_of(key: int) -> int:
-    """Return the series of a key."""
-    return key & (1 << _SERIES_BITS) - 1
-
-
-def number_of(key: int) -> int:
-    """Return the number of the cell or block of a key."""
-    return key >> _SERIES_BITS & (1 << _NUMBER_BITS) - 1
-
-
-def keys(tier: int, first: int, end: int) -> tuple[int, int]:
-    """Return the smallest and the largest key of the numbers from `first` up to, not including, `end`."""
-    return key(tier, first), key(tier, end) - 1
 
 
 class Database:
@@ -155,9 +137,18 @@ class Database:
         run("PRAGMA cache_size = -16000")
         if is_empty:
             self.writer.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; "
+                f"BEGIN IMMEDIATE; {_SCHEMA} {_SUMMARIES} PRAGMA application_id = {_APPLICATION}; "
                 f"PRAGMA user_version = {_VERSION}; COMMIT;"
             )
+        elif version < _VERSION:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        with self.transaction("upgrade") as connection:
+            for statement in _SUMMARIES.strip().splitlines():
+                connection.execute(statement)
+            summaries.create(connection)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def translated(self, what: str) -> Generator[None, None, None]:

@@ -1,7 +1,8 @@
 """Queries: values of a metric in steps of equal length, by dimensions.
 
-A query reads the smallest aggregate that has all its dimensions, at the coarsest level whose cells divide a step, and
-what of finer levels is not rolled up yet. It ranks groups by totals beside the blocks, before it unpacks any.
+A query reads the smallest aggregate that has all its dimensions, at the coarsest level whose cells divide a step, or
+for one step of the whole time at the coarsest levels for its middle and finer ones for its ends. It ranks groups by
+totals beside the blocks, before it unpacks any.
 """
 
 from __future__ import annotations
@@ -9,162 +10,76 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
-from idlrt.collector.store.blocks import decode, decode_one
-from idlrt.collector.store.database import key, keys, number_of, series_of
+from idlrt.collector.store.query import Group, Query, Result
 from idlrt.collector.store.retention import Retention, is_of_services, smallest_aggregate
 from idlrt.collector.store.rolling import kept_since
-from idlrt.collector.store.values import REPORTS, Row, Stored, summed
+from idlrt.collector.store.scanning import Value, Wanted, cells, counts_of_histograms, sums_of_histograms, totals
+from idlrt.collector.store.values import REPORTS, Stored, summed
 from idlrt.errors import ConfigurationError
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import OTHER, Labels, Metric
 
-__all__ = ["Group", "Query", "Result", "label_values", "metric_names", "read", "resource_values"]
+__all__ = ["label_values", "metric_names", "read", "resource_values"]
 
 _STEPS: Final = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 7 * 86400)
 _MAX_AUTOMATIC: Final = 360
 _MAX_STEPS: Final = 20_000
-# Series up to which single rows are looked up instead of reading all rows of a time.
-_FEW: Final = 64
+# Seconds up to which one step of the whole time has fine histograms only.
+_FINE: Final = 7200
 _COMBINE: Final[dict[str, Callable[[Iterable[float]], float]]] = {"sum": sum, "max": max, "min": min}
-_as_texts: Final = msgspec.json.Decoder(tuple[str, ...])
-_as_resource: Final = msgspec.json.Decoder(dict[str, str])
 _as_metric: Final = msgspec.json.Decoder(Metric)
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Values of one group of series.
-
-    Attributes:
-        labels: values of the dimensions that were asked for.
-        values: one for each step: a histogram, what was added to a counter, or the last value of a gauge in the step.
-            `None` is a gap: no program of the group has reported. Without calls it is an empty histogram or 0.
-        lows: smallest values of a gauge; empty for other kinds. Where gauges of several series are summed, the sum of
-            their smallest values, which is a lower bound.
-        highs: largest values of a gauge, in the same way.
-    """
-
-    labels: Mapping[str, str]
-    values: Sequence[Histogram | float | None]
-    lows: Sequence[float | None] = ()
-    highs: Sequence[float | None] = ()
+@lru_cache(1 << 16)
+def _as_texts(data: str) -> tuple[str, ...]:
+    return msgspec.json.decode(data, type=tuple[str, ...])
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a query.
-
-    Attributes:
-        metric: the metric; `None` if there is none of that name.
-        start: start of the first step, in seconds since 1970.
-        step: length of a step in seconds.
-        steps: number of steps.
-        error: bound of the relative error of percentiles, besides 3 ns.
-        groups: groups, the largest one first, and the one of all others at the end.
-    """
-
-    metric: Metric | None
-    start: int
-    step: int
-    steps: int
-    error: float
-    groups: Sequence[Group] = ()
-
-
-class _Wanted(msgspec.Struct, frozen=True):
-    """Series of a query, and where their cells are.
-
-    Attributes:
-        aggregate: number of the aggregate; 0 for series by instance.
-        level: index of the level.
-        tier: its tier.
-        start: start of the first step.
-        step: length of a step.
-        steps: number of steps.
-        groups: group of each series.
-    """
-
-    aggregate: int
-    level: int
-    start: int
-    step: int
-    steps: int
-    groups: dict[int, Labels]
-
-    @property
-    def tier(self) -> int:
-        return 2 * self.level + is_of_services(self.aggregate)
-
-    @property
-    def end(self) -> int:
-        return self.start + self.step * self.steps
-
-
-class Query(msgspec.Struct, frozen=True):
-    """Arguments of `CellStore.read`, which describes them."""
-
-    metric: str
-    start: float
-    end: float
-    step: float | None
-    where: Mapping[str, str]
-    by: Labels
-    limit: int
-
-    def check(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ConfigurationError: one is out of range.
-        """
-        if not (math.isfinite(self.start) and math.isfinite(self.end) and 0 <= self.start < self.end):
-            raise ConfigurationError(
-                f"read: the end must be after the start, and both after 1970, got {self.start} and {self.end}"
-            )
-        if self.step is not None and not (math.isfinite(self.step) and self.step > 0):
-            raise ConfigurationError(f"step: must be greater than 0, got {self.step}")
-        if self.limit < 1:
-            raise ConfigurationError(f"limit: must be at least 1, got {self.limit}")
+@lru_cache(1 << 14)
+def _as_resource(data: str) -> Mapping[str, str]:
+    return msgspec.json.decode(data, type=dict[str, str])
 
 
 def read(connection: sqlite3.Connection, retention: Retention, query: Query) -> Result:
-    """Read in the transaction of the connection."""
+    """Read in the transaction of the connection.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+    """
     query.check()
     by = query.by
     metrics = _metrics(connection, query.metric)
     is_gauge = any(each.kind == "gauge" for each in metrics.values())
     aggregate = 0 if is_gauge else _aggregate(metrics, {*by, *query.where})
-    level, step = _level(kept_since(connection), retention, aggregate, query)
-    start = int(query.start // step) * step
-    steps = -int(-(query.end - start) // step)
-    if steps > _MAX_STEPS:
-        raise ConfigurationError(f"step: {steps} steps are too many, the maximum is {_MAX_STEPS}; use a longer step")
-    error = 0.04 if retention.levels[level].is_coarse else 0.008
+    kept = kept_since(connection)
+    since = [kept.get(2 * at + is_of_services(aggregate), 0) for at in range(len(retention.levels))]
+    wanted = (_whole if query.is_whole else _stepped)(since, retention, aggregate, query)
+    error = 0.04 if retention.levels[len(wanted.times) - 1].is_coarse else 0.008
+    answer = Result(metric=None, start=wanted.start, step=wanted.step, steps=wanted.steps, error=error)
     if not metrics:
-        return Result(metric=None, start=start, step=step, steps=steps, error=error)
-    groups = _groups(connection, metrics, aggregate, query.where, by)
-    wanted = _Wanted(aggregate, level, start, step, steps, groups)
-    ranks = _ranks(connection, retention, wanted)
+        return answer
     latest = metrics[max(metrics)]
-    other = (OTHER,) * len(by)
-    if len(ranks) > query.limit:
-        kept = set(sorted(ranks, key=lambda each: (-ranks[each], each))[: query.limit])
-        for series, group in groups.items():
-            if group not in kept:
-                groups[series] = other
+    wanted = msgspec.structs.replace(wanted, groups=_groups(connection, metrics, aggregate, query.where, by))
+    wanted, ranks = _limited(connection, retention, wanted, query)
     if is_gauge:
         found = _gauges(connection, retention, wanted, latest)
     else:
-        found = _sums(connection, retention, wanted)
+        found = _sums(connection, retention, wanted, latest, query)
         of_labels = {name for each in metrics.values() for name in each.labels}
-        zero = Row(0, 0, 0, 0, 0, 0, 0, 0, 0) if latest.kind == "histogram" else 0.0
-        _fill(connection, retention, wanted, query, of_labels, found, zero)
+        is_counted = latest.kind != "histogram" or query.values == "count"
+        _fill(connection, retention, wanted, query, of_labels, found, 0.0 if is_counted else Histogram())
+    if query.is_whole:
+        ranks = {group: _weight(values[0]) for group, values in found.items()}
+    other = (OTHER,) * len(by)
     order = sorted(found, key=lambda each: (each == other, -ranks.get(each, 0), each))
     shown = [_group(dict(zip(by, each, strict=True)), found[each], is_gauge=is_gauge) for each in order]
-    return Result(metric=latest, start=start, step=step, steps=steps, error=error, groups=shown)
+    return msgspec.structs.replace(answer, metric=latest, groups=shown)
 
 
 def _metrics(connection: sqlite3.Connection, name: str) -> dict[int, Metric]:
@@ -180,22 +95,46 @@ def _aggregate(metrics: Mapping[int, Metric], dimensions: set[str]) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
-def _level(kept: Mapping[int, int], retention: Retention, aggregate: int, query: Query) -> tuple[int, int]:
-    """Return the index of the level to read, and the length of a step."""
-    levels = retention.levels
-    wanted = query.step
-    if wanted is None:
+def _covers(since: Sequence[int], query: Query) -> list[int]:
+    """Return the levels that have the start of the query, or the one that goes back longest; the finest one first."""
+    return [at for at, each in enumerate(since) if each <= query.start] or [since.index(min(since))]
+
+
+def _stepped(since: Sequence[int], retention: Retention, aggregate: int, query: Query) -> Wanted:
+    """Return what is read of a query in steps: one level."""
+    levels, covers = retention.levels, _covers(since, query)
+    least = query.step
+    if least is None:
         least = (query.end - query.start) / _MAX_AUTOMATIC
-        wanted = next((each for each in _STEPS if each >= least), least)
-    since = [kept.get(2 * at + is_of_services(aggregate), 0) for at in range(len(levels))]
-    covers = [at for at in range(len(levels)) if since[at] <= query.start] or [since.index(min(since))]
-    # The coarsest one whose cells divide the step, or else the finest one.
-    for at in reversed(covers):
+        least = next((each for each in _STEPS if each >= least), least)
+    step = math.ceil(least)
+    # The coarsest level whose cells divide the step, or else the finest one.
+    found = next((at for at in reversed(covers) if levels[at].step <= least and step % levels[at].step == 0), None)
+    if found is None:
+        found = covers[0]
+        length = levels[found].step
+        step = math.ceil(least / length) * length
+    start = int(query.start // step) * step
+    steps = -int(-(query.end - start) // step)
+    if steps > _MAX_STEPS:
+        raise ConfigurationError(f"step: {steps} steps are too many, the maximum is {_MAX_STEPS}; use a longer step")
+    return Wanted(aggregate, [(start, start + steps * step)] * (found + 1), start, step, steps, {})
+
+
+def _whole(since: Sequence[int], retention: Retention, aggregate: int, query: Query) -> Wanted:
+    """Return what is read of a query of one step: finer levels at its ends, and the coarsest one in its middle."""
+    levels, finest = retention.levels, _covers(since, query)[0]
+    step = levels[finest].step
+    start, end = int(query.start // step) * step, -int(-query.end // step) * step
+    times = [(start, end)] * (finest + 1)
+    is_fine = end - start <= _FINE and not levels[finest].is_coarse
+    for at in range(finest + 1, len(levels)):
         length = levels[at].step
-        if length <= wanted and math.ceil(wanted) % length == 0:
-            return at, math.ceil(wanted)
-    length = levels[covers[0]].step
-    return covers[0], math.ceil(wanted / length) * length
+        inner = -(-times[-1][0] // length) * length, times[-1][1] // length * length
+        if inner[0] >= inner[1] or since[at] > inner[0] or (is_fine and levels[at].is_coarse):
+            break
+        times.append(inner)
+    return Wanted(aggregate, times, start, end - start, 1, {})
 
 
 def _groups(
@@ -212,129 +151,94 @@ def _groups(
     )
     found: dict[int, Labels] = {}
     for series, metric, labels, resource in connection.execute(query, (aggregate, json.dumps(list(metrics)))):
-        values = _as_resource.decode(resource)
-        values.update(zip(metrics[metric].labels, _as_texts.decode(labels), strict=True))
+        values = {**_as_resource(resource), **dict(zip(metrics[metric].labels, _as_texts(labels), strict=True))}
         if all(values.get(name, "") == value for name, value in where.items()):
-            found[int(series)] = tuple(values.get(name, "") for name in by)
+            found[int(series)] = tuple([values.get(name, "") for name in by])
     return found
 
 
-def _ranks(connection: sqlite3.Connection, retention: Retention, wanted: _Wanted) -> dict[Labels, float]:
-    """Return the total of each group, about: of all blocks that are in the time in part."""
-    found: dict[Labels, float] = {}
-    for table, first, last in _ranges(retention, wanted):
-        rows: Iterable[tuple[int, Any]] = _rows(connection, table, first, last, wanted.groups, "total")
-        if len(wanted.groups) > _FEW:
-            query = f"SELECT key & 134217727, sum(total) FROM {table} WHERE key BETWEEN ? AND ? GROUP BY 1"
-            rows = connection.execute(query, (first, last))
-        for at, weight in rows:
-            group = wanted.groups.get(series_of(at))
-            if group is not None:
-                found[group] = found.get(group, 0.0) + weight
-    return found
+def _limited(
+    connection: sqlite3.Connection, retention: Retention, wanted: Wanted, query: Query
+) -> tuple[Wanted, dict[Labels, float]]:
+    """Return the query with the smaller groups as one, or without them, and the totals by which groups are ranked."""
+    number = len(set(wanted.groups.values()))
+    # One step of the whole time is ordered by what was read.
+    if number <= 1 or (query.is_whole and number <= query.limit):
+        return wanted, {}
+    ranks = totals(connection, retention, wanted)
+    if len(ranks) <= query.limit:
+        return wanted, ranks
+    kept = set(sorted(ranks, key=lambda each: (-ranks[each], each))[: query.limit])
+    other = (OTHER,) * len(query.by)
+    groups = {
+        series: group if group in kept else other
+        for series, group in wanted.groups.items()
+        if query.has_others or group in kept
+    }
+    return msgspec.structs.replace(wanted, groups=groups), ranks
 
 
-def _ranges(retention: Retention, wanted: _Wanted) -> Iterator[tuple[str, int, int]]:
-    """Yield where cells are: the table, the smallest and the largest key."""
-    level = retention.levels[wanted.level]
-    yield "block", *keys(wanted.tier, wanted.start // level.span, -(-wanted.end // level.span))
-    for at in range(wanted.level, -1, -1):
-        length = retention.levels[at].step
-        yield "pending", *keys(wanted.tier - 2 * (wanted.level - at), wanted.start // length, -(-wanted.end // length))
-
-
-def _rows(
-    connection: sqlite3.Connection, table: str, first: int, last: int, groups: Mapping[int, Labels], column: str
-) -> Iterator[tuple[int, Any]]:
-    """Yield the keys and values of the series of a query in a range of keys."""
-    if len(groups) > _FEW:
-        for row in connection.execute(f"SELECT key, {column} FROM {table} WHERE key BETWEEN ? AND ?", (first, last)):
-            if series_of(row[0]) in groups:
-                yield row
-        return
-    series = json.dumps(list(groups))
-    query = f"SELECT key, {column} FROM {table} WHERE key IN (SELECT value + ? FROM json_each(?))"
-    following = f"SELECT min(key) FROM {table} WHERE key BETWEEN ? AND ?"
-    while True:
-        # Skip to the next number that has rows.
-        found = connection.execute(following, (first, last)).fetchone()[0]
-        if found is None:
-            return
-        base = int(found) - series_of(found)
-        yield from connection.execute(query, (base, series))
-        first = base + key(0, 1)
-
-
-def _cells(connection: sqlite3.Connection, retention: Retention, wanted: _Wanted) -> Iterator[tuple[int, int, Stored]]:
-    """Yield the series, the index of the step and the value of all cells."""
-    level = retention.levels[wanted.level]
-    start, step, steps = wanted.start, wanted.step, wanted.steps
-    for table, first, last in _ranges(retention, wanted):
-        for at, data in _rows(connection, table, first, last, wanted.groups, "data"):
-            series, number = series_of(at), number_of(at)
-            if table == "block":
-                begin = number * level.span - start
-                for position, value in decode(data).items():
-                    index = (begin + position * level.step) // step
-                    if 0 <= index < steps:
-                        yield series, index, value
-            else:
-                length = _length(retention, at)
-                index = (number * length - start) // step
-                if 0 <= index < steps:
-                    yield series, index, decode_one(data)
-
-
-def _length(retention: Retention, at: int) -> int:
-    """Return the length of a pending cell in seconds."""
-    return retention.levels[at // key(2, 0)].step
-
-
-def _sums(connection: sqlite3.Connection, retention: Retention, wanted: _Wanted) -> dict[Labels, list[Stored | None]]:
+def _sums(
+    connection: sqlite3.Connection, retention: Retention, wanted: Wanted, metric: Metric, query: Query
+) -> dict[Labels, list[Value | None]]:
     """Return the sums of counters or histograms by group and step."""
-    parts: dict[Labels, list[list[Stored]]] = {}
-    groups = wanted.groups
-    for series, index, value in _cells(connection, retention, wanted):
-        values = parts.get(groups[series])
-        if values is None:
-            values = parts[groups[series]] = [[] for _ in range(wanted.steps)]
-        values[index].append(value)
-    return {group: [summed(each) if each else None for each in values] for group, values in parts.items()}
+    if metric.kind == "histogram":
+        if query.values == "count":
+            return counts_of_histograms(connection, retention, wanted)
+        return sums_of_histograms(connection, retention, wanted)
+    found: dict[Labels, list[Value | None]] = {}
+    for series, index, value in cells(connection, retention, wanted):
+        if isinstance(value, (int, float)):
+            values = found.setdefault(wanted.groups[series], [None] * wanted.steps)
+            before = values[index]
+            values[index] = value + before if isinstance(before, (int, float)) else value
+    return found
 
 
 def _fill(
     connection: sqlite3.Connection,
     retention: Retention,
-    wanted: _Wanted,
+    wanted: Wanted,
     query: Query,
     of_labels: set[str],
-    found: dict[Labels, list[Stored | None]],
-    zero: Stored,
+    found: dict[Labels, list[Value | None]],
+    zero: Value,
 ) -> None:
     """Set steps without a value to zero if a program of the group has reported."""
+    other = (OTHER,) * len(query.by)
+
+    def programs_of(group: Labels) -> Labels | None:
+        """Return what a group says of programs; `None` is all of them."""
+        if group == other:
+            return None
+        return tuple([value for name, value in zip(query.by, group, strict=True) if name not in of_labels])
+
+    needed = {programs_of(group) for group, values in found.items() if None in values}
+    if not needed:
+        return
     names = tuple(each for each in query.by if each not in of_labels)
     where = {name: value for name, value in query.where.items() if name not in of_labels}
     aggregate = smallest_aggregate((), {*names, *where})
     groups = _groups(connection, _metrics(connection, REPORTS.name), aggregate, where, names)
+    if None not in needed:
+        groups = {series: group for series, group in groups.items() if group in needed}
     reports = msgspec.structs.replace(wanted, aggregate=aggregate, groups=groups)
-    present: dict[Labels, set[int]] = {}
-    for series, index, _ in _cells(connection, retention, reports):
+    present: dict[Labels | None, set[int]] = {None: set()}
+    for series, index, _ in cells(connection, retention, reports):
         present.setdefault(groups[series], set()).add(index)
-    other = (OTHER,) * len(query.by)
+        present[None].add(index)
     for group, values in found.items():
-        of_programs = tuple(value for name, value in zip(query.by, group, strict=True) if name not in of_labels)
-        steps = set[int]().union(*present.values()) if group == other else present.get(of_programs, set[int]())
-        for index in steps:
+        for index in present.get(programs_of(group), ()):
             if values[index] is None:
                 values[index] = zero
 
 
 def _gauges(
-    connection: sqlite3.Connection, retention: Retention, wanted: _Wanted, metric: Metric
-) -> dict[Labels, list[Stored | None]]:
+    connection: sqlite3.Connection, retention: Retention, wanted: Wanted, metric: Metric
+) -> dict[Labels, list[Value | None]]:
     """Return gauges by group and step: each series over time first, then all series of a group."""
     by_series: dict[int, dict[int, Stored]] = {}
-    for series, index, value in _cells(connection, retention, wanted):
+    for series, index, value in cells(connection, retention, wanted):
         values = by_series.setdefault(series, {})
         values[index] = summed((values[index], value)) if index in values else value
     combine = _COMBINE[metric.merge]
@@ -344,7 +248,7 @@ def _gauges(
         for index, value in values.items():
             if isinstance(value, tuple):
                 of_group.setdefault(index, []).append(value)
-    found: dict[Labels, list[Stored | None]] = {}
+    found: dict[Labels, list[Value | None]] = {}
     for group, steps in parts.items():
         row = found[group] = [None] * wanted.steps
         for index, gauges in steps.items():
@@ -353,14 +257,18 @@ def _gauges(
     return found
 
 
-def _group(labels: dict[str, str], values: list[Stored | None], *, is_gauge: bool) -> Group:
+def _group(labels: dict[str, str], values: list[Value | None], *, is_gauge: bool) -> Group:
     if is_gauge:
         columns = [[each[at] if isinstance(each, tuple) else None for each in values] for at in (1, 2, 3)]
         return Group(labels=labels, values=columns[0], lows=columns[1], highs=columns[2])
-    shown: list[Histogram | float | None] = [
-        each.histogram() if isinstance(each, Row) else each if not isinstance(each, tuple) else None for each in values
-    ]
-    return Group(labels=labels, values=shown)
+    return Group(labels=labels, values=[each if not isinstance(each, tuple) else None for each in values])
+
+
+def _weight(value: Value | None) -> float:
+    """Return what groups are ordered by."""
+    if isinstance(value, Histogram):
+        return float(value.count)
+    return value[1] if isinstance(value, tuple) else float(value or 0)
 
 
 def metric_names(connection: sqlite3.Connection) -> list[Metric]:
@@ -376,7 +284,7 @@ def label_values(connection: sqlite3.Connection, name: str) -> dict[str, list[st
     found: dict[str, set[str]] = {}
     query = "SELECT metric, labels FROM series WHERE aggregate = 0 AND metric IN (SELECT value FROM json_each(?))"
     for metric, labels in connection.execute(query, (json.dumps(list(metrics)),)):
-        for label, value in zip(metrics[metric].labels, _as_texts.decode(labels), strict=True):
+        for label, value in zip(metrics[metric].labels, _as_texts(labels), strict=True):
             found.setdefault(label, set()).add(value)
     return {label: sorted(values) for label, values in found.items()}
 
@@ -384,4 +292,4 @@ def label_values(connection: sqlite3.Connection, name: str) -> dict[str, list[st
 def resource_values(connection: sqlite3.Connection) -> list[dict[str, str]]:
     """Return the resources of all series by instance."""
     query = "SELECT data FROM resource WHERE id IN (SELECT resource FROM series WHERE aggregate = 0) ORDER BY data"
-    return [_as_resource.decode(data) for (data,) in connection.execute(query)]
+    return [{**_as_resource(data)} for (data,) in connection.execute(query)]

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
+from idlrt.collector.store import summaries
 from idlrt.collector.store.blocks import decode, decode_one, encode, encode_one
-from idlrt.collector.store.database import Database, key, keys, number_of, series_of
+from idlrt.collector.store.database import Database
+from idlrt.collector.store.keys import key, keys, number_of, series_of
 from idlrt.collector.store.retention import Level, Retention
 from idlrt.collector.store.values import Row, Stored, code_of, summed, total
 
@@ -68,21 +70,25 @@ def _pack(database: Database, tier: int, level: Level, coarser: Level | None, bl
         query = "SELECT key, data FROM pending WHERE key BETWEEN ? AND ? ORDER BY key & 134217727, key"
         above = _Above(connection, tier + 2, level, coarser, block) if coarser is not None else None
         seen: list[tuple[int, int]] = []
+        totals: dict[int, float] = {}
         for series, rows in groupby(run(query, bounds), lambda row: series_of(row[0])):
             cells = {number_of(found) - first: decode_one(data) for found, data in rows}
             if above is not None:
                 above.add(series, cells)
             if is_kept:
-                _merge(connection, key(tier, block, series), cells, is_coarse=level.is_coarse)
+                totals[series] = _merge(connection, key(tier, block, series), cells, is_coarse=level.is_coarse)
             seen.append((block * level.span, series))
         if above is not None:
             above.write()
-        run("DELETE FROM pending WHERE key BETWEEN ? AND ?", bounds)
+        if totals:
+            summaries.update(connection, "block", key(tier, block), totals)
+        for table in ("pending", "pending_summary"):
+            run(f"DELETE FROM {table} WHERE key BETWEEN ? AND ?", bounds)
         connection.executemany("UPDATE series SET seen = max(seen, ?) WHERE id = ?", seen)
 
 
-def _merge(connection: sqlite3.Connection, at: int, cells: dict[int, Stored], *, is_coarse: bool) -> None:
-    """Add cells to a block."""
+def _merge(connection: sqlite3.Connection, at: int, cells: dict[int, Stored], *, is_coarse: bool) -> float:
+    """Add cells to a block; return its total."""
     present = connection.execute("SELECT data FROM block WHERE key = ?", (at,)).fetchone()
     if present is not None:
         for position, value in decode(present[0]).items():
@@ -90,6 +96,7 @@ def _merge(connection: sqlite3.Connection, at: int, cells: dict[int, Stored], *,
     data = encode(code_of(next(iter(cells.values()))), cells, is_coarse=is_coarse)
     weight = sum(map(total, cells.values()))
     connection.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (at, weight, data))
+    return weight
 
 
 class _Above:
@@ -106,6 +113,7 @@ class _Above:
         bounds = keys(tier, self._first // self._ratio, last // self._ratio + 1)
         self._present: dict[int, bytes] = dict(connection.execute(query, bounds))
         self._rows: list[tuple[int, float, bytes]] = []
+        self._totals: dict[int, dict[int, float]] = {}
 
     def add(self, series: int, cells: dict[int, Stored]) -> None:
         """Add the cells of a series."""
@@ -119,13 +127,18 @@ class _Above:
             present = self._present.get(at)
             if present is not None:
                 value = summed((decode_one(present), value))
-            data = encode(code_of(value), {0: value}) if self._coarser.is_coarse else encode_one(value)
-            self._rows.append((at, total(value), data))
+            weight = self._totals.setdefault(number, {})[series] = total(value)
+            self._rows.append((at, weight, encode_one(value)))
         if len(self._rows) >= _SLICE:
-            self.write()
+            self._flush()
 
     def write(self) -> None:
-        """Write the cells."""
+        """Write all cells."""
+        self._flush()
+        for number, totals in self._totals.items():
+            summaries.update(self._connection, "pending", key(self._tier, number), totals)
+
+    def _flush(self) -> None:
         self._connection.executemany("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", self._rows)
         self._rows.clear()
 
@@ -175,6 +188,7 @@ def _delete_before(database: Database, tier: int, level: Level, block: int) -> N
             return
     with database.transaction("write") as connection:
         connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (tier, since))
+        connection.execute("DELETE FROM block_summary WHERE key BETWEEN ? AND ?", keys(tier, 0, block))
     low, high = keys(tier, 0, block)
     query = "DELETE FROM block WHERE key IN (SELECT key FROM block WHERE key BETWEEN ? AND ? LIMIT ?)"
     while True:

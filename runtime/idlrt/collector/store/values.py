@@ -29,6 +29,7 @@ __all__ = [
     "Row",
     "Stored",
     "code_of",
+    "counts_of",
     "stored",
     "summed",
     "total",
@@ -169,7 +170,7 @@ class Row:
         width = before + self.width
         width += -width & part
         raw = (self.lanes << before * LANE).to_bytes(width * LANE_BYTES, "little")
-        planes = [raw[at::LANE_BYTES] for at in range(LANE_BYTES)]
+        planes = [raw[at::LANE_BYTES] for at in range(self._size)]
         lanes = 0
         for at in range(part + 1):
             merged = bytearray(width // (part + 1) * LANE_BYTES)
@@ -186,26 +187,46 @@ class Row:
         """Number of buckets between the first one and the last one, inclusive."""
         return -(-self.lanes.bit_length() // LANE)
 
-    def words(self) -> array[int]:
+    @property
+    def _size(self) -> int:
+        """Number of bytes that any count requires at most."""
+        return min(-(-self.count.bit_length() // 8) or 1, LANE_BYTES)
+
+    def words(self) -> Sequence[int]:
         """Return the counts."""
         raw = self.lanes.to_bytes(LANE_BYTES * self.width, "little")
-        spread = bytearray(8 * self.width)
-        for at in range(LANE_BYTES):
-            spread[at::8] = raw[at::LANE_BYTES]
-        words = array("Q", bytes(spread))
+        size = self._size
+        if size == 1:
+            return raw[::LANE_BYTES]
+        # No count is larger than the number of values, so most rows need two bytes instead of eight.
+        code, word = ("H", 2) if size == 2 else ("Q", 8)
+        spread = bytearray(word * self.width)
+        for at in range(size):
+            spread[at::word] = raw[at::LANE_BYTES]
+        words = array(code, bytes(spread))
         if sys.byteorder == "big":
             words.byteswap()
         return words
 
     def histogram(self) -> Histogram:
         """Return the histogram. The counts of merged buckets are in the bucket in their middle."""
-        words = self.words()
-        first, stride = self.low, 1
-        if self.bits:
-            first, stride = (self.low << COARSE_BITS) + _MIDDLE, 1 << COARSE_BITS
-        indexes = range(first, first + stride * len(words), stride)
-        counts = dict(zip(compress(indexes, words), filter(None, words), strict=True))
-        return Histogram(counts, self.count, self.sum, self.least, self.most, self.received, self.sent)
+        return Histogram(
+            *(counts_of(self.bits, self.low, self.words()), self.count, self.sum, self.least, self.most),
+            *(self.received, self.sent),
+        )
+
+
+def counts_of(bits: int, low: int, words: Sequence[int]) -> dict[int, int]:
+    """Return counts by bucket. Those of merged buckets are in the bucket in their middle.
+
+    Args:
+        bits: buckets that were merged into one, as a power of two.
+        low: index of the first bucket, in merged buckets.
+        words: counts.
+    """
+    first, stride = (low << COARSE_BITS) + _MIDDLE if bits else low, 1 << COARSE_BITS if bits else 1
+    indexes = range(first, first + stride * len(words), stride)
+    return dict(zip(compress(indexes, words), filter(None, words), strict=True))
 
 
 Stored: TypeAlias = Row | Gauge | float
