@@ -123,8 +123,8 @@ def show(sources: tuple[str, ...], trace_id: str, attributes: bool, as_json: boo
     """Print the spans of a trace, put together from all instances at URL... (see `idlrt trace tail`).
 
     A span of an instance that was not asked, or that was replaced by newer ones, is missing; its children are marked
-    with "parent unknown". SELF is the time in which no child was running. Times of different machines are as exact as
-    their clocks.
+    with "parent unknown". SELF is the time in which no child was running. A server span whose clock differs from that
+    of its caller is moved into the call, and marked with "clock corrected".
 
     Exit codes: 0 if there are spans, 1 if there are none, 2 if no instance could be read.
     """

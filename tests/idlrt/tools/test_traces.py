@@ -130,3 +130,9 @@ def test_a_trace_is_a_tree_with_times() -> None:
     assert event.strip() == "+500 ms retry why=timeout"
     assert f"  {' ' * 6}xxxxxx{' ' * 12}  " in second
     assert (error.strip(), attribute.strip()) == ("! no answer", "a=1")
+
+
+def test_a_corrected_clock_is_told() -> None:
+    spans = [record("1", duration_s=4.0, kind="client", service="web"), record("2", "1", 10.0, duration_s=2.0)]
+    lines = list(tree_lines(waterfall(spans), "ab" * 16))
+    assert lines[3].endswith("UserService.get server (clock corrected by -9 s)")

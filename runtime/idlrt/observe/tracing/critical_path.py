@@ -5,11 +5,10 @@ is on the path, and the path goes on at the start of that child; children that w
 because nothing waited for them. Time without such a child belongs to the span itself. So the parts follow each other
 without gaps, and their durations add up to that of the root.
 
-Spans of several machines may be mixed. A server span that is not within the client span of its caller, but would fit,
-is moved to its middle with all that it has called in its process; what else exceeds its parent is cut off.
+Times are those of the waterfall, which corrects the clocks of other machines; what exceeds its parent is cut off.
 
 Sources: Zhang et al., "CRISP: Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022;
-Jaeger UI, `TraceTimelineViewer/CriticalPath`; for the clocks, Jaeger's `adjuster/clockskew.go`.
+Jaeger UI, `TraceTimelineViewer/CriticalPath`.
 """
 
 from __future__ import annotations
@@ -43,23 +42,21 @@ class PathPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Node:
-    """A span on the corrected time axis.
+    """A span within its parent.
 
     Attributes:
         span: the span.
         start: start in seconds since the start of the trace, not before that of its parent.
         end: end, not after that of its parent.
-        shift: seconds by which it was moved.
         children: its children.
     """
 
-    __slots__ = ("children", "end", "shift", "span", "start")
+    __slots__ = ("children", "end", "span", "start")
 
     def __init__(self, row: Row, parent: _Node | None) -> None:
-        span = self.span = row.span
-        self.shift = _shift(row, parent)
-        self.start = row.offset_s + self.shift
-        self.end = self.start + max(span.duration_s, 0.0)
+        self.span = row.span
+        self.start = row.offset_s
+        self.end = self.start + max(row.span.duration_s, 0.0)
         if parent is not None:
             self.start = min(max(self.start, parent.start), parent.end)
             self.end = min(max(self.end, self.start), parent.end)
@@ -121,17 +118,3 @@ def _tree(rows: Sequence[Row]) -> _Node | None:
         parent.children.append(node)
         above.append(node)
     return root
-
-
-def _shift(row: Row, parent: _Node | None) -> float:
-    """Return by how many seconds to move a span so that its clock agrees with that of its caller."""
-    if parent is None:
-        return 0.0
-    span, caller = row.span, parent.span
-    if span.service == caller.service:
-        return parent.shift
-    start, room = row.offset_s, parent.end - parent.start
-    is_within = parent.start <= start + _TOLERANCE and start + span.duration_s <= parent.end + _TOLERANCE
-    if is_within or span.kind != "server" or caller.kind != "client" or span.duration_s > room:
-        return 0.0
-    return parent.start + (room - span.duration_s) / 2 - start

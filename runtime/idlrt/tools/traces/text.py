@@ -59,6 +59,8 @@ def _row_lines(row: Row, found: Waterfall, *, has_attributes: bool) -> Iterator[
     times = f"{duration(row.offset_s):>9} {duration(span.duration_s):>9} {duration(row.self_s):>9}"
     known = ("late", span.is_late), ("context lost", span.has_lost_context), ("parent unknown", row.is_orphan)
     notes = [f"({text})" for text, is_so in known if is_so]
+    if row.shift_s:
+        notes.append(f"(clock corrected by {'-' if row.shift_s < 0 else '+'}{duration(abs(row.shift_s))})")
     name = " ".join(each for each in (f"{span.service}: {span.name}", span.kind, span.outcome, *notes) if each)
     yield f"{times}  {_bar(row, found)}  {indent}{name}"
     margin = f"{'':{29 + _BAR + 4}}{indent}  "

@@ -65,3 +65,40 @@ def test_services_and_failures_are_counted() -> None:
 def test_there_has_to_be_a_span() -> None:
     with pytest.raises(ValueError, match="there are no spans"):
         waterfall([])
+
+
+@pytest.mark.parametrize("skew", [-100.0, -2.5, 3.0, 100.0])
+def test_a_server_with_another_clock_is_moved_into_the_call_with_what_it_calls(skew: float) -> None:
+    found = waterfall(
+        [
+            span("a", duration=10.0, kind="client", service="web"),
+            span("b", "a", 2.0 + skew, 6.0, kind="server", service="shop"),
+            span("c", "b", 4.0 + skew, 3.0, service="shop"),
+        ]
+    )
+    assert [(each.span.span_id, round(each.offset_s, 6), round(each.self_s, 6)) for each in found.rows] == [
+        ("a", 0.0, 4.0),
+        ("b", 2.0, 3.0),
+        ("c", 4.0, 3.0),
+    ]
+    assert [round(each.shift_s, 6) for each in found.rows] == [0.0, -skew, -skew]
+    assert (found.started_at, round(found.duration_s, 6)) == (1000.0, 10.0)
+
+
+def test_what_is_not_a_server_or_does_not_fit_is_not_moved() -> None:
+    caller = span("a", duration=2.0, kind="client", service="web")
+    for kind, service, duration in (("server", "shop", 6.0), ("internal", "shop", 1.0), ("server", "web", 1.0)):
+        found = waterfall([caller, span("b", "a", 1.5, duration, kind=kind, service=service)])
+        assert [(each.offset_s, each.shift_s) for each in found.rows] == [(0.0, 0.0), (1.5, 0.0)]
+
+
+def test_siblings_are_ordered_by_their_corrected_starts() -> None:
+    found = waterfall(
+        [
+            span("a", duration=10.0, service="web"),
+            span("b", "a", 5.0, 1.0, kind="client", service="web"),
+            span("c", "a", 1.0, 1.0, kind="client", service="web"),
+            span("d", "c", 8.0, 0.5, kind="server", service="shop"),
+        ]
+    )
+    assert shape(found) == [("a", 0), ("c", 1), ("d", 2), ("b", 1)]
