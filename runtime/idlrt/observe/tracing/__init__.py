@@ -2,7 +2,8 @@
 
 - `context`: what travels with a call; `propagation`: its formats.
 - `sampling`: which traces are recorded; `thresholds`: the arithmetic of consistent sampling.
-- `store`: recent spans; `span_pages`: as admin ports show them; `waterfall`: the tree of a trace.
+- `store`: recent spans; `span_pages`: as admin ports show them; `waterfall`: the tree of a trace;
+  `waterfall_view`: as pages show it.
 - `logs`: traces in log records; `access_log`: a record for each recorded call.
 """
 

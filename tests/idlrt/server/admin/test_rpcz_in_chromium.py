@@ -109,6 +109,10 @@ def test_levels_of_a_trace_collapse(shown: Opened, tmp_path: Path) -> None:
         "[...new Set([...document.querySelectorAll('.bars')].map(each => each.getBoundingClientRect().left))].length"
     )
     assert page.evaluate(places) == 1
+    page.evaluate("document.querySelector('#show-path').click()")
+    page.wait_for("location.search === '?show=path' && document.querySelector('#show-path[aria-current]') !== null")
+    page.evaluate("document.querySelector('#levels-1').click()")
+    page.wait_for("location.search === '?show=path&levels=1' && document.querySelectorAll('.span[open]').length === 0")
     page.resize(390, 900)
     assert page.evaluate("document.documentElement.scrollWidth <= 390"), "only the waterfall scrolls"
 
