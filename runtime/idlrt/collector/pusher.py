@@ -18,22 +18,20 @@ import platform
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
-from idlrt.collector.api import CollectorClient, Packet, Sender
-from idlrt.collector.packets import MAX_DATAGRAM, Form, encode_datagram, packets_of
+from idlrt.collector.api import Sender
+from idlrt.collector.packets import Form, packets_of
+from idlrt.collector.transports import Transport, transport_to
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address
-from idlrt.net.datagrams import DatagramSender
 from idlrt.net.tls import Tls
 from idlrt.observe import enable, read_all, watch_process
 from idlrt.observe.snapshot import Snapshot, by_name
 from idlrt.observe.sources import SERVERS
-from idlrt.observe.tracing.spans import suppressed
 
 __all__ = ["INTERVAL_S", "Pusher", "push"]
 
@@ -45,66 +43,7 @@ INTERVAL_S: Final = 10.0
 _LEAST_S: Final = 0.1
 _TIMEOUT_S: Final = 5.0
 _CLOSE_S: Final = 2.0
-# Snapshots over TCP are divided, too: a server need not take one of many megabytes.
-_MAX_MESSAGE: Final = 1 << 20
 _LOG_INTERVAL_S: Final = 60.0
-
-
-class _Transport(Protocol):
-    """Sends packets."""
-
-    size: int
-
-    def send(self, packet: Packet, timeout: float) -> float:
-        """Send a packet. Return the seconds until the next snapshot is wanted; 0 if the receiver does not say.
-
-        Raises:
-            OSError: it cannot be sent now.
-            RpcError: it cannot be sent now.
-            Refused: the collector does not store it.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release connections."""
-        ...
-
-
-class _Rpc:
-    """Pushes by calls: each packet is acknowledged once it is stored."""
-
-    size = _MAX_MESSAGE
-
-    def __init__(self, target: str, token: str, tls: Tls | None) -> None:
-        metadata = {"authorization": token} if token else {}
-        # What pushing itself counts would be new each time.
-        client = CollectorClient.connect(target, framing="header", protocol="compact", tls=tls, metrics=False)
-        self._client = client
-        self._calls = client.using(metadata=metadata) if metadata else client
-
-    def send(self, packet: Packet, timeout: float) -> float:
-        with suppressed():
-            return self._calls.using(timeout=timeout).push(packet).interval
-
-    def close(self) -> None:
-        self._client.close()
-
-
-class _Datagrams:
-    """Pushes by datagrams: nothing tells whether one has arrived."""
-
-    size = MAX_DATAGRAM
-
-    def __init__(self, address: Address, form: Form) -> None:
-        self._sender = DatagramSender(address)
-        self._form: Form = form
-
-    def send(self, packet: Packet, timeout: float) -> float:
-        self._sender.send(encode_datagram(packet, self._form))
-        return 0.0
-
-    def close(self) -> None:
-        self._sender.close()
 
 
 class Pusher:
@@ -117,18 +56,15 @@ class Pusher:
     def __init__(
         self,
         target: str,
+        connect: Callable[[], Transport],
         *,
         resource: Mapping[str, str],
         interval: float,
-        token: str,
-        tls: Tls | None,
-        form: Form,
     ) -> None:
         self._target = target
+        self._connect = connect
         self._resource = dict(resource)
         self._interval = interval
-        self._token, self._tls = token, tls
-        self._form: Form = form
         self.after_fork()
         forks.register(self)
 
@@ -137,7 +73,7 @@ class Pusher:
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._transport: _Transport | None = None
+        self._transport: Transport | None = None
         self._is_closing = False
         self._sequences = itertools.count(1)
         self._sender = Sender(id=random.getrandbits(63), started_at=time.time(), resource=self._resource)
@@ -194,14 +130,6 @@ class Pusher:
             # The collector may want snapshots more often, not less.
             self._wanted_s = min(max(wanted, _LEAST_S), self._interval) if wanted else self._interval
             return True
-
-    def _connect(self) -> _Transport:
-        scheme, separator, rest = self._target.partition("://")
-        if scheme == "udp" and separator:
-            return _Datagrams(Address.parse(rest), self._form)
-        if self._target.startswith("unixgram:"):
-            return _Datagrams(Address.parse("unix:" + self._target.removeprefix("unixgram:")), self._form)
-        return _Rpc(self._target, self._token, self._tls)
 
     def _log_failure(self, error: Exception) -> None:
         now = time.monotonic()
@@ -275,11 +203,7 @@ def push(
         raise ConfigurationError(f"push: interval: must be at least {_LEAST_S} seconds, got {interval!r}")
     if form not in ("compact", "json"):
         raise ConfigurationError(f"push: form: must be compact or json, got {form!r}")
-    is_datagram = target.startswith(("udp://", "unixgram:"))
-    if is_datagram and (token or tls is not None):
-        raise ConfigurationError("push: token and tls are for targets over TCP, such as 127.0.0.1:7410")
-    if is_datagram:
-        Address.parse(target.removeprefix("udp://").replace("unixgram:", "unix:", 1))
+    connect = transport_to(target, token=token, tls=tls, form=form)
     host = platform.node() or "localhost"
     resource = {
         "service": service,
@@ -289,4 +213,4 @@ def push(
         "version": version,
     }
     known = {name: value for name, value in resource.items() if value}
-    return Pusher(target, resource=known, interval=interval, token=token, tls=tls, form=form).start()
+    return Pusher(target, connect, resource=known, interval=interval).start()
