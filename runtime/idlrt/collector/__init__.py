@@ -15,7 +15,8 @@ from idlrt.exports import lazy_exports
 
 if TYPE_CHECKING:
     from idlrt.collector.pusher import Pusher, push
-    from idlrt.collector.server import DEFAULT_PORT, CollectorServer
+    from idlrt.collector.receiving import DEFAULT_PORT
+    from idlrt.collector.server import CollectorServer
     from idlrt.collector.span_exporter import CollectorExporter
     from idlrt.collector.traces import TailSampling
 
@@ -28,7 +29,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "idlrt.collector.pusher": ("Pusher", "push"),
-            "idlrt.collector.server": ("DEFAULT_PORT", "CollectorServer"),
+            "idlrt.collector.receiving": ("DEFAULT_PORT",),
+            "idlrt.collector.server": ("CollectorServer",),
             "idlrt.collector.span_exporter": ("CollectorExporter",),
             "idlrt.collector.traces": ("TailSampling",),
         },

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import threading
 from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,40 +24,32 @@ from idlrt.collector.api import (
     collector,
 )
 from idlrt.collector.marks import Marks
-from idlrt.collector.packets import decode_datagram, info_of
+from idlrt.collector.packets import info_of
 from idlrt.collector.pages.site import COLLECTOR_SITE
 from idlrt.collector.pages.watch import Watch
 from idlrt.collector.programs import LOST_AFTER_S, Programs
+from idlrt.collector.receiving import DEFAULT_PORT, DatagramReceivers, access_filters
 from idlrt.collector.store import CellStore
 from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
 from idlrt.collector.writer import Writer
 from idlrt.core import ServerCall
-from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address
-from idlrt.net.datagrams import DatagramReceiver
 from idlrt.observe.sources import PROCESS
 from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.pages import PAGE
-from idlrt.server import Server, ServerCallNext, ServerFilter, allow_addresses, require_token
+from idlrt.server import Server, ServerCallNext, ServerFilter, require_token
 from idlrt.server.admin.protection import require_sign_in
 
 if TYPE_CHECKING:
     from idlrt.collector.registry_marks import RegistryMarks
     from idlrt.net.tls import Tls
 
-__all__ = ["DEFAULT_PORT", "CollectorServer"]
-
-_log: Final = get_logger("idlrt.collector")
-
-DEFAULT_PORT: Final = 7410
-"""Port of the collector, for TCP and UDP."""
+__all__ = ["CollectorServer"]
 
 # Seconds between the snapshots of a program, and while a browser shows live pages.
 _WANTED_S: Final = 10.0
 _WATCHED_S: Final = 1.0
-_POLL_S: Final = 0.5
 
 
 class _Handler:
@@ -174,12 +164,8 @@ class CollectorServer:
         registry: str = "",
         lost_after: float = LOST_AFTER_S,
     ) -> None:
-        filters: list[ServerFilter] = [allow_addresses(*allow)] if allow else []
-        if tokens:
-            filters.append(_require_token(tokens, is_secure=tls is not None))
-            if udp and not allow:
-                raise ConfigurationError("collector: datagrams carry no token; with tokens, udp needs allow")
-        self._networks = [ipaddress.ip_network(each) for each in allow if each != "unix"]
+        check_token = _require_token(tokens, is_secure=tls is not None) if tokens else None
+        filters = access_filters(check_token, allow, udp=udp)
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -201,10 +187,7 @@ class CollectorServer:
         self._registry = _registry_marks(registry, self._marks)
         self._watch = Watch()
         self._writer = Writer(self._store, self._programs)
-        self._udp, self._unix = udp, unix
-        self._receivers: list[DatagramReceiver] = []
-        self._threads: list[threading.Thread] = []
-        self._is_stopping = False
+        self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)
         handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch))]
         # Pages need httptools; without it the collector has everything else.
         self.has_pages: Final = find_spec("httptools") is not None
@@ -234,16 +217,12 @@ class CollectorServer:
     @property
     def udp_address(self) -> str:
         """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
-        found = [each.address for each in self._receivers if not each.address.path]
-        return str(found[0]).replace("tcp://", "udp://") if found else ""
+        return self._receivers.udp_address
 
     def _open(self) -> None:
         try:
-            for text in (self._udp, f"unix:{self._unix}" if self._unix else ""):
-                if text:
-                    self._receivers.append(DatagramReceiver(Address.parse(text)))
+            self._receivers.open()
         except ConfigurationError:
-            self._close_receivers()
             self._traces.close()
             self._store.close()
             self._marks.close()
@@ -253,33 +232,7 @@ class CollectorServer:
         self._traces.start()
         if self._registry is not None:
             self._registry.start()
-        for each in self._receivers:
-            thread = threading.Thread(target=self._receive, args=(each,), name="idlrt datagrams", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    def _receive(self, receiver: DatagramReceiver) -> None:
-        transport = "unix" if receiver.address.path else "udp"
-        while not self._is_stopping:
-            found = receiver.receive(_POLL_S)
-            if found is None:
-                continue
-            data, peer = found
-            try:
-                packet = decode_datagram(data) if self._is_allowed(peer) else None
-            except Exception as error:  # noqa: BLE001  # whatever arrives must not end the thread
-                packet = None
-                _log.warning("refusing a datagram from %s: %s", peer or transport, error, extra={"peer": peer})
-            if packet is None:
-                self._writer.refused(transport)
-            else:
-                self._writer.put(packet, transport)
-
-    def _is_allowed(self, peer: str) -> bool:
-        if not self._networks or not peer:
-            return True
-        address = ipaddress.ip_address(peer.rpartition(":")[0].strip("[]").partition("%")[0])
-        return any(address in each for each in self._networks if each.version == address.version)
+        self._receivers.start()
 
     def start(self) -> Self:
         """Serve on a background thread.
@@ -318,11 +271,7 @@ class CollectorServer:
         self._end()
 
     def _end(self) -> None:
-        self._is_stopping = True
-        for each in self._threads:
-            each.join()
-        self._threads.clear()
-        self._close_receivers()
+        self._receivers.close()
         self._writer.close()
         PROCESS.remove(self._writer)
         if self._registry is not None:
@@ -330,10 +279,6 @@ class CollectorServer:
         self._traces.close()
         self._store.close()
         self._marks.close()
-
-    def _close_receivers(self) -> None:
-        for each in self._receivers:
-            each.close()
 
     def __enter__(self) -> Self:
         return self.start()
