@@ -22,10 +22,12 @@ from idlrt.printable import plural
 
 __all__ = [
     "MAX_DATAGRAM",
+    "MAX_MISSING",
     "VERSION",
     "Form",
     "decode_datagram",
     "encode_datagram",
+    "merged_of",
     "metric_of",
     "packets_of",
     "series_of",
@@ -36,6 +38,9 @@ VERSION: Final = 1
 
 MAX_DATAGRAM: Final = 60_000
 """Maximum size of a datagram in bytes: UDP over IPv4 has at most 65,507."""
+
+MAX_MISSING: Final = 1000
+"""Numbers below that of a packet for which it is known whether they have arrived."""
 
 Form = Literal["compact", "json"]
 
@@ -160,6 +165,21 @@ def series_of(packet: Packet) -> list[Series]:
     if packet.sequence < 1:
         raise RemoteProtocolError(f"packet with the number {packet.sequence}: expected at least 1")
     return [_series(each) for each in packet.metrics or ()]
+
+
+def merged_of(packet: Packet) -> set[int]:
+    """Return the numbers of earlier packets that will not come, because newer ones replace them.
+
+    Raises:
+        RemoteProtocolError: the ranges are invalid.
+    """
+    bounds = packet.merged or ()
+    found: set[int] = set()
+    for first, last in zip(bounds[::2], bounds[1::2], strict=False):
+        if not 1 <= first <= last < packet.sequence:
+            raise RemoteProtocolError(f"packet with the number {packet.sequence}: it cannot replace {first} to {last}")
+        found.update(range(max(first, packet.sequence - MAX_MISSING), last + 1))
+    return found
 
 
 def _series(cells: MetricCells) -> Series:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from idlrt.collector.api import Packet
-from idlrt.collector.packets import series_of
+from idlrt.collector.packets import MAX_MISSING, merged_of, series_of
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Labels, Series, Value
 
@@ -80,9 +80,10 @@ class SenderState:
             RemoteProtocolError: it is invalid.
         """
         found = series_of(packet)
+        merged = merged_of(packet)
         number = packet.sequence
         if number > self.sequence:
-            skipped = range(max(self.sequence + 1, number - _MAX_MISSING), number)
+            skipped = range(max(self.sequence + 1, number - MAX_MISSING), number)
             self._missing.update(skipped)
             self.sequence = number
             self._forget_old()
@@ -90,13 +91,14 @@ class SenderState:
             self._missing.discard(number)
         else:
             return None
+        self._missing -= merged
         if packet.is_last:
             self.is_over = True
         return [each for each in (self._added(series, number) for series in found) if each.values]
 
     def _forget_old(self) -> None:
-        if len(self._missing) > _MAX_MISSING:
-            self._missing = set(sorted(self._missing)[-_MAX_MISSING:])
+        if len(self._missing) > MAX_MISSING:
+            self._missing = set(sorted(self._missing)[-MAX_MISSING:])
 
     def _added(self, series: Series, number: int) -> Series:
         values: dict[Labels, Value] = {}
@@ -135,7 +137,6 @@ class SenderState:
         return found
 
 
-_MAX_MISSING: Final = 1000
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Stored)
 

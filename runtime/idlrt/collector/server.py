@@ -34,7 +34,7 @@ from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
 from idlrt.collector.writer import Writer
 from idlrt.core import ServerCall
-from idlrt.errors import ConfigurationError
+from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.observe.sources import PROCESS
 from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.pages import PAGE
@@ -72,7 +72,7 @@ class _Handler:
         try:
             await stored
         except Exception as error:  # noqa: BLE001  # the client is told
-            raise Refused(message=str(error)) from None
+            raise Refused(message=str(error), invalid=isinstance(error, RemoteProtocolError)) from None
         return Stored(interval=_WATCHED_S if self._watch.is_watched else _WANTED_S)
 
     async def query(self, query: Query) -> Answer:
@@ -84,8 +84,8 @@ class _Handler:
     async def push_spans(self, batch: SpanBatch) -> None:
         try:
             await asyncio.to_thread(self._traces.put, batch)
-        except (ConfigurationError, TraceStorageError) as error:
-            raise Refused(message=str(error)) from None
+        except (ConfigurationError, RemoteProtocolError, TraceStorageError) as error:
+            raise Refused(message=str(error), invalid=isinstance(error, RemoteProtocolError)) from None
 
     async def search(self, search: TraceSearch) -> list[TraceInfo]:
         try:

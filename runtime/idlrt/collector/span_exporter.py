@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from idlrt.collector.api import CollectorClient, Refused, SpanBatch
+from idlrt.collector.api import Refused, SpanBatch
+from idlrt.collector.transports import RpcTransport, SpanTransport
 from idlrt.core.forks import forks
 from idlrt.errors import ApplicationError, RpcError
 from idlrt.net.tls import Tls
 from idlrt.observe.tracing.span import FinishedSpan
 from idlrt.observe.tracing.span_pages import record_of
-from idlrt.observe.tracing.spans import suppressed
 
 __all__ = ["CollectorExporter"]
 
@@ -37,14 +37,13 @@ class CollectorExporter:
     def __init__(self, target: str, service: str, *, token: str = "", tls: Tls | None = None) -> None:
         self._target = target
         self._service = service
-        self._metadata = {"authorization": token} if token else {}
-        self._tls = tls
+        self._token, self._tls = token, tls
         self.after_fork()
         forks.register(self)
 
     def after_fork(self) -> None:
         """Connect again in a forked child."""
-        self._client: CollectorClient | None = None
+        self._transport: SpanTransport | None = None
 
     def export(self, spans: Sequence[FinishedSpan], timeout: float) -> None:
         """Send spans.
@@ -52,28 +51,28 @@ class CollectorExporter:
         Raises:
             OSError: the collector cannot be reached, or cannot store them now.
             ApplicationError: it does not accept them from this program.
+            Refused: it never accepts these spans.
         """
         batch = SpanBatch(
             service=self._service, spans=_encoder.encode([record_of(each, self._service) for each in spans])
         )
         try:
-            client = self._client
-            if client is None:
-                client = self._client = CollectorClient.connect(
-                    self._target, framing="header", protocol="compact", tls=self._tls, metrics=False
-                )
-            calls = client.using(timeout=timeout, metadata=self._metadata) if self._metadata else client
-            # Spans of these calls would be exported, too.
-            with suppressed():
-                calls.push_spans(batch)
+            transport = self._transport
+            if transport is None:
+                transport = self._transport = RpcTransport(self._target, self._token, self._tls)
+            transport.send_spans(batch, timeout)
         except ApplicationError:
             raise
-        except (RpcError, Refused) as error:
+        except Refused as error:
+            if error.invalid:
+                raise
+            raise OSError(str(error)) from error
+        except RpcError as error:
             self.close()
             raise OSError(str(error)) from error
 
     def close(self) -> None:
         """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()

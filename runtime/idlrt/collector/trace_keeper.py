@@ -12,7 +12,7 @@ import msgspec
 from idlrt.collector.api import SpanBatch, TraceInfo, TraceSearch
 from idlrt.collector.traces import TailSampling, TraceFigures, TraceQuery, TraceStorageError, TraceStore
 from idlrt.core.logs import get_logger
-from idlrt.errors import ConfigurationError
+from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.observe.tracing.span_pages import SpanRecord
 
 __all__ = ["TraceKeeper"]
@@ -51,13 +51,14 @@ class TraceKeeper:
         """Store spans; they survive a restart once this returns.
 
         Raises:
-            ConfigurationError: the batch cannot be read.
+            RemoteProtocolError: the batch cannot be read.
+            ConfigurationError: a file is damaged.
             TraceStorageError: it cannot be written now.
         """
         try:
             spans = _decoder.decode(batch.spans)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read the spans of {batch.service}: {error}") from None
+            raise RemoteProtocolError(f"cannot read the spans of {batch.service}: {error}") from None
         with self._lock:
             self._store.put(spans)
             self._store.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from idlrt.collector.api import CollectorClient, Packet
+from idlrt.collector.api import CollectorClient, Packet, SpanBatch
 from idlrt.collector.packets import MAX_DATAGRAM, Form, encode_datagram
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address
@@ -13,10 +13,11 @@ from idlrt.net.datagrams import DatagramSender
 from idlrt.net.tls import Tls
 from idlrt.observe.tracing.spans import suppressed
 
-__all__ = ["RpcTransport", "Transport", "transport_to"]
+__all__ = ["RpcTransport", "SpanTransport", "Transport", "forwarding_to", "transport_to"]
 
 # Snapshots over TCP are divided, too: a server need not take one of many megabytes.
 _MAX_MESSAGE: Final = 1 << 20
+_MAX_CALLS: Final = 64
 
 
 class Transport(Protocol):
@@ -43,8 +44,22 @@ class Transport(Protocol):
         ...
 
 
+class SpanTransport(Transport, Protocol):
+    """Sends packets and spans. Threads may share it."""
+
+    def send_spans(self, batch: SpanBatch, timeout: float) -> None:
+        """Send spans.
+
+        Raises:
+            OSError: they cannot be sent now.
+            RpcError: they cannot be sent now.
+            Refused: the collector does not store them.
+        """
+        ...
+
+
 class RpcTransport:
-    """Sends packets by calls: each one is acknowledged once it is stored.
+    """Sends packets and spans by calls, over one connection: each one is acknowledged once it is stored.
 
     Args:
         target: address of the collector, `host:port`.
@@ -57,7 +72,15 @@ class RpcTransport:
     def __init__(self, target: str, token: str, tls: Tls | None) -> None:
         metadata = {"authorization": token} if token else {}
         # What pushing itself counts would be new each time.
-        client = CollectorClient.connect(target, framing="header", protocol="compact", tls=tls, metrics=False)
+        client = CollectorClient.connect(
+            target,
+            framing="header",
+            protocol="compact",
+            tls=tls,
+            metrics=False,
+            max_connections=1,
+            calls_per_connection=_MAX_CALLS,
+        )
         self._client = client
         self._calls = client.using(metadata=metadata) if metadata else client
 
@@ -65,6 +88,12 @@ class RpcTransport:
         """Send a packet; see `Transport`."""
         with suppressed():
             return self._calls.using(timeout=timeout).push(packet).interval
+
+    def send_spans(self, batch: SpanBatch, timeout: float) -> None:
+        """Send spans; see `SpanTransport`."""
+        # Spans of these calls would be exported, too.
+        with suppressed():
+            self._calls.using(timeout=timeout).push_spans(batch)
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,3 +142,24 @@ def transport_to(
         raise ConfigurationError("push: token and tls are for targets over TCP, such as 127.0.0.1:7410")
     address = Address.parse(where)
     return lambda: _Datagrams(address, form)
+
+
+def forwarding_to(target: str, *, token: str = "", tls: Tls | None = None) -> Callable[[], SpanTransport]:
+    """Return what opens the transport of packets and spans to a collector.
+
+    Args:
+        target: `host:port`.
+        token: token that the collector requires.
+        tls: TLS settings.
+
+    Raises:
+        ConfigurationError: an argument is invalid.
+    """
+    if target.startswith(("udp://", "unixgram:")):
+        raise ConfigurationError(f"target: must be the address of a collector for calls, host:port, got {target!r}")
+
+    def connect() -> SpanTransport:
+        return RpcTransport(target, token, tls)
+
+    connect().close()  # connects to nothing yet, but examines its arguments
+    return connect

@@ -171,6 +171,11 @@ class Packet(rpc.Struct, kw_only=True):
     core: list[str] | None = None
     """Core services and methods that the process serves."""
 
+    merged: list[int] | None = None
+    """Numbers of earlier packets that will not come, because newer packets have newer values of all of their cells: the
+    first and the last number of each range. Agents set it; such packets are not missing.
+    """
+
     __thrift_fields__ = (
         rpc.required(1, "version", rpc.I32),
         rpc.required(2, "sender", rpc.struct(Sender)),
@@ -179,6 +184,7 @@ class Packet(rpc.Struct, kw_only=True):
         rpc.optional(5, "metrics", rpc.list_of(rpc.struct(MetricCells))),
         rpc.optional(6, "is_last", rpc.BOOL),
         rpc.optional(7, "core", rpc.list_of(rpc.STRING)),
+        rpc.optional(8, "merged", rpc.list_of(rpc.I64)),
     )
 
 
@@ -192,11 +198,16 @@ class Stored(rpc.Struct, kw_only=True):
 
 
 class Refused(rpc.DeclaredError):
-    """A packet was not stored."""
+    """A packet or a batch of spans was not stored."""
 
     message: str
+    invalid: bool | None = None
+    """Whether it never will be, because it is invalid."""
 
-    __thrift_fields__ = (rpc.required(1, "message", rpc.STRING),)
+    __thrift_fields__ = (
+        rpc.required(1, "message", rpc.STRING),
+        rpc.optional(2, "invalid", rpc.BOOL),
+    )
 
 
 class Query(rpc.Struct, kw_only=True):
