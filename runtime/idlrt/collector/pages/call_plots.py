@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from idlrt.collector.pages.figures import Timeline, title_of
+from idlrt.collector.pages.figures import Numbers, Timeline, resampled, title_of
 from idlrt.observe.figures import GOOD
 from idlrt.observe.histogram import Histogram
 from idlrt.web import HeatMap, Line, Mark, TimePlot
@@ -26,11 +26,17 @@ class Comparison(msgspec.Struct, frozen=True):
 
     Attributes:
         title: `yesterday`.
+        seconds: by how much it is earlier.
         timeline: its calls.
     """
 
     title: str
+    seconds: float
     timeline: Timeline
+
+    def at_steps_of(self, timeline: Timeline, values: Sequence[float | None], count: int) -> list[float | None]:
+        """Return values of the earlier period at the steps of the present one."""
+        return resampled(values, self.timeline.start + self.seconds, self.timeline.step, timeline, count)
 
 
 def call_plots(
@@ -51,9 +57,9 @@ def call_plots(
     errors = [Line("errors", timeline.error_rates())]
     durations = [Line(title, percentile_values(whole, quantile)) for quantile, title in _QUANTILES]
     if compared is not None:
-        rates.append(Line(compared.title, compared.timeline.rates(earlier)))
-        errors.append(Line(compared.title, compared.timeline.error_rates()))
-        durations.append(Line(f"p99 {compared.title}", percentile_values(earlier, 0.99)))
+        shown = ((rates, "", compared.timeline.rates(earlier)), (errors, "", compared.timeline.error_rates()))
+        for lines, name, values in (*shown, (durations, "p99 ", percentile_values(earlier, 0.99))):
+            lines.append(Line(name + compared.title, compared.at_steps_of(timeline, values, len(whole))))
     failed = f"{examples}failed=yes&" if examples else ""
     slow = f"{examples}order=slowest&" if examples else ""
     plots: list[TimePlot | HeatMap] = [
@@ -116,37 +122,33 @@ def percentile_values(values: Sequence[Histogram | None], quantile: float) -> li
 
 
 def rate_plot(
-    id: str, title: str, timelines: Sequence[Timeline], marks: Sequence[Mark], link: Callable[[str], str] | None = None
+    id: str,
+    title: str,
+    rates: Numbers,
+    marks: Sequence[Mark],
+    link: Callable[[str], str] | None = None,
 ) -> TimePlot:
     """Return calls per second by group.
 
     Args:
         id: identifier of the plot.
         title: heading.
-        timelines: the groups.
+        rates: calls per second.
         marks: marks of the period.
         link: returns the link of a group, from the last value of its key.
     """
-    lines = [
-        Line(title_of(each.key), each.rates(each.durations()), _link(each, link)) for each in timelines if each.key
-    ]
-    start, step = (timelines[0].start, timelines[0].step) if timelines else (0.0, 10.0)
-    return TimePlot(id=id, title=title, unit="rate", start=start, step=step, lines=lines, marks=marks)
+    lines: list[Line] = []
+    for key, values in rates.groups:
+        name = title_of(key)
+        lines.append(Line(name, values, link(key[-1]) if link is not None and name != "others" else ""))
+    return TimePlot(id=id, title=title, unit="rate", start=rates.start, step=rates.step, lines=lines, marks=marks)
 
 
 def percentile_plot(id: str, title: str, timelines: Sequence[Timeline], marks: Sequence[Mark]) -> TimePlot:
     """Return the 99th percentile by group."""
-    lines = [
-        Line(title_of(each.key), percentile_values(each.durations(), 0.99))
-        for each in timelines
-        if title_of(each.key) != "others"
-    ]
+    lines = [Line(title_of(each.key), percentile_values(each.durations(), 0.99)) for each in timelines]
     start, step = (timelines[0].start, timelines[0].step) if timelines else (0.0, 10.0)
     return TimePlot(id=id, title=title, unit="duration", start=start, step=step, lines=lines, marks=marks)
-
-
-def _link(timeline: Timeline, link: Callable[[str], str] | None) -> str:
-    return link(timeline.key[-1]) if link is not None and title_of(timeline.key) != "others" else ""
 
 
 def heat_map(

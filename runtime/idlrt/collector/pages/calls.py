@@ -82,14 +82,16 @@ def _page(context: PageContext, request: HttpRequest, state: ViewState, *, has_m
     )
     sections: list[Section] = []
     if has_methods:
-        timelines = reader.timelines(CALLS, period, (METHOD,), where, limit=_LINES)
-        plots.append(rate_plot("methods-plot", "Calls per second by method", timelines, marks, _method_link(state)))
+        rates = reader.rates(CALLS, period, (METHOD,), where, limit=_LINES)
+        title = "Calls per second by method"
+        plots.append(rate_plot("methods-plot", title, rates, marks, _method_link(state)))
         sections.append(_methods(methods, state))
     instances = reader.totals(CALLS, period, ("instance", "host", "zone", "version"), where)
-    by_instance = reader.timelines(CALLS, period, ("instance",), where, limit=_INSTANCES)
-    if len(by_instance) > 1:
-        plots.append(rate_plot("instances-plot", "Calls per second by instance", by_instance, marks))
-        plots.append(percentile_plot("instances-p99", "p99 by instance", by_instance, marks))
+    if len(instances) > 1:
+        rates = reader.rates(CALLS, period, ("instance",), where, limit=_INSTANCES)
+        plots.append(rate_plot("instances-plot", "Calls per second by instance", rates, marks))
+        slowest = reader.timelines(CALLS, period, ("instance",), where, limit=_INSTANCES, has_others=False)
+        plots.append(percentile_plot("instances-p99", "p99 by instance", slowest, marks))
     programs = [each for each in context.programs.all() if each.service == service] if service else []
     sections.append(
         paged("Instances", instance_table(instances, programs, state, lambda name: state.link(instance=name)), state)
@@ -155,7 +157,7 @@ def _compared(context: PageContext, state: ViewState, period: Period, where: Map
     found = next(((title, seconds) for key, title, seconds in EARLIER if key == state["compare"]), None)
     if found is None or not state["compare"]:
         return None
-    return Comparison(found[0], context.reader.timeline(CALLS, period.earlier(found[1]), where))
+    return Comparison(found[0], found[1], context.reader.timeline(CALLS, period.earlier(found[1]), where))
 
 
 def _method_link(state: ViewState) -> Any:

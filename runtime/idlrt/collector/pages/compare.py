@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from idlrt.collector.pages.call_plots import percentile_values
+from idlrt.collector.pages.call_plots import Comparison, percentile_values
 from idlrt.collector.pages.context import PageContext
-from idlrt.collector.pages.figures import CALLS, Figures, Timeline
+from idlrt.collector.pages.figures import CALLS, Figures
 from idlrt.collector.pages.overview import last_of
 from idlrt.collector.pages.period import period_of, view_state
 from idlrt.collector.pages.view import Section, View, href, page
@@ -57,9 +57,12 @@ def compare_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     where = {key: value for key, value in (("service", service), (METHOD, method)) if value}
     periods = [("now", period), *((title, period.earlier(seconds)) for _, title, seconds in EARLIER)]
     totals = [(title, context.reader.total(CALLS, each, where)) for title, each in periods]
-    timelines = [(title, context.reader.timeline(CALLS, each, where)) for title, each in periods]
+    timelines = [
+        Comparison(title, seconds, context.reader.timeline(CALLS, each, where))
+        for (title, each), seconds in zip(periods, (0.0, *(seconds for _, _, seconds in EARLIER)), strict=True)
+    ]
     marks = context.marks_of(period, service, method.rpartition(".")[0])
-    start, step = timelines[0][1].start, timelines[0][1].step
+    start, step = timelines[0].timeline.start, timelines[0].timeline.step
     plots = [
         TimePlot(id=id, title=title, unit=unit, start=start, step=step, lines=_lines(timelines, id), marks=marks)
         for id, title, unit in _PLOTS
@@ -88,17 +91,19 @@ def compare_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     )
 
 
-def _lines(timelines: Sequence[tuple[str, Timeline]], kind: str) -> list[Line]:
+def _lines(periods: Sequence[Comparison], kind: str) -> list[Line]:
+    present = periods[0].timeline
+    count = len(present.durations())
     found: list[Line] = []
-    for title, each in timelines:
-        whole = each.durations()
+    for each in periods:
+        whole = each.timeline.durations()
         if kind == "calls":
-            values = each.rates(whole)
+            values = each.timeline.rates(whole)
         elif kind == "errors":
-            values = each.error_rates()
+            values = each.timeline.error_rates()
         else:
             values = percentile_values(whole, 0.5 if kind == "p50" else 0.99)
-        found.append(Line(title, values))
+        found.append(Line(each.title, each.at_steps_of(present, values, count)))
     return found
 
 

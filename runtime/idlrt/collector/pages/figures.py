@@ -6,7 +6,6 @@ that have passed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -22,7 +21,19 @@ from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import OTHER, Labels
 from idlrt.observe.resources import RESOURCE_DURATION
 
-__all__ = ["CALLS", "CLIENTS", "FEATURES", "RESOURCES", "Figures", "Reader", "Subject", "Timeline", "title_of"]
+__all__ = [
+    "CALLS",
+    "CLIENTS",
+    "FEATURES",
+    "RESOURCES",
+    "Figures",
+    "Numbers",
+    "Reader",
+    "Subject",
+    "Timeline",
+    "resampled",
+    "title_of",
+]
 
 MAX_GROUPS: Final = 20_000
 """Maximum number of groups of a table: 500 services with 10 methods of two outcomes have half of them."""
@@ -147,6 +158,20 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers over time by group.
+
+    Attributes:
+        start: start of the first step.
+        step: length of a step in seconds; longer than asked for where finer cells are no longer kept.
+        groups: key of each group, and its values; `None` is a gap.
+    """
+
+    start: float
+    step: float
+    groups: Sequence[tuple[Labels, Sequence[float | None]]]
+
+
 class Reader:
     """Reads figures from a store.
 
@@ -172,7 +197,7 @@ class Reader:
             subject.metric,
             period.start,
             period.end,
-            step=period.step,
+            is_whole=True,
             where=where or {},
             by=(*by, subject.outcome),
             limit=MAX_GROUPS,
@@ -200,6 +225,7 @@ class Reader:
         where: Mapping[str, str] | None = None,
         *,
         limit: int = 10,
+        has_others: bool = True,
     ) -> list[Timeline]:
         """Return calls over time by group, the one with the most calls first.
 
@@ -209,6 +235,7 @@ class Reader:
             by: labels and keys of the resource by which to group.
             where: values that these must have.
             limit: maximum number of groups; the others are one group with the key `_OTHER`.
+            has_others: whether to return that group.
         """
         found = self._store.read(
             subject.metric,
@@ -218,6 +245,7 @@ class Reader:
             where=where or {},
             by=by if by else (subject.outcome,),
             limit=limit if by else MAX_GROUPS,
+            has_others=has_others,
         )
         until = min(period.end, period.until)
         if not by:
@@ -236,6 +264,32 @@ class Reader:
             for group in found.groups
         ]
 
+    def rates(
+        self,
+        subject: Subject,
+        period: Period,
+        by: Sequence[str],
+        where: Mapping[str, str] | None = None,
+        *,
+        limit: int = 10,
+    ) -> Numbers:
+        """Return calls per second over time by group, the one with the most calls first; see `timelines`."""
+        found = self._store.read(
+            subject.metric,
+            period.start,
+            period.end,
+            step=period.step,
+            where=where or {},
+            by=by,
+            limit=limit,
+            values="count",
+        )
+        groups = [
+            (tuple(group.labels[name] for name in by), _per_second(group.values, found.start, found.step, period.until))
+            for group in found.groups
+        ]
+        return Numbers(start=found.start, step=found.step, groups=groups)
+
     def timeline(self, subject: Subject, period: Period, where: Mapping[str, str] | None = None) -> Timeline:
         """Return all calls over time, by outcome."""
         return self.timelines(subject, period, (), where)[0]
@@ -248,7 +302,7 @@ class Reader:
         where: Mapping[str, str] | None = None,
         *,
         limit: int = 30,
-    ) -> list[tuple[Labels, list[float | None]]]:
+    ) -> Numbers:
         """Return a counter as values per second, or a gauge, over time by group."""
         found = self._store.read(
             metric, period.start, period.end, step=period.step, where=where or {}, by=by, limit=limit
@@ -256,15 +310,13 @@ class Reader:
         is_counter = found.metric is not None and found.metric.kind == "counter"
         lines: list[tuple[Labels, list[float | None]]] = []
         for group in found.groups:
-            values: list[float | None] = []
-            for index, each in enumerate(group.values):
-                if each is None or isinstance(each, Histogram):
-                    values.append(None)
-                    continue
-                passed = min(found.step, period.until - found.start - index * found.step)
-                values.append(each / passed if is_counter and passed >= _LEAST_S else None if is_counter else each)
+            values = (
+                _per_second(group.values, found.start, found.step, period.until)
+                if is_counter
+                else [None if isinstance(each, Histogram) else each for each in group.values]
+            )
             lines.append((tuple(group.labels[name] for name in by), values))
-        return lines
+        return Numbers(start=found.start, step=found.step, groups=lines)
 
     def percentiles(
         self,
@@ -275,7 +327,7 @@ class Reader:
         *,
         quantile: float,
         limit: int = 10,
-    ) -> list[tuple[Labels, list[float | None]]]:
+    ) -> Numbers:
         """Return a percentile of a histogram in seconds, over time by group."""
         found = self._store.read(
             metric, period.start, period.end, step=period.step, where=where or {}, by=by, limit=limit
@@ -285,21 +337,20 @@ class Reader:
             values = [_as_histogram(each) for each in group.values]
             line = [each.percentile(quantile) if each is not None and each.count else None for each in values]
             lines.append((tuple(group.labels[name] for name in by), line))
-        return lines
+        return Numbers(start=found.start, step=found.step, groups=lines)
 
     def sums(
         self, metric: str, period: Period, by: Sequence[str], where: Mapping[str, str] | None = None
     ) -> dict[Labels, float]:
         """Return what was added to a counter in a period, or the last value of a gauge, by group."""
         found = self._store.read(
-            metric, period.start, period.end, step=period.step, where=where or {}, by=by, limit=MAX_GROUPS
+            metric, period.start, period.end, is_whole=True, where=where or {}, by=by, limit=MAX_GROUPS
         )
-        is_gauge = found.metric is not None and found.metric.kind == "gauge"
         values: dict[Labels, float] = {}
         for group in found.groups:
-            known = [each for each in group.values if isinstance(each, int | float)]
-            if known:
-                values[tuple(group.labels[name] for name in by)] = float(known[-1] if is_gauge else math.fsum(known))
+            value = group.values[0]
+            if isinstance(value, int | float):
+                values[tuple(group.labels[name] for name in by)] = float(value)
         return values
 
 
@@ -313,12 +364,45 @@ def _figures(key: Labels, outcomes: Mapping[str, Histogram], seconds: float) -> 
     )
 
 
+def _per_second(
+    values: Iterable[Histogram | float | None], start: float, step: float, until: float
+) -> list[float | None]:
+    """Return counts as values per second by step; `None` for a gap, and for a step of too few seconds so far."""
+    found: list[float | None] = []
+    for index, each in enumerate(values):
+        passed = min(step, until - start - index * step)
+        if each is None or isinstance(each, Histogram) or passed < min(step, _LEAST_S):
+            found.append(None)
+        else:
+            found.append(each / passed)
+    return found
+
+
 def _merged(group: StoredGroup) -> Histogram:
     return Histogram.merged(each for each in group.values if isinstance(each, Histogram))
 
 
 def _as_histogram(value: Histogram | float | None) -> Histogram | None:
     return value if isinstance(value, Histogram) else None
+
+
+def resampled(
+    values: Sequence[float | None], start: float, step: float, timeline: Timeline, count: int
+) -> list[float | None]:
+    """Return values at the steps of a timeline; those of longer steps are repeated.
+
+    Args:
+        values: the values.
+        start: start of their first step, moved to that of the timeline.
+        step: length of their steps in seconds.
+        timeline: the timeline.
+        count: number of its steps.
+    """
+    found: list[float | None] = []
+    for index in range(count):
+        at = int((timeline.start + index * timeline.step - start) // step)
+        found.append(values[at] if 0 <= at < len(values) else None)
+    return found
 
 
 def title_of(key: Sequence[str], default: str = "all") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from idlrt.collector.pages.context import PageContext
-from idlrt.collector.pages.figures import CALLS
+from idlrt.collector.pages.figures import CALLS, title_of
 from idlrt.collector.pages.number_plots import number_plot
 from idlrt.collector.pages.overview import last_of
 from idlrt.collector.pages.period import Period, period_of, view_state
@@ -156,16 +156,16 @@ def host_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         if found is not None:
             plots.append(found)
     for id, title, metric in _DURATIONS:
-        lines = reader.percentiles(metric, period, ("instance",), where, quantile=0.99)
-        if lines:
-            shown = [Line(key[0] or "unknown", values) for key, values in lines]
+        numbers = reader.percentiles(metric, period, ("instance",), where, quantile=0.99)
+        if numbers.groups:
+            shown = [Line(title_of(key), values) for key, values in numbers.groups]
             plots.append(
                 TimePlot(
                     id=id,
                     title=title,
                     unit="duration",
-                    start=period.start,
-                    step=period.step,
+                    start=numbers.start,
+                    step=numbers.step,
                     lines=shown,
                     marks=marks,
                 )

@@ -41,12 +41,16 @@ def number_plot(
         limit: maximum number of groups of a metric.
     """
     lines: list[Line] = []
+    start, step = period.start, float(period.step)
     for metric, name in metrics:
-        for key, values in reader.numbers(metric, period, by, where, limit=limit):
-            lines.append(Line(_title(name, key), values))
+        numbers = reader.numbers(metric, period, by, where, limit=limit)
+        if numbers.groups:
+            # Metrics of one plot are of the same kind, and so of the same steps.
+            start, step = numbers.start, numbers.step
+        lines += [Line(_title(name, key), values) for key, values in numbers.groups]
     if not lines:
         return None
-    return TimePlot(id=id, title=title, unit=unit, start=period.start, step=period.step, lines=lines, marks=marks)
+    return TimePlot(id=id, title=title, unit=unit, start=start, step=step, lines=lines, marks=marks)
 
 
 def _title(name: str, key: Labels) -> str:

@@ -71,8 +71,9 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         empty="no service matches the filter" if names else "no program has pushed in this period",
     )
     marks = context.marks_of(period)
-    timelines = context.reader.timelines(CALLS, period, ("service",), limit=_LINES)
-    plots = [rate_plot("calls", "Calls per second by service", timelines, marks, lambda name: _service(name, state))]
+    rates = context.reader.rates(CALLS, period, ("service",), limit=_LINES)
+    title = "Calls per second by service"
+    plots = [rate_plot("calls", title, rates, marks, lambda name: _service(name, state))]
     return page(
         context,
         request,
@@ -81,7 +82,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         View(
             title="Services",
             tiles=total_tiles(list(found.values()), period),
-            plots=plots if timelines else (),
+            plots=plots if rates.groups else (),
             sections=[*_sections("Services", table, state), mark_table(marks)],
             filter="Filter services",
         ),
@@ -120,8 +121,8 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         empty="no method matches the filter" if found else "no calls in this period",
     )
     marks = context.marks_of(period)
-    timelines = context.reader.timelines(CALLS, period, (METHOD,), limit=_LINES)
-    plots = [rate_plot("calls", "Calls per second by method", timelines, marks)]
+    rates = context.reader.rates(CALLS, period, (METHOD,), limit=_LINES)
+    plots = [rate_plot("calls", "Calls per second by method", rates, marks)]
     return page(
         context,
         request,
@@ -130,7 +131,7 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         View(
             title="Methods",
             tiles=total_tiles(found, period),
-            plots=plots if timelines else (),
+            plots=plots if rates.groups else (),
             sections=_sections("Methods", table, state),
             filter="Filter methods and services",
         ),

@@ -92,8 +92,8 @@ def _page(context: PageContext, request: HttpRequest, kind: _Kind) -> HttpRespon
     plots: list[TimePlot | HeatMap] = []
     if found:
         plots += call_plots(reader.timeline(kind.subject, period, where), marks)
-        timelines = reader.timelines(kind.subject, period, names[:2], where, limit=_LINES)
-        plots.append(rate_plot("rows-plot", f"{kind.title}, uses per second", timelines, marks))
+        rates = reader.rates(kind.subject, period, names[:2], where, limit=_LINES)
+        plots.append(rate_plot("rows-plot", f"{kind.title}, uses per second", rates, marks))
     return page(
         context,
         request,
