@@ -41,7 +41,7 @@ $(NATIVE): $(NATIVE_SOURCES) hatch_build.py | $(READY)
 	@echo "==> building the native codec" && $(BIN)/python hatch_build.py
 	@touch $(NATIVE)
 
-demo: $(READY) $(NATIVE) ## compile an IDL, serve it, call it, and kill one of two instances
+demo: $(READY) $(NATIVE) ## compile an IDL, serve it, call it, and kill one of two instances (KEEP=1: keep it with its pages)
 	@$(BIN)/python samples/shop/demo.py
 
 test: $(READY) $(NATIVE) ## run the tests, about 10 minutes on two cores; real servers only where they are installed

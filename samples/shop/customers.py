@@ -1,6 +1,6 @@
 """Clients that find the shop in a registry and call it continuously while its instances come and go.
 
-python customers.py embedded://127.0.0.1:7400 SECONDS
+python customers.py embedded://127.0.0.1:7400 SECONDS [COLLECTOR]
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "gen"))
 
 from company.shop import ShopServiceClient
 
-from idlrt import RpcError
+from idlrt import RpcError, collector
 
 CUSTOMERS = 4
 
@@ -48,4 +49,6 @@ def main(registry: str, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3.0))
+    with collector.push(sys.argv[3], service="customers") if len(sys.argv) > 3 else nullcontext():
+        code = main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3.0)
+    sys.exit(code)

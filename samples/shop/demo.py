@@ -1,11 +1,13 @@
 """The demo, step by step: compile the IDL, serve it, call it; find it in a registry, kill an instance, and measure.
 
-`make demo` runs this. All its output is real.
+`make demo` runs this. All its output is real. `KEEP=1 make demo` keeps the shop, its customers and the collector with
+its pages until Ctrl+C.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).resolve().parent
 PYTHON = sys.executable
@@ -54,6 +57,21 @@ def start(stack: ExitStack, *command: str) -> tuple[subprocess.Popen[str], str]:
     return process, line.rsplit(" ", 1)[1]
 
 
+def screenshot(url: str, path: Path) -> None:
+    """Let a browser draw a page, or say that there is none."""
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    browser = next((each for each in found if each is not None), None)
+    if browser is None:
+        print("NOT RUN: a screenshot of the page needs chromium")
+        return
+    with TemporaryDirectory() as profile:
+        flags = ("--headless=new", "--no-sandbox", "--no-proxy-server", "--disable-gpu", f"--user-data-dir={profile}")
+        picture = (f"--screenshot={path}", "--window-size=1280,1400", "--virtual-time-budget=4000")
+        command = (browser, *flags, *picture, url)
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    print(f"a picture of {url} is in {path.name}" if path.exists() else "NOT RUN: the browser drew nothing")
+
+
 def end(process: subprocess.Popen[str]) -> int:
     if process.poll() is None:
         process.terminate()
@@ -76,10 +94,13 @@ def main() -> None:
     show("gen/company/shop/shop.py", "class OutOfStock", 8)
 
     with ExitStack() as stack:
-        step(3, "a registry, and two instances of the shop that tell it where they are")
+        step(3, "a registry, a collector of figures and traces, and two instances of the shop")
         _, registry = start(stack, PYTHON, "-m", "idlrt", "registry", "serve", "--address", "127.0.0.1:0")
-        first, address = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry)
-        second, _ = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry)
+        data = stack.enter_context(TemporaryDirectory(prefix="collected-"))
+        serve = (PYTHON, "-m", "idlrt", "monitor", "serve", "--data", data, "--address", "127.0.0.1:0")
+        _, collector = start(stack, *serve, "--registry", registry)
+        first, address = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry, collector)
+        second, _ = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry, collector)
         until_registered(registry, 2)
         run(PYTHON, "-m", "idlrt", "registry", "instances", registry, "ShopService")
 
@@ -98,7 +119,7 @@ def main() -> None:
         run(PYTHON, "-m", "idlrt", *call)
 
         step(6, "find the shop by its name, and kill one of the instances meanwhile")
-        command = (PYTHON, "customers.py", registry, "3")
+        command = (PYTHON, "customers.py", registry, "3", collector)
         print("$", shown(command), "&", flush=True)
         customers = subprocess.Popen(command, cwd=HERE)
         stack.callback(customers.kill)
@@ -111,11 +132,51 @@ def main() -> None:
         step(7, "the figures of these calls, in the instance that is left")
         run(PYTHON, "-m", "idlrt", "monitor", "top", f"{registry}/ShopService", "--once", "--since-start")
 
-        step(8, "stop it: it leaves the registry, answers what it has, and ends")
+        step(8, "the same, with those of the instance that was killed, in the collector")
+        if not os.environ.get("KEEP"):
+            until_collected(collector)
+            where = ("--where", "service=shop", "--by", "instance", "--by", "rpc_method")
+            query = ("monitor", "query", collector, "rpc_server_call_duration_seconds", *where)
+            run(PYTHON, "-m", "idlrt", *query)
+            run(PYTHON, "-m", "idlrt", "trace", "search", collector, "--slowest", "--limit", "3")
+            screenshot(f"http://{collector}/service?service=shop&last=900", HERE / "collector.png")
+        else:
+            keep(stack, registry, collector)
+
+        step(9, "stop it: it leaves the registry, answers what it has, and ends")
         print(f"it ended with exit code {end(second)}")
 
-    step(9, "compile again: nothing has changed, nothing is written")
+    step(10, "compile again: nothing has changed, nothing is written")
     run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
+
+
+def until_collected(collector: str) -> None:
+    """Wait until the collector has the last figures of the shop, which pushes every second."""
+    from idlrt.collector.api import CollectorClient, Query
+
+    with CollectorClient.connect(collector, framing="header", protocol="compact") as opened:
+        before = -1.0
+        while True:
+            now = time.time()
+            query = Query(metric="rpc_server_call_duration_seconds", start=now - 600, end=now + 60, by=["service"])
+            found = sum(each.total for each in opened.query(query).groups)
+            if found == before:
+                return
+            before = found
+            time.sleep(2)
+
+
+def keep(stack: ExitStack, registry: str, collector: str) -> None:
+    """Go on with a second instance and customers until Ctrl+C."""
+    start(stack, PYTHON, "server.py", "127.0.0.1:0", registry, collector)
+    customers = subprocess.Popen((PYTHON, "customers.py", registry, "86400", collector), cwd=HERE)
+    stack.callback(customers.kill)
+    print(f"the pages of the collector are at http://{collector}/ until Ctrl+C", flush=True)
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print()
 
 
 def until_registered(registry: str, count: int) -> None:

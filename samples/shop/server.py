@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "gen"))
@@ -22,7 +23,7 @@ from company.shop import (
     shop_service,
 )
 
-from idlrt import Http, Server, which
+from idlrt import Http, Server, collector, observe, which
 
 ARTICLES = [
     Article(sku="T-1", title="Green tea", price=Money(amount=450), tags={"tea"}, rating=5),
@@ -101,6 +102,12 @@ if __name__ == "__main__":
     # Thrift, JSON-RPC and HTTP on one port; http://ADDRESS/_idl/ describes the HTTP interface.
     http = Http(openapi=True, title="Shop")
     # The admin port, at a free port, measures calls; the registry tells where it is.
-    with Server(shop_service(InMemoryShop()), address, registry=registry, http=http, admin=0) as server:
-        print(f"the shop is open at {server.address}", flush=True)
-        server.serve()
+    with ExitStack() as stack:
+        if len(sys.argv) > 3:
+            # To a collector, every second so that the demo need not wait; the default is every 10 seconds.
+            stack.enter_context(observe.trace("shop", exporters=[collector.CollectorExporter(sys.argv[3], "shop")]))
+            stack.enter_context(collector.push(sys.argv[3], service="shop", version="1.0", interval=1.0))
+        server = Server(shop_service(InMemoryShop()), address, registry=registry, http=http, admin=0)
+        with server:
+            print(f"the shop is open at {server.address}", flush=True)
+            server.serve()
