@@ -79,11 +79,12 @@ class Histogram(msgspec.Struct, frozen=True):
     @classmethod
     def merged(cls, parts: Iterable[Histogram]) -> Self:
         """Return the histogram of all values of several histograms."""
+        filled = [each for each in parts if each.count]
+        if len(filled) == 1 and type(filled[0]) is cls:
+            return filled[0]
         counts: dict[int, int] = {}
         count = total = least = most = received = sent = 0
-        for each in parts:
-            if not each.count:
-                continue
+        for each in filled:
             least = each.min if not count else min(least, each.min)
             most = max(most, each.max)
             count += each.count

@@ -92,14 +92,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         """Errors / calls; `None` without calls."""
         return self.errors / self.calls if self.calls else None
 
+    def counts(self) -> dict[str, float | None]:
+        """Return the counts as values of a table."""
+        return {"qps": self.qps, "calls": self.calls, "errors": self.errors, "error_rate": self.error_rate}
+
     def row(self) -> dict[str, float | None]:
-        """Return the figures as values of a table."""
+        """Return all figures as values of a table."""
         p50, p90, p99 = self.histogram.percentiles((0.5, 0.9, 0.99)) if self.calls else (None, None, None)
         return {
-            "qps": self.qps,
-            "calls": self.calls,
-            "errors": self.errors,
-            "error_rate": self.error_rate,
+            **self.counts(),
             "average": self.histogram.mean if self.calls else None,
             "p50": p50,
             "p90": p90,

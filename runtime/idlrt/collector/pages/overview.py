@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
+
+import msgspec
 
 from idlrt.collector.pages.call_plots import rate_plot
 from idlrt.collector.pages.context import PageContext
 from idlrt.collector.pages.figures import CALLS, Figures
-from idlrt.collector.pages.period import Period, period_of, view_state
+from idlrt.collector.pages.period import period_of, view_state
 from idlrt.collector.pages.view import CALL_COLUMNS, Section, Tile, View, href, mark_table, page, paged
 from idlrt.observe.catalogue import METHOD
 from idlrt.observe.histogram import Histogram
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.web import Badge, Column, Link, Parameter, Table, ViewState
 
-__all__ = ["last_of", "methods_page", "overview_page", "tiles_of", "total_tiles"]
+__all__ = ["last_of", "methods_page", "overview_page", "tiles_of"]
 
 _PARAMETERS: Final = (Parameter("filter"), Parameter("sort"), Parameter("page"))
 _SERVICES: Final = (
@@ -26,6 +27,7 @@ _SERVICES: Final = (
     Column(key="state", title="State"),
 )
 _METHODS: Final = (Column(key="method", title="Method"), Column(key="service", title="Service"), *CALL_COLUMNS)
+_DURATIONS: Final = ("p50", "p90", "p99", "max")
 _LINES: Final = 10
 _BAD: Final = 0.01
 
@@ -81,7 +83,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         period,
         View(
             title="Services",
-            tiles=total_tiles(list(found.values()), period),
+            tiles=tiles_of(context.reader.total(CALLS, period)),
             plots=plots if rates.groups else (),
             sections=[*_sections("Services", table, state), mark_table(marks)],
             filter="Filter services",
@@ -96,6 +98,8 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     found = context.reader.totals(CALLS, period, ("service", METHOD))
     core = context.programs.core_methods()
     wanted = state["filter"].casefold()
+    # Percentiles of thousands of methods take long; they are computed for the rows that are shown.
+    is_by_duration = state["sort"].removeprefix("-") in _DURATIONS
     rows: list[dict[str, Any]] = []
     for each in found:
         service, method = each.key
@@ -105,7 +109,8 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         link = href("method", service=service, method=method, last=last_of(state), end=state["end"])
         rows.append(
             {
-                **each.row(),
+                **(each.row() if is_by_duration else each.counts()),
+                "figures": each,
                 "method": Link(method, link, note="core" if is_core else ""),
                 "service": Link(service, _service(service, state)),
                 "rank": _rank(each, is_core=is_core),
@@ -130,9 +135,9 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         period,
         View(
             title="Methods",
-            tiles=total_tiles(found, period),
+            tiles=tiles_of(context.reader.total(CALLS, period)),
             plots=plots if rates.groups else (),
-            sections=_sections("Methods", table, state),
+            sections=[_with_durations(each) for each in _sections("Methods", table, state)],
             filter="Filter methods and services",
         ),
     )
@@ -141,6 +146,11 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
 def _sections(title: str, table: Table, state: ViewState) -> list[Section]:
     note = "" if state["sort"] else "Core ones first, then those with the highest error rate."
     return [paged(title, table, state, note=note)]
+
+
+def _with_durations(section: Section) -> Section:
+    rows = [{**row, **row["figures"].row()} for row in section.table.rows]
+    return msgspec.structs.replace(section, table=msgspec.structs.replace(section.table, rows=rows))
 
 
 def last_of(state: ViewState) -> str:
@@ -161,15 +171,6 @@ def _state(figures: Figures, live: int, lost: int) -> Badge:
     if (figures.error_rate or 0.0) > _BAD:
         return Badge("errors", "bad")
     return Badge("live", "good") if live else Badge("silent", "warning")
-
-
-def total_tiles(figures: Sequence[Figures], period: Period) -> list[Tile]:
-    """Return the figures of all calls of groups."""
-    histogram = Histogram.merged(each.histogram for each in figures)
-    whole = Figures(
-        key=(), histogram=histogram, errors=sum(each.errors for each in figures), codes={}, seconds=period.seconds
-    )
-    return tiles_of(whole)
 
 
 def tiles_of(whole: Figures) -> list[Tile]:
