@@ -270,8 +270,7 @@ function draw(element) {
     stroke: color(`--line-${(at % COLORS) + 1}`),
     width: WIDTHS[Math.floor(at / COLORS) % WIDTHS.length],
     dash: DASHES[(element.dataset.kind === undefined ? at : Math.floor(at / COLORS)) % DASHES.length],
-    // A line needs two points.
-    points: { size: 5, show: (plot) => plot.data[0].length < FEW },
+    points: { size: 5, show: true, filter: lonely },
   });
   const made = new uPlot({
     width: element.clientWidth,
@@ -298,6 +297,13 @@ function draw(element) {
   made.setData(content.columns);
   if (examples !== undefined) one(".u-over", element).addEventListener("click", () => showExamples(element));
   plots.set(element, made);
+}
+
+// A line needs two points: those without neighbors are drawn as points, and all of a plot of few steps.
+function lonely(plot, number) {
+  const values = plot.data[number];
+  const isKnown = (at) => values[at] !== null && values[at] !== undefined;
+  return values.map((_, at) => at).filter((at) => values.length < FEW || (isKnown(at) && !isKnown(at - 1) && !isKnown(at + 1)));
 }
 
 const heatTicks = (rows) => Array.from({ length: Math.ceil(rows / 6) }, (_, at) => 6 * at + 3).filter((at) => at <= rows);
