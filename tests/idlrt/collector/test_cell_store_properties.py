@@ -186,13 +186,14 @@ def test_what_was_put_is_read_at_every_level(given_steps: list[str | Put]) -> No
 
 
 def check_whole(store: CellStore, done: Sequence[Put], start: int, end: int, by: Sequence[str]) -> None:
-    """One step of the whole time has what was put in it, to the cell of 10 s."""
-    start, end = start // 10 * 10, -(-end // 10) * 10
+    """One step of the whole time has what was put in it, with its start rounded by at most a 60th."""
+    unit = 60 if end - start >= 3610 else 10
+    given, start = start, start // unit * unit
     expected: dict[tuple[str, ...], list[Put]] = {}
     for put in done:
         if start < put[1] <= end:
             expected.setdefault(group_of(put, by), []).append(put)
-    found = store.read(CALLS.name, T + start + 3, T + end - 4, by=by, is_whole=True)
+    found = store.read(CALLS.name, T + given + 3, T + end - 4, by=by, is_whole=True)
     assert (found.start, found.step, found.steps) == (T + start, end - start, 1)
     shown = {tuple(each.labels.values()): each.values for each in found.groups}
     assert set(shown) == set(expected)
@@ -204,13 +205,13 @@ def check_whole(store: CellStore, done: Sequence[Put], start: int, end: int, by:
         assert sum(histogram.counts.values()) == len(durations)
         assert (histogram.min, histogram.max) == ((durations[0], durations[-1]) if durations else (0, 0))
         assert histogram.received == sum(put[4] for put in puts_of_group)
-    counted = store.read(CALLS.name, T + start + 3, T + end - 4, by=by, is_whole=True, values="count")
+    counted = store.read(CALLS.name, T + given + 3, T + end - 4, by=by, is_whole=True, values="count")
     assert {tuple(each.labels.values()): each.values for each in counted.groups} == {
         group: [float(sum(len(put[3]) for put in puts_of_group))] for group, puts_of_group in expected.items()
     }
     order = [each.values[0] for each in counted.groups if isinstance(each.values[0], float)]
     assert order == sorted(order, reverse=True)
-    added = store.read(RETRIES.name, T + start + 3, T + end - 4, by=by, is_whole=True)
+    added = store.read(RETRIES.name, T + given + 3, T + end - 4, by=by, is_whole=True)
     assert {tuple(each.labels.values()): each.values for each in added.groups} == {
         group: [sum(put[4] for put in puts_of_group)] for group, puts_of_group in expected.items()
     }

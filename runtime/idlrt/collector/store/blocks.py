@@ -231,7 +231,7 @@ def packed(data: bytes, first: int, end: int) -> list[tuple[int, Packed]]:
         return [
             (
                 positions[at],
-                Packed(bits, low, tuple([read(p[at * width : at * width + width], "little") for p in planes]), *row),
+                (bits, low, tuple([read(p[at * width : at * width + width], "little") for p in planes]), *row),
             )
             for at, row in zip(range(begin, stop), zip(*columns, strict=True), strict=True)
         ]
@@ -264,7 +264,7 @@ def packed_one(data: bytes) -> Packed:
         )
     else:
         raise BrokenBlock(f"counts of {plural(size, 'byte')}")
-    return Packed(bits, low, planes, count, total, least, most, received, sent)
+    return bits, low, planes, count, total, least, most, received, sent
 
 
 def counts(data: bytes) -> Sequence[tuple[int, int]]:

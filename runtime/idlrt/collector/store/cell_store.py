@@ -251,8 +251,9 @@ class CellStore:
             by: keys of the resource and labels by which values are grouped.
             limit: maximum number of groups; the smaller ones are in one group with `OTHER` in all of `by`.
             values: `count` for numbers of values instead of histograms, which take many times as long.
-            is_whole: whether to return one step from start to end, rounded to the finest cells that are kept of its
-                start, and groups ordered by their values. Percentiles are fine up to 2 hours.
+            is_whole: whether to return one step from start to end, and groups ordered by their values. The start is
+                rounded down by at most a 60th of the time, or to the finest cells that are kept of it, and the end is
+                rounded up to the finest cells. Percentiles are within 0.8 % up to 2 hours.
             has_others: whether to return the group of the smaller ones.
 
         Raises:

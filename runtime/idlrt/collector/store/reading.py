@@ -32,6 +32,8 @@ _MAX_AUTOMATIC: Final = 360
 _MAX_STEPS: Final = 20_000
 # Seconds up to which one step of the whole time has fine histograms only.
 _FINE: Final = 7200
+# Share of such a step by which its start may be rounded.
+_ROUNDED: Final = 1 / 60
 _COMBINE: Final[dict[str, Callable[[Iterable[float]], float]]] = {"sum": sum, "max": max, "min": min}
 _as_metric: Final = msgspec.json.Decoder(Metric)
 
@@ -123,15 +125,22 @@ def _stepped(since: Sequence[int], retention: Retention, aggregate: int, query: 
 
 def _whole(since: Sequence[int], retention: Retention, aggregate: int, query: Query) -> Wanted:
     """Return what is read of a query of one step: finer levels at its ends, and the coarsest one in its middle."""
-    levels, finest = retention.levels, _covers(since, query)[0]
-    step = levels[finest].step
-    start, end = int(query.start // step) * step, -int(-query.end // step) * step
-    times = [(start, end)] * (finest + 1)
-    is_fine = end - start <= _FINE and not levels[finest].is_coarse
-    for at in range(finest + 1, len(levels)):
+    levels, covers = retention.levels, _covers(since, query)
+    is_fine = query.end - query.start <= _FINE
+    least = (query.end - query.start) * _ROUNDED
+    # The start is rounded, because it costs a block of each series that is read for some of its cells.
+    first = max(
+        [at for at in covers if levels[at].step <= least and not (is_fine and levels[at].is_coarse)] or covers[:1]
+    )
+    length = levels[first].step
+    start = int(query.start // length) * length
+    last = next((at for at in range(first) if since[at] <= query.end - 2 * length), first)
+    end = -int(-query.end // levels[last].step) * levels[last].step
+    times = [(start, end)] * (last + 1)
+    for at in range(last + 1, len(levels)):
         length = levels[at].step
         inner = -(-times[-1][0] // length) * length, times[-1][1] // length * length
-        if inner[0] >= inner[1] or since[at] > inner[0] or (is_fine and levels[at].is_coarse):
+        if inner[0] >= inner[1] or since[at] > inner[0] or (at > first and is_fine and levels[at].is_coarse):
             break
         times.append(inner)
     return Wanted(aggregate, times, start, end - start, 1, {})

@@ -179,6 +179,8 @@ def sums_of_histograms(
     connection: sqlite3.Connection, retention: Retention, wanted: Wanted
 ) -> dict[Labels, list[Value | None]]:
     """Return the sums of histograms by group and step."""
+    if wanted.steps == 1:
+        return {group: [each] for group, each in _whole_sums(connection, retention, wanted)}
     parts: dict[Labels, list[Sum | None]] = {}
     start, step, groups = wanted.start, wanted.step, wanted.groups
     for each in _ranges(retention, wanted):
@@ -199,6 +201,35 @@ def sums_of_histograms(
         if any(each is not None for each in sums):
             found[group] = [each.histogram() if each is not None else None for each in sums]
     return found
+
+
+def _whole_sums(
+    connection: sqlite3.Connection, retention: Retention, wanted: Wanted
+) -> Iterator[tuple[Labels, Histogram]]:
+    """Yield the sums of histograms by group. Adding group by group keeps each sum in the caches of the processor."""
+    found: dict[Labels, tuple[list[bytes], list[tuple[bytes, int, int]]]] = {}
+    groups = wanted.groups
+    for each in _ranges(retention, wanted):
+        for at, data in _rows(connection, each, groups, "data"):
+            group = groups[series_of(at)]
+            rows = found.get(group)
+            if rows is None:
+                rows = found[group] = [], []
+            if each.table == "pending":
+                rows[0].append(data)
+            else:
+                rows[1].append((data, *each.positions(number_of(at))))
+    for group, (pending, blocks) in found.items():
+        sum_of_group, is_empty = Sum(), True
+        for data in pending:
+            sum_of_group.add(packed_one(data))
+            is_empty = False
+        for data, first, end in blocks:
+            for _, cell in packed(data, first, end):
+                sum_of_group.add(cell)
+                is_empty = False
+        if not is_empty:
+            yield group, sum_of_group.histogram()
 
 
 def _sum_of(sums: list[Sum | None], index: int) -> Sum:

@@ -49,6 +49,10 @@ _MAX_COUNT: Final = 1 << 28
 # The first of the two middle buckets of four.
 _MIDDLE: Final = (1 << (COARSE_BITS - 1)) - 1
 
+# Buckets, and those in the middle of merged ones; some more than there are, because rows may begin and end before them.
+_INDEXES: Final = tuple(range(MAX_INDEX + (2 << COARSE_BITS)))
+_MIDDLES: Final = tuple(range(_MIDDLE, MAX_INDEX + (2 << COARSE_BITS), 1 << COARSE_BITS))
+
 REPORTS: Final = Metric(name="_reports", kind="counter", help="Reports of programs")
 """Counter of what was put by program: it tells a step without calls from one in which nothing was measured."""
 
@@ -224,9 +228,9 @@ def counts_of(bits: int, low: int, words: Sequence[int]) -> dict[int, int]:
         low: index of the first bucket, in merged buckets.
         words: counts.
     """
-    first, stride = (low << COARSE_BITS) + _MIDDLE if bits else low, 1 << COARSE_BITS if bits else 1
-    indexes = range(first, first + stride * len(words), stride)
-    return dict(zip(compress(indexes, words), filter(None, words), strict=True))
+    indexes = (_MIDDLES if bits else _INDEXES)[low : low + len(words)]
+    # Buckets that do not exist are left out.
+    return dict(zip(compress(indexes, words), filter(None, words), strict=False))
 
 
 Stored: TypeAlias = Row | Gauge | float
