@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import calls, codec, compiler, connections, dns, governance, http, memory, observe, registry, servers
+from benchmarks import (
+    calls,
+    codec,
+    collector_queries,
+    compiler,
+    connections,
+    dns,
+    governance,
+    http,
+    memory,
+    observe,
+    registry,
+    servers,
+)
 from benchmarks.registry_crowd import run_crowd
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table
@@ -67,6 +80,7 @@ _ALL: Final = (
     Part(name="changes", description="cost of the call after a change of settings", measure=governance.run_changes),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
     Part(name="observe", description="cost of metrics and traces, against peers", measure=observe.run),
+    Part(name="collector", description="queries of the collector for 500 services", measure=collector_queries.run),
 )
 
 PARTS: Final = {part.name: part for part in _ALL}

@@ -52,6 +52,8 @@ class Size:
         observe_calls: calls of one round.
         observe_series: how many series are read, for each row.
         observe_reads: timed readings.
+        collector_services: services of the queries of pages.
+        collector_rounds: timed rounds of each query.
     """
 
     codec_rounds: int = 40
@@ -93,6 +95,8 @@ class Size:
     observe_calls: int = 20_000
     observe_series: tuple[int, ...] = (100, 2000)
     observe_reads: int = 7
+    collector_services: int = 500
+    collector_rounds: int = 5
 
 
 FULL: Final = Size()
@@ -136,4 +140,6 @@ QUICK: Final = Size(
     observe_calls=2000,
     observe_series=(5, 20),
     observe_reads=2,
+    collector_services=3,
+    collector_rounds=1,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from benchmarks import http, observe, tracing
+from benchmarks import collector_queries, http, observe, tracing
 from benchmarks.parts import PARTS
 from benchmarks.servers import ROWS
 from benchmarks.size import QUICK
@@ -93,6 +93,7 @@ EXPECTED: dict[str, list[Expected]] = {
         Expected(rows=["5 series", "20 series"]),
         Expected(rows=tracing.OURS, zeros=range(6)),
     ],
+    "collector": [Expected(rows=collector_queries.names())],
 }
 
 
