@@ -124,8 +124,9 @@ if (refreshMs) {
   note("Live");
 }
 
-// Filters.
+// Filters. Their forms have hidden fields, too.
 
+const FILTER = "form[data-filter] input[type=search]";
 for (const form of all("form[data-filter]")) {
   const input = one("input[type=search]", form);
   let typing = 0;
@@ -152,14 +153,14 @@ useKeys.addEventListener("change", () => localStorage.setItem("idlrt-keys", useK
 
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
-  if (event.key === "Escape" && event.target.matches("form[data-filter] input")) {
+  if (event.key === "Escape" && event.target.matches(FILTER)) {
     event.target.value = "";
     event.target.dispatchEvent(new Event("input"));
     event.target.blur();
     return;
   }
   if (isTyping || keys.open || !useKeys.checked || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/" && one("form[data-filter] input") !== null) one("form[data-filter] input").focus();
+  if (event.key === "/" && one(FILTER) !== null) one(FILTER).focus();
   else if (event.key === "?") keys.showModal();
   else if (event.key === "p" && refreshMs) togglePause();
   else return;
