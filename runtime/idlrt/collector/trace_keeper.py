@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from idlrt.collector.api import SpanBatch, TraceInfo, TraceSearch
-from idlrt.collector.traces import TailSampling, TraceFigures, TraceQuery, TraceStorageError, TraceStore
+from idlrt.collector.traces import TailSampling, TraceFigures, TraceQuery, TraceStorageError, TraceStore, TraceSummary
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.observe.tracing.span_pages import SpanRecord
@@ -103,6 +103,40 @@ class TraceKeeper:
             )
             for each in self._store.search(query)
         ]
+
+    def find(self, query: TraceQuery) -> list[TraceSummary]:
+        """Return summaries of the traces that are complete and match.
+
+        Raises:
+            ConfigurationError: the query is invalid, or a file is damaged.
+            TraceStorageError: a file cannot be read now.
+        """
+        return self._store.search(query)
+
+    def find_open(self, query: TraceQuery) -> list[TraceSummary]:
+        """Return summaries of traces that are not complete yet and match; see `TraceStore.search_open`.
+
+        Raises:
+            ConfigurationError: the query is invalid.
+        """
+        return self._store.search_open(query)
+
+    def spans(self, trace_id: str) -> list[SpanRecord]:
+        """Return the spans of a trace; none if it is unknown.
+
+        Raises:
+            ConfigurationError: a file is damaged.
+            TraceStorageError: a file cannot be read now.
+        """
+        return self._store.trace(trace_id)
+
+    def services(self) -> list[str]:
+        """Return the names of the programs with spans."""
+        return self._store.services()
+
+    def operations(self, service: str) -> list[str]:
+        """Return the names of the spans of a program."""
+        return self._store.operations(service)
 
     def trace(self, trace_id: str) -> bytes:
         """Return the spans of a trace as `SpanBatch` has them.

@@ -61,11 +61,48 @@ def test_a_quiet_trace_is_one_summary(store: TraceStore, clock: Clock) -> None:
         operation="Shop.find",
         spans=3,
         failed=1,
+        services=2,
         matched_s=2.1,
     )
     assert found(store) == [summary]
     assert store.services() == ["shop", "stock"]
     assert store.operations("stock") == ["Stock.get"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({}, [3, 2, 1]),
+        ({"limit": 1}, [3]),
+        ({"order": "slowest"}, [2, 3, 1]),
+        ({"service": "stock"}, [1]),
+        ({"operation": "Stock.get", "is_failed": True}, [1]),
+        ({"service": "shop", "is_failed": True}, []),
+        ({"is_failed": True}, [1]),
+        ({"min_s": 0.3, "max_s": 1.0}, [3]),
+        ({"tags": {"user": "42"}}, [2]),
+        ({"tags": {"tag.user": "42", "rpc.caller": "web"}}, []),
+        ({"start": NOW + 0.5}, [3, 2]),
+        ({"end": NOW + 1.0}, [1]),
+    ],
+)
+def test_open_traces_are_searched_in_the_same_way(
+    store: TraceStore, clock: Clock, conditions: dict[str, Any], expected: list[int]
+) -> None:
+    spans = [
+        span(1, 1),
+        span(1, 2, 1, service="stock", name="Stock.get", status="error"),
+        span(2, 1, began=1.0, duration=3.0, attributes={"tag.user": "42"}),
+        span(3, 1, began=2.0, duration=0.5),
+    ]
+    store.put(spans)
+    query = TraceQuery(**{**search_range(), **conditions})
+    assert [each.trace_id for each in store.search_open(query)] == [id_of(each) for each in expected]
+    assert ids(store) == []
+    clock.time += 11.0
+    store.maintain()
+    assert store.search_open(query) == []
+    assert ids(store, **conditions) == [id_of(each) for each in expected]
 
 
 def test_spans_are_read_as_they_were_put_before_and_after_the_trace_is_written(store: TraceStore, clock: Clock) -> None:

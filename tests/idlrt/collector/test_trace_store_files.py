@@ -266,9 +266,9 @@ def test_the_database_of_another_program_is_an_error_and_stays_as_it_is(tmp_path
 def test_a_file_of_a_later_version_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path)
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
-    with pytest.raises(ConfigurationError, match="file format 2 is not the supported format 1; use the version that"):
+    with pytest.raises(ConfigurationError, match="file format 3 is not the supported format 2; use the version that"):
         store_in(tmp_path)
 
 

@@ -63,6 +63,11 @@ class Digest(msgspec.Struct, frozen=True, gc=False):
     tags: set[tuple[str, str]]
     left_out: int
 
+    @property
+    def services(self) -> int:
+        """Number of services."""
+        return len({service for service, _ in self.calls})
+
 
 def is_storable(span: SpanRecord) -> bool:
     """Return whether the ids, times, kind and status of a span are plausible; it may come from outside."""

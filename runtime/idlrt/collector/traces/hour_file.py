@@ -29,7 +29,7 @@ __all__ = ["HourWriter", "StoredTrace", "number_range", "open_reader", "reason_o
 _REASONS: Final[tuple[Reason, ...]] = ("all", "failed", "slow", "rare", "share")
 
 _APPLICATION: Final = 0x69646C74
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _UNIQUE_BITS: Final = 15
 _UNIQUE: Final = 1 << _UNIQUE_BITS
 # 10 of these bits are from the id of the trace; further ones make room for traces with the same start.
@@ -44,7 +44,8 @@ CREATE TABLE operation (id INTEGER PRIMARY KEY, service TEXT NOT NULL, name TEXT
 CREATE TABLE tag_name (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE trace (
     no INTEGER PRIMARY KEY, id NOT NULL UNIQUE, duration INTEGER NOT NULL, root INTEGER NOT NULL,
-    spans INTEGER NOT NULL, failed INTEGER NOT NULL, reason INTEGER NOT NULL, weight REAL NOT NULL);
+    spans INTEGER NOT NULL, failed INTEGER NOT NULL, services INTEGER NOT NULL,
+    reason INTEGER NOT NULL, weight REAL NOT NULL);
 CREATE INDEX trace_duration ON trace (duration);
 CREATE TABLE spans (no INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE failed (no INTEGER PRIMARY KEY);
@@ -211,8 +212,18 @@ class HourWriter:
         no = self._free_number(trace_id, digest.start)
         root, number = self._operation(digest.root), _REASONS.index(reason)
         database.execute(
-            "INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (no, pack_id(trace_id), digest.duration, root, digest.spans, digest.failed, number, weight),
+            "INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                no,
+                pack_id(trace_id),
+                digest.duration,
+                root,
+                digest.spans,
+                digest.failed,
+                digest.services,
+                number,
+                weight,
+            ),
         )
         database.execute("INSERT INTO spans VALUES (?, ?)", (no, data))
         if digest.failed:

@@ -144,6 +144,12 @@ class OpenTraces:
             trace = self._traces.get(trace_id)
             return [] if trace is None else list(trace.spans.values())
 
+    def latest(self, number: int) -> list[tuple[str, list[SpanRecord]]]:
+        """Return ids and spans of the traces that got a span last, the latest first."""
+        with self._lock:
+            traces = [each for each, _ in zip(reversed(self._traces.values()), range(number), strict=False)]
+            return [(each.id, list(each.spans.values())) for each in traces]
+
     def calls(self) -> Iterator[tuple[str, str]]:
         """Yield the services and operations of all spans."""
         with self._lock:

@@ -69,6 +69,7 @@ class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
         operation: name of its root.
         spans: number of spans.
         failed: number of spans that have failed.
+        services: number of programs.
         matched_s: duration in seconds that the query compares and orders by: of the longest matching span of the
             service or operation of the query, else that of the trace.
         reason: why it was kept.
@@ -82,6 +83,7 @@ class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     spans: int
     failed: int
+    services: int
     matched_s: float
     reason: Reason = "all"
     adjusted_count: float = 1.0

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from idlrt.collector.traces.digest import BUSINESS
+from idlrt.collector.traces.digest import BUSINESS, Digest, digest_of, tag_value
 from idlrt.collector.traces.hour_files import HourFiles
 from idlrt.collector.traces.open_traces import OpenTraces, key_of
 from idlrt.collector.traces.packing import pack_id, unpack
@@ -21,6 +21,8 @@ __all__ = ["TraceReader"]
 
 _MICRO: Final = 1_000_000
 _MAX_NAMES: Final = 10_000
+# Open traces that a search looks at.
+_MAX_OPEN: Final = 2_000
 
 
 class TraceReader:
@@ -67,6 +69,30 @@ class TraceReader:
                 bounds = msgspec.structs.replace(bounds, min=max(bounds.min, round(best[-1].matched_s * _MICRO)))
         return list(found.values())
 
+    def search_open(self, query: TraceQuery) -> list[TraceSummary]:
+        """Return summaries of the open traces that match."""
+        start, end = check_query(query)
+        found: list[TraceSummary] = []
+        for trace_id, spans in self._open.latest(_MAX_OPEN):
+            digest = digest_of(spans, self._indexed)
+            matched = _matched(digest, query)
+            if matched is None or not start * _MICRO <= digest.start < end * _MICRO:
+                continue
+            found.append(
+                TraceSummary(
+                    trace_id=trace_id,
+                    started_at=digest.start / _MICRO,
+                    duration_s=digest.duration / _MICRO,
+                    service=digest.root[0],
+                    operation=digest.root[1],
+                    spans=digest.spans,
+                    failed=digest.failed,
+                    services=digest.services,
+                    matched_s=matched / _MICRO,
+                )
+            )
+        return sorted(found, key=_newest if query.order == "newest" else _slowest)[: query.limit]
+
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """Return the spans of a trace."""
         if not is_encodable(trace_id):
@@ -104,6 +130,23 @@ class TraceReader:
                     rows = database.execute(statement, (service, _MAX_NAMES))
                     found.update(each for (each,) in rows if isinstance(each, str))
         return sorted(found)[:_MAX_NAMES]
+
+
+def _matched(digest: Digest, query: TraceQuery) -> int | None:
+    """Return the duration of a trace that a query compares, in microseconds; `None` if the trace does not match."""
+    for name, value in query.tags.items():
+        if not {(name, tag_value(value)), (BUSINESS + name, tag_value(value))} & digest.tags:
+            return None
+    if query.service or query.operation:
+        durations = [
+            duration
+            for (service, name), (duration, is_failed) in digest.calls.items()
+            if query.service in ("", service) and query.operation in ("", name) and (is_failed or not query.is_failed)
+        ]
+    else:
+        durations = [digest.duration] if digest.failed or not query.is_failed else []
+    high = math.inf if query.max_s is None else query.max_s * _MICRO
+    return max((each for each in durations if query.min_s * _MICRO <= each <= high), default=None)
 
 
 def _newest(summary: TraceSummary) -> tuple[float, str]:

@@ -102,7 +102,8 @@ def search_file(database: sqlite3.Connection, base: int, query: TraceQuery, boun
     found: dict[int, TraceSummary] = {}
     for walk, values in driver.walks:
         statement = f"""
-            SELECT t.no, t.id, t.duration, o.service, o.name, t.spans, t.failed, t.reason, t.weight, x.matched FROM (
+            SELECT t.no, t.id, t.duration, o.service, o.name, t.spans, t.failed, t.services, t.reason, t.weight,
+            x.matched FROM (
                 SELECT d.no AS no, {matched} AS matched FROM {driver.table} d
                 WHERE {walk} AND d.no BETWEEN ? AND ? AND {" AND ".join(each.lookup for each in others) or "1"}
                 AND {matched} BETWEEN {bounds.min} AND {bounds.max} ORDER BY {order} LIMIT ?
@@ -117,7 +118,7 @@ def search_file(database: sqlite3.Connection, base: int, query: TraceQuery, boun
 
 
 def _summary(base: int, row: tuple[Any, ...]) -> TraceSummary:
-    no, id, duration, service, name, spans, failed, reason, weight, matched = row
+    no, id, duration, service, name, spans, failed, services, reason, weight, matched = row
     return TraceSummary(
         trace_id=unpack_id(id),
         started_at=start_of(base, no) / _MICRO,
@@ -126,6 +127,7 @@ def _summary(base: int, row: tuple[Any, ...]) -> TraceSummary:
         operation=name,
         spans=spans,
         failed=failed,
+        services=services,
         matched_s=matched / _MICRO,
         reason=reason_of(reason),
         adjusted_count=weight,

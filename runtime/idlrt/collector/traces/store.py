@@ -240,6 +240,16 @@ class TraceStore:
         """
         return self._reader.search(query)
 
+    def search_open(self, query: TraceQuery) -> list[TraceSummary]:
+        """Return summaries of the traces that are not written yet and match. Some of their spans may be missing.
+
+        Only the 2,000 traces that got a span last are looked at.
+
+        Raises:
+            ConfigurationError: the query has no time range or another invalid value.
+        """
+        return self._reader.search_open(query)
+
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """Return the spans of a trace that are known, in the order of their starts; none if it is unknown.
 

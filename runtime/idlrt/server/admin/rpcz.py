@@ -7,12 +7,12 @@ checks should wait.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
 from typing import Final
 
 from idlrt.errors import ConfigurationError
+from idlrt.observe.tracing.search_fields import parse_seconds, parse_tags
 from idlrt.observe.tracing.span import FinishedSpan
 from idlrt.observe.tracing.span_pages import SpanPage, encode_page, record_of
 from idlrt.observe.tracing.store import SpanStore
@@ -89,34 +89,11 @@ def _search(store: SpanStore, request: HttpRequest) -> list[FinishedSpan]:
     return store.entries(
         order,
         method=given.get("method", ""),
-        tags=_tags([value for name, value in request.query if name == "tag"]),
+        tags=parse_tags("tag", " ".join(value for name, value in request.query if name == "tag")),
         status=given.get("status", ""),
-        min_s=_seconds(given.get("min_s", "")),
+        min_s=parse_seconds("min_s", given.get("min_s", "")),
         limit=_limit(given.get("limit", "")),
     )
-
-
-def _tags(texts: list[str]) -> dict[str, str]:
-    """Return tags by name. A text has one or more, with spaces between them: `user:42 channel:web`."""
-    found: dict[str, str] = {}
-    for each in (part for text in texts for part in text.split()):
-        name, colon, value = each.partition(":")
-        if not colon or not name:
-            raise ConfigurationError(f"tag: expected NAME:VALUE, got {each!r}")
-        found[name] = value
-    return found
-
-
-def _seconds(text: str) -> float:
-    if not text:
-        return 0.0
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found < math.inf:
-        raise ConfigurationError(f"min_s: must be a number of seconds, got {text!r}")
-    return found
 
 
 def _limit(text: str) -> int:
