@@ -12,6 +12,7 @@ from typing import Any
 from hand_written import Users, UserServiceClient, user_service
 
 from idlrt import Server, observe
+from idlrt.collector import CollectorExporter
 from idlrt.observe.tracing.batches import SpanExporter
 from idlrt.observe.tracing.exporters import OtlpSpanExporter, SkyWalkingExporter, ZipkinExporter
 from idlrt.observe.tracing.sampling import Always
@@ -37,6 +38,8 @@ def exporter_of(kind: str, url: str, service: str) -> SpanExporter:
     """Return an exporter."""
     if kind == "zipkin":
         return ZipkinExporter(url, service)
+    if kind == "collector":
+        return CollectorExporter(url, service)
     if kind == "skywalking":
         return SkyWalkingExporter(url, service)
     return OtlpSpanExporter(service)

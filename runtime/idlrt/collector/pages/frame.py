@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from idlrt.collector.pages.call_tail import tail_page
 from idlrt.collector.pages.calls import method_page, service_page
 from idlrt.collector.pages.compare import compare_page
 from idlrt.collector.pages.context import PageContext
@@ -14,6 +15,7 @@ from idlrt.collector.pages.hosts import host_page, hosts_page
 from idlrt.collector.pages.overview import methods_page, overview_page
 from idlrt.collector.pages.own import collector_page
 from idlrt.collector.pages.subjects import features_page, resources_page
+from idlrt.collector.pages.traces import traces_page
 from idlrt.collector.store import StoreError
 from idlrt.errors import ConfigurationError
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
@@ -24,6 +26,7 @@ __all__ = ["collector_pages"]
 
 _Blocking: TypeAlias = Callable[[PageContext, HttpRequest], HttpResponse]
 
+_TRACES: Final = "/traces"
 _PAGES: Final[tuple[tuple[str, _Blocking, str], ...]] = (
     ("/", overview_page, "services"),
     ("/service", service_page, "one service"),
@@ -35,6 +38,8 @@ _PAGES: Final[tuple[tuple[str, _Blocking, str], ...]] = (
     ("/features", features_page, "features as users see them"),
     ("/governance", governance_page, "breakers, ejections, retries and rejected calls"),
     ("/compare", compare_page, "comparison with earlier periods"),
+    (_TRACES, traces_page, "search for traces, and the waterfall of one"),
+    ("/calls", tail_page, "slow and failed calls of the last hour"),
     ("/collector", collector_page, "load of the collector itself"),
 )
 
@@ -43,7 +48,7 @@ def collector_pages(context: PageContext) -> AdminPages:
     """Return all pages."""
     pages = AdminPages()
     for path, function, title in _PAGES:
-        pages.add(path, _in_thread(context, function), title)
+        pages.add(path, _in_thread(context, function), title, takes_name=path == _TRACES)
     pages.add(ASSETS_PATH, asset_page, "files of the pages for browsers", takes_name=True, is_listed=False)
     return pages
 
