@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from idlrt.collector.marks import Marks
-from idlrt.collector.pages.figures import Reader
 from idlrt.collector.pages.period import Period
+from idlrt.collector.pages.reader import Reader
 from idlrt.collector.pages.watch import Watch
 from idlrt.collector.programs import Programs
 from idlrt.web import Mark

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from idlrt.collector.pages.figures import Reader, title_of
+from idlrt.collector.pages.figures import title_of
 from idlrt.collector.pages.period import Period
+from idlrt.collector.pages.reader import Reader
 from idlrt.observe.metric import Labels
 from idlrt.web import Line, Mark, TimePlot
 from idlrt.web.formats import Unit

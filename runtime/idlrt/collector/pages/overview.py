@@ -10,10 +10,11 @@ import msgspec
 from idlrt.collector.pages.call_plots import rate_plot
 from idlrt.collector.pages.context import PageContext
 from idlrt.collector.pages.figures import CALLS, Figures
-from idlrt.collector.pages.period import period_of, view_state
+from idlrt.collector.pages.period import Period, period_of, view_state
 from idlrt.collector.pages.view import CALL_COLUMNS, Section, Tile, View, href, mark_table, page, paged
 from idlrt.observe.catalogue import METHOD
 from idlrt.observe.histogram import Histogram
+from idlrt.observe.metric import Labels
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.web import Badge, Column, Link, Parameter, Table, ViewState
 
@@ -28,6 +29,8 @@ _SERVICES: Final = (
 )
 _METHODS: Final = (Column(key="method", title="Method"), Column(key="service", title="Service"), *CALL_COLUMNS)
 _DURATIONS: Final = ("p50", "p90", "p99", "max")
+_BY_SERVICE: Final = ("service",)
+_BY_METHOD: Final = ("service", METHOD)
 _LINES: Final = 10
 _BAD: Final = 0.01
 
@@ -36,7 +39,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     """Return the page of all services."""
     state = view_state(request, *_PARAMETERS)
     period = period_of(state)
-    found = {each.key[0]: each for each in context.reader.totals(CALLS, period, ("service",))}
+    found = {each.key[0]: each for each in _found(context, period, _BY_SERVICE, state)}
     programs = context.programs.all()
     live = Counter(each.service for each in programs if each.state == "live")
     lost = Counter(each.service for each in programs if each.state == "lost")
@@ -52,7 +55,8 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         )
         rows.append(
             {
-                **figures.row(),
+                **_values(figures, state),
+                "key": figures.key,
                 "service": Link(
                     name or "unknown",
                     href("service", service=name, last=last_of(state), end=state["end"]),
@@ -85,7 +89,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
             title="Services",
             tiles=tiles_of(context.reader.total(CALLS, period)),
             plots=plots if rates.groups else (),
-            sections=[*_sections("Services", table, state), mark_table(marks)],
+            sections=[_section(context, period, _BY_SERVICE, "Services", table, state), mark_table(marks)],
             filter="Filter services",
         ),
     )
@@ -95,11 +99,9 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     """Return the page of all methods of all services."""
     state = view_state(request, *_PARAMETERS)
     period = period_of(state)
-    found = context.reader.totals(CALLS, period, ("service", METHOD))
+    found = _found(context, period, _BY_METHOD, state)
     core = context.programs.core_methods()
     wanted = state["filter"].casefold()
-    # Percentiles of thousands of methods take long; they are computed for the rows that are shown.
-    is_by_duration = state["sort"].removeprefix("-") in _DURATIONS
     rows: list[dict[str, Any]] = []
     for each in found:
         service, method = each.key
@@ -109,8 +111,8 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         link = href("method", service=service, method=method, last=last_of(state), end=state["end"])
         rows.append(
             {
-                **(each.row() if is_by_duration else each.counts()),
-                "figures": each,
+                **_values(each, state),
+                "key": each.key,
                 "method": Link(method, link, note="core" if is_core else ""),
                 "service": Link(service, _service(service, state)),
                 "rank": _rank(each, is_core=is_core),
@@ -137,19 +139,34 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
             title="Methods",
             tiles=tiles_of(context.reader.total(CALLS, period)),
             plots=plots if rates.groups else (),
-            sections=[_with_durations(each) for each in _sections("Methods", table, state)],
+            sections=[_section(context, period, _BY_METHOD, "Methods", table, state)],
             filter="Filter methods and services",
         ),
     )
 
 
-def _sections(title: str, table: Table, state: ViewState) -> list[Section]:
-    note = "" if state["sort"] else "Core ones first, then those with the highest error rate."
-    return [paged(title, table, state, note=note)]
+def _is_by_duration(state: ViewState) -> bool:
+    return state["sort"].removeprefix("-") in _DURATIONS
 
 
-def _with_durations(section: Section) -> Section:
-    rows = [{**row, **row["figures"].row()} for row in section.table.rows]
+def _found(context: PageContext, period: Period, by: Labels, state: ViewState) -> list[Figures]:
+    """Return the figures of all rows, without durations unless these decide about the order: they take long."""
+    read = context.reader.totals if _is_by_duration(state) else context.reader.counts
+    return read(CALLS, period, by)
+
+
+def _values(figures: Figures, state: ViewState) -> dict[str, float | None]:
+    return figures.row() if _is_by_duration(state) else figures.counts()
+
+
+def _section(context: PageContext, period: Period, by: Labels, title: str, table: Table, state: ViewState) -> Section:
+    """Return the rows of a table that are shown, with their durations."""
+    section = paged(title, table, state, note="" if state["sort"] else "Core ones first, then by error rate.")
+    if _is_by_duration(state) or not section.table.rows:
+        return section
+    where = {name: {row["key"][at] for row in section.table.rows} for at, name in enumerate(by)}
+    found = {each.key: each.row() for each in context.reader.totals(CALLS, period, by, where)}
+    rows = [{**row, **found.get(row["key"], {})} for row in section.table.rows]
     return msgspec.structs.replace(section, table=msgspec.structs.replace(section.table, rows=rows))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from idlrt.collector.store.cell_store import CellStore
 from idlrt.collector.store.database import StoreError
-from idlrt.collector.store.query import Group, Query, Result
+from idlrt.collector.store.query import Group, Query, Result, Where
 from idlrt.collector.store.retention import DEFAULT, Level, Retention
 
-__all__ = ["DEFAULT", "CellStore", "Group", "Level", "Query", "Result", "Retention", "StoreError"]
+__all__ = ["DEFAULT", "CellStore", "Group", "Level", "Query", "Result", "Retention", "StoreError", "Where"]

@@ -18,7 +18,7 @@ from idlrt.collector.store.blocks import decode_one, encode_one
 from idlrt.collector.store.database import Database, StoreError
 from idlrt.collector.store.identities import Identities, text_of
 from idlrt.collector.store.keys import key, keys
-from idlrt.collector.store.query import Query, Result
+from idlrt.collector.store.query import Query, Result, Where
 from idlrt.collector.store.reading import label_values, metric_names, read, resource_values
 from idlrt.collector.store.retention import DEFAULT, Retention
 from idlrt.collector.store.rolling import delete_expired, delete_unused, enforce_size, roll_up
@@ -232,7 +232,7 @@ class CellStore:
         end: float,
         *,
         step: float | None = None,
-        where: Mapping[str, str] | None = None,
+        where: Where | None = None,
         by: Sequence[str] = (),
         limit: int = 30,
         values: Literal["full", "count"] = "full",
@@ -246,8 +246,8 @@ class CellStore:
             start: start in seconds since 1970; rounded down to a multiple of the step.
             end: end.
             step: length of a step in seconds, rounded up to what is kept for that time; `None` for at most 360 steps.
-            where: values that keys of the resource and labels must have. A label takes precedence over a key of the
-                resource with the same name.
+            where: values that keys of the resource and labels must have, one or one of several. A label takes
+                precedence over a key of the resource with the same name.
             by: keys of the resource and labels by which values are grouped.
             limit: maximum number of groups; the smaller ones are in one group with `OTHER` in all of `by`.
             values: `count` for numbers of values instead of histograms, which take many times as long.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -12,7 +12,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Labels, Metric
 
-__all__ = ["Group", "Query", "Result"]
+__all__ = ["Group", "Query", "Result", "Where"]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     groups: Sequence[Group] = ()
 
 
+Where: TypeAlias = Mapping[str, str | Collection[str]]
+"""Values that labels and keys of the resource must have: one value, or one of several."""
+
+
 class Query(msgspec.Struct, frozen=True):
     """Arguments of `CellStore.read`, which describes them."""
 
@@ -61,7 +65,7 @@ class Query(msgspec.Struct, frozen=True):
     start: float
     end: float
     step: float | None = None
-    where: Mapping[str, str] = {}
+    where: Where = {}
     by: Labels = ()
     limit: int = 30
     values: Literal["full", "count"] = "full"

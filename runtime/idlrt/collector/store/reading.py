@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from idlrt.collector.store.query import Group, Query, Result
+from idlrt.collector.store.identities import text_of
+from idlrt.collector.store.query import Group, Query, Result, Where
 from idlrt.collector.store.retention import Retention, is_of_services, smallest_aggregate
 from idlrt.collector.store.rolling import kept_since
 from idlrt.collector.store.scanning import Value, Wanted, cells, counts_of_histograms, sums_of_histograms, totals
@@ -150,7 +151,7 @@ def _groups(
     connection: sqlite3.Connection,
     metrics: Mapping[int, Metric],
     aggregate: int,
-    where: Mapping[str, str],
+    where: Where,
     by: Sequence[str],
 ) -> dict[int, Labels]:
     """Return the group of each series that matches."""
@@ -158,10 +159,18 @@ def _groups(
         "SELECT s.id, s.metric, s.labels, r.data FROM series s JOIN resource r ON r.id = s.resource "
         "WHERE s.aggregate = ? AND s.metric IN (SELECT value FROM json_each(?))"
     )
+    arguments: list[object] = [aggregate, json.dumps(list(metrics))]
+    service = where.get("service")
+    is_label = any("service" in each.labels for each in metrics.values())
+    if isinstance(service, str) and is_of_services(aggregate) and not is_label:
+        # The resource of such a series is the service alone, which is found by an index.
+        query += " AND r.data = ?"
+        arguments.append(text_of({"service": service}))
+    wanted = {name: {value} if isinstance(value, str) else frozenset(value) for name, value in where.items()}
     found: dict[int, Labels] = {}
-    for series, metric, labels, resource in connection.execute(query, (aggregate, json.dumps(list(metrics)))):
+    for series, metric, labels, resource in connection.execute(query, arguments):
         values = {**_as_resource(resource), **dict(zip(metrics[metric].labels, _as_texts(labels), strict=True))}
-        if all(values.get(name, "") == value for name, value in where.items()):
+        if all(values.get(name, "") in value for name, value in wanted.items()):
             found[int(series)] = tuple([values.get(name, "") for name in by])
     return found
 
