@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -60,6 +61,13 @@ _HOUR = 3600.0
     help="Keep failed, slow and rare traces, and this share of the others.  [default: keep all]",
 )
 @click.option("--registry", default="", metavar="URL", help="Registry whose changes become marks in plots.")
+@click.option(
+    "--alerts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Rules of alerts and receivers of notifications (TOML); SIGHUP reloads it.  [default: no alerts]",
+)
 @click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
@@ -73,6 +81,7 @@ def serve(
     allow: Sequence[str],
     keep_share: float | None,
     registry: str,
+    alerts: Path | None,
     tls_cert: str,
     tls_key: str,
     tls_ca: str,
@@ -98,7 +107,11 @@ def serve(
         tls=Tls(certificate=tls_cert, key=tls_key, authorities=tls_ca) if tls_cert else None,
         tail=TailSampling(share=keep_share) if keep_share is not None else None,
         registry=registry,
+        alerts=alerts,
     )
+    if server.alerts is not None and hasattr(signal, "SIGHUP"):
+        request_reload = server.alerts.request_reload
+        signal.signal(signal.SIGHUP, lambda number, frame: request_reload())
 
     def is_serving() -> None:
         places = [server.address.removeprefix("tcp://"), server.udp_address, f"unixgram:{unix}" if unix else ""]

@@ -5,6 +5,7 @@ from idlrt.cli.governance import config
 from idlrt.cli.health_command import health
 from idlrt.cli.monitor import monitor
 from idlrt.cli.monitor_agent import agent
+from idlrt.cli.monitor_alerts import alerts, check, silence
 from idlrt.cli.monitor_collector import query, search
 from idlrt.cli.monitor_collector import serve as serve_collector
 from idlrt.cli.monitor_dashboards import dashboards
@@ -15,9 +16,12 @@ from idlrt.cli.trace import trace
 __all__ = ["main"]
 
 monitor.add_command(agent)
+monitor.add_command(alerts)
+monitor.add_command(check)
 monitor.add_command(dashboards)
 monitor.add_command(query)
 monitor.add_command(serve_collector)
+monitor.add_command(silence)
 trace.add_command(search)
 
 main.add_command(config)

@@ -11,12 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from idlrt.collector.api import (
+    AlertChange,
+    AlertInfo,
     Answer,
     InvalidQuery,
     MetricInfo,
     Packet,
     Query,
     Refused,
+    SilenceInfo,
     SpanBatch,
     Stored,
     TraceInfo,
@@ -151,6 +154,21 @@ class _Handler:
 
     async def metrics(self) -> list[MetricInfo]:
         raise ApplicationError(self._elsewhere(), code=ApplicationCode.INTERNAL_ERROR)
+
+    async def alerts(self) -> list[AlertInfo]:
+        raise InvalidQuery(message=self._elsewhere())
+
+    async def alert_history(self, limit: int) -> list[AlertChange]:
+        raise InvalidQuery(message=self._elsewhere())
+
+    async def silences(self) -> list[SilenceInfo]:
+        raise InvalidQuery(message=self._elsewhere())
+
+    async def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        raise InvalidQuery(message=self._elsewhere())
+
+    async def end_silence(self, id: str) -> SilenceInfo:
+        raise InvalidQuery(message=self._elsewhere())
 
 
 class Agent:

@@ -7,16 +7,21 @@ from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from idlrt.collector.alert_answers import AlertAnswers
+from idlrt.collector.alerts import Alerts
 from idlrt.collector.answers import answer_of
 from idlrt.collector.api import (
+    AlertChange,
+    AlertInfo,
     Answer,
     InvalidQuery,
     MetricInfo,
     Packet,
     Query,
     Refused,
+    SilenceInfo,
     SpanBatch,
     Stored,
     TraceInfo,
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectorServer"]
 
+_T = TypeVar("_T")
+
 # Seconds between the snapshots of a program, and while a browser shows live pages.
 _WANTED_S: Final = 10.0
 _WATCHED_S: Final = 1.0
@@ -55,11 +62,14 @@ _WATCHED_S: Final = 1.0
 class _Handler:
     """Handler of the service in `collector.idl`."""
 
-    def __init__(self, store: CellStore, writer: Writer, traces: TraceKeeper, watch: Watch) -> None:
+    def __init__(
+        self, store: CellStore, writer: Writer, traces: TraceKeeper, watch: Watch, alerts: AlertAnswers
+    ) -> None:
         self._store = store
         self._writer = writer
         self._traces = traces
         self._watch = watch
+        self._alerts = alerts
 
     async def push(self, packet: Packet) -> Stored:
         loop = asyncio.get_running_loop()
@@ -76,10 +86,7 @@ class _Handler:
         return Stored(interval=_WATCHED_S if self._watch.is_watched else _WANTED_S)
 
     async def query(self, query: Query) -> Answer:
-        try:
-            return await asyncio.to_thread(answer_of, self._store, query)
-        except ConfigurationError as error:
-            raise InvalidQuery(message=str(error)) from None
+        return await _answer(lambda: answer_of(self._store, query))
 
     async def push_spans(self, batch: SpanBatch) -> None:
         try:
@@ -88,20 +95,36 @@ class _Handler:
             raise Refused(message=str(error), invalid=isinstance(error, RemoteProtocolError)) from None
 
     async def search(self, search: TraceSearch) -> list[TraceInfo]:
-        try:
-            return await asyncio.to_thread(self._traces.search, search)
-        except ConfigurationError as error:
-            raise InvalidQuery(message=str(error)) from None
+        return await _answer(lambda: self._traces.search(search))
 
     async def trace(self, trace_id: str) -> bytes:
-        try:
-            return await asyncio.to_thread(self._traces.trace, trace_id)
-        except ConfigurationError as error:
-            raise InvalidQuery(message=str(error)) from None
+        return await _answer(lambda: self._traces.trace(trace_id))
 
     async def metrics(self) -> list[MetricInfo]:
         found = await asyncio.to_thread(self._store.metrics)
         return [info_of(each) for each in found]
+
+    async def alerts(self) -> list[AlertInfo]:
+        return await _answer(self._alerts.alerts)
+
+    async def alert_history(self, limit: int) -> list[AlertChange]:
+        return await _answer(lambda: self._alerts.history(limit))
+
+    async def silences(self) -> list[SilenceInfo]:
+        return await _answer(self._alerts.silences)
+
+    async def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        return await _answer(lambda: self._alerts.add_silence(silence))
+
+    async def end_silence(self, id: str) -> SilenceInfo:
+        return await _answer(lambda: self._alerts.end_silence(id))
+
+
+async def _answer(answer: Callable[[], _T]) -> _T:
+    try:
+        return await asyncio.to_thread(answer)
+    except ConfigurationError as error:
+        raise InvalidQuery(message=str(error)) from None
 
 
 def _resolve(future: asyncio.Future[None], error: Exception | None) -> None:
@@ -145,6 +168,7 @@ class CollectorServer:
         tail: which traces are kept, decided when they are complete; `None` for all. For programs that record all.
         registry: URL of a registry whose changes are shown as marks; empty for none.
         lost_after: seconds of silence after which a program is lost: more than the longest interval of its pushes.
+        alerts: file with rules of alerts (TOML); `None` for no alerts.
 
     Raises:
         ConfigurationError: an argument is invalid, or a file cannot be used.
@@ -163,6 +187,7 @@ class CollectorServer:
         tail: TailSampling | None = None,
         registry: str = "",
         lost_after: float = LOST_AFTER_S,
+        alerts: Path | str | None = None,
     ) -> None:
         check_token = _require_token(tokens, is_secure=tls is not None) if tokens else None
         filters = access_filters(check_token, allow, udp=udp)
@@ -183,12 +208,20 @@ class CollectorServer:
             self._traces.close()
             self._store.close()
             raise
+        try:
+            self._alerts = Alerts(self._store, alerts, self._folder) if alerts is not None else None
+        except ConfigurationError:
+            self._marks.close()
+            self._traces.close()
+            self._store.close()
+            raise
         self._programs = Programs(self._marks, lost_after=lost_after)
         self._registry = _registry_marks(registry, self._marks)
         self._watch = Watch()
         self._writer = Writer(self._store, self._programs)
         self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)
-        handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch))]
+        answers = AlertAnswers(self._alerts)
+        handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch, answers))]
         # Pages need httptools; without it the collector has everything else.
         self.has_pages: Final = find_spec("httptools") is not None
         if self.has_pages:
@@ -219,19 +252,25 @@ class CollectorServer:
         """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
         return self._receivers.udp_address
 
+    @property
+    def alerts(self) -> Alerts | None:
+        """Alerts; `None` without rules."""
+        return self._alerts
+
     def _open(self) -> None:
         try:
             self._receivers.open()
         except ConfigurationError:
-            self._traces.close()
-            self._store.close()
-            self._marks.close()
+            self._close_stores()
             raise
         PROCESS.add(self._writer)
         self._writer.start()
         self._traces.start()
         if self._registry is not None:
             self._registry.start()
+        if self._alerts is not None:
+            PROCESS.add(self._alerts)
+            self._alerts.start()
         self._receivers.start()
 
     def start(self) -> Self:
@@ -276,6 +315,12 @@ class CollectorServer:
         PROCESS.remove(self._writer)
         if self._registry is not None:
             self._registry.close()
+        self._close_stores()
+
+    def _close_stores(self) -> None:
+        if self._alerts is not None:
+            PROCESS.remove(self._alerts)
+            self._alerts.close()
         self._traces.close()
         self._store.close()
         self._marks.close()

@@ -4,6 +4,8 @@
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "AlertChange",
+    "AlertInfo",
     "Answer",
     "AsyncCollector",
     "AsyncCollectorClient",
@@ -22,6 +24,7 @@ __all__ = [
     "Query",
     "Refused",
     "Sender",
+    "SilenceInfo",
     "SpanBatch",
     "Stored",
     "TraceInfo",
@@ -36,6 +39,8 @@ else:
 
     _modules = {
         "collector_": [
+            "AlertChange",
+            "AlertInfo",
             "Answer",
             "AsyncCollector",
             "AsyncCollectorClient",
@@ -54,6 +59,7 @@ else:
             "Query",
             "Refused",
             "Sender",
+            "SilenceInfo",
             "SpanBatch",
             "Stored",
             "TraceInfo",

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 from idlrt import codegen as rpc
 
 __all__ = [
+    "AlertChange",
+    "AlertInfo",
     "Answer",
     "AsyncCollector",
     "AsyncCollectorClient",
@@ -30,6 +32,7 @@ __all__ = [
     "Query",
     "Refused",
     "Sender",
+    "SilenceInfo",
     "SpanBatch",
     "Stored",
     "TraceInfo",
@@ -385,6 +388,101 @@ class TraceInfo(rpc.Struct, kw_only=True):
     )
 
 
+class AlertInfo(rpc.Struct, kw_only=True):
+    """State of an alert, or of a rule without alerts (`inactive`). Times are Unix times in seconds, 0 if unknown."""
+
+    rule: str
+    condition: str
+    state: str
+    """`inactive`, `pending`, `firing`, `keeping` (fires for a time after its condition has ended) or `resolved`."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    fingerprint: str
+    """Identity of the alert; empty for a rule."""
+
+    since: float
+    started_at: float
+    value: float | None = None
+    value_text: str
+    """The value and the threshold, with their units."""
+
+    threshold_text: str
+    silenced_by: list[str]
+    """Identifiers of the silences that hold back its notifications."""
+
+    reason: str
+    """Why it has ended, if not because its condition has."""
+
+    error: str
+    """Why the rule could not be evaluated."""
+
+    __thrift_fields__ = (
+        rpc.required(1, "rule", rpc.STRING),
+        rpc.required(2, "condition", rpc.STRING),
+        rpc.required(3, "state", rpc.STRING),
+        rpc.required(4, "labels", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.required(5, "annotations", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.required(6, "fingerprint", rpc.STRING),
+        rpc.required(7, "since", rpc.DOUBLE),
+        rpc.required(8, "started_at", rpc.DOUBLE),
+        rpc.optional(9, "value", rpc.DOUBLE),
+        rpc.required(10, "value_text", rpc.STRING),
+        rpc.required(11, "threshold_text", rpc.STRING),
+        rpc.required(12, "silenced_by", rpc.list_of(rpc.STRING)),
+        rpc.required(13, "reason", rpc.STRING),
+        rpc.required(14, "error", rpc.STRING),
+    )
+
+
+class AlertChange(rpc.Struct, kw_only=True):
+    """Change of the state of an alert."""
+
+    at: float
+    rule: str
+    labels: dict[str, str]
+    before: str
+    after: str
+    value_text: str
+    threshold_text: str
+    reason: str
+
+    __thrift_fields__ = (
+        rpc.required(1, "at", rpc.DOUBLE),
+        rpc.required(2, "rule", rpc.STRING),
+        rpc.required(3, "labels", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.required(4, "before", rpc.STRING),
+        rpc.required(5, "after", rpc.STRING),
+        rpc.required(6, "value_text", rpc.STRING),
+        rpc.required(7, "threshold_text", rpc.STRING),
+        rpc.required(8, "reason", rpc.STRING),
+    )
+
+
+class SilenceInfo(rpc.Struct, kw_only=True):
+    """A silence: notifications of alerts with matching labels are held back. Times are Unix times in seconds."""
+
+    id: str | None = None
+    """Set by the collector."""
+
+    matchers: list[str]
+    """`name=value`, `name!=value`, `name=~regex` or `name!~regex`; all must match."""
+
+    starts_at: float | None = None
+    ends_at: float
+    author: str
+    comment: str
+
+    __thrift_fields__ = (
+        rpc.optional(1, "id", rpc.STRING),
+        rpc.required(2, "matchers", rpc.list_of(rpc.STRING)),
+        rpc.optional(3, "starts_at", rpc.DOUBLE),
+        rpc.required(4, "ends_at", rpc.DOUBLE),
+        rpc.required(5, "author", rpc.STRING),
+        rpc.required(6, "comment", rpc.STRING),
+    )
+
+
 class Collector(Protocol):
     """Stores what programs push, and answers queries."""
 
@@ -442,6 +540,52 @@ class Collector(Protocol):
         """Return all metrics that were stored.
 
         Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    def alerts(self) -> list[AlertInfo]:
+        """Return the states of all alerts, those that fire first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    def alert_history(self, limit: int) -> list[AlertChange]:
+        """Return the last changes of states of alerts, the newest first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    def silences(self) -> list[SilenceInfo]:
+        """Return all silences, also those that have ended in the last days.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        """Add a silence, and return it with its identifier.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        ...
+
+    def end_silence(self, id: str) -> SilenceInfo:
+        """End a silence now.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
         """
         ...
 
@@ -506,6 +650,52 @@ class AsyncCollector(Protocol):
         """
         ...
 
+    async def alerts(self) -> list[AlertInfo]:
+        """Return the states of all alerts, those that fire first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    async def alert_history(self, limit: int) -> list[AlertChange]:
+        """Return the last changes of states of alerts, the newest first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    async def silences(self) -> list[SilenceInfo]:
+        """Return all silences, also those that have ended in the last days.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        ...
+
+    async def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        """Add a silence, and return it with its identifier.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        ...
+
+    async def end_silence(self, id: str) -> SilenceInfo:
+        """End a silence now.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        ...
+
 
 _PUSH: Final = rpc.method(
     Collector.push,
@@ -545,8 +735,50 @@ _TRACE: Final = rpc.method(
 _METRICS: Final = rpc.method(
     Collector.metrics, result=rpc.list_of(rpc.struct(MetricInfo)), idempotent=True
 )
+_ALERTS: Final = rpc.method(
+    Collector.alerts,
+    result=rpc.list_of(rpc.struct(AlertInfo)),
+    throws=(rpc.optional(1, "invalid", rpc.struct(InvalidQuery)),),
+    idempotent=True,
+)
+_ALERT_HISTORY: Final = rpc.method(
+    Collector.alert_history,
+    rpc.argument(1, "limit", rpc.I32),
+    result=rpc.list_of(rpc.struct(AlertChange)),
+    throws=(rpc.optional(1, "invalid", rpc.struct(InvalidQuery)),),
+    idempotent=True,
+)
+_SILENCES: Final = rpc.method(
+    Collector.silences,
+    result=rpc.list_of(rpc.struct(SilenceInfo)),
+    throws=(rpc.optional(1, "invalid", rpc.struct(InvalidQuery)),),
+    idempotent=True,
+)
+_ADD_SILENCE: Final = rpc.method(
+    Collector.add_silence,
+    rpc.argument(1, "silence", rpc.struct(SilenceInfo)),
+    result=rpc.struct(SilenceInfo),
+    throws=(rpc.optional(1, "invalid", rpc.struct(InvalidQuery)),),
+)
+_END_SILENCE: Final = rpc.method(
+    Collector.end_silence,
+    rpc.argument(1, "id", rpc.STRING),
+    result=rpc.struct(SilenceInfo),
+    throws=(rpc.optional(1, "invalid", rpc.struct(InvalidQuery)),),
+)
 _SERVICE: Final = rpc.service(
-    "Collector", _PUSH, _QUERY, _PUSH_SPANS, _SEARCH, _TRACE, _METRICS
+    "Collector",
+    _PUSH,
+    _QUERY,
+    _PUSH_SPANS,
+    _SEARCH,
+    _TRACE,
+    _METRICS,
+    _ALERTS,
+    _ALERT_HISTORY,
+    _SILENCES,
+    _ADD_SILENCE,
+    _END_SILENCE,
 )
 
 
@@ -612,6 +844,52 @@ class CollectorClient(rpc.Client):
         """
         return self._call(_METRICS)
 
+    def alerts(self) -> list[AlertInfo]:
+        """Return the states of all alerts, those that fire first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return self._call(_ALERTS)
+
+    def alert_history(self, limit: int) -> list[AlertChange]:
+        """Return the last changes of states of alerts, the newest first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return self._call(_ALERT_HISTORY, limit)
+
+    def silences(self) -> list[SilenceInfo]:
+        """Return all silences, also those that have ended in the last days.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return self._call(_SILENCES)
+
+    def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        """Add a silence, and return it with its identifier.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        return self._call(_ADD_SILENCE, silence)
+
+    def end_silence(self, id: str) -> SilenceInfo:
+        """End a silence now.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        return self._call(_END_SILENCE, id)
+
 
 class AsyncCollectorClient(rpc.AsyncClient):
     """Asyncio client of `Collector`."""
@@ -674,6 +952,52 @@ class AsyncCollectorClient(rpc.AsyncClient):
         Idempotent: safe to retry when the outcome is unknown.
         """
         return await self._call(_METRICS)
+
+    async def alerts(self) -> list[AlertInfo]:
+        """Return the states of all alerts, those that fire first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return await self._call(_ALERTS)
+
+    async def alert_history(self, limit: int) -> list[AlertChange]:
+        """Return the last changes of states of alerts, the newest first.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return await self._call(_ALERT_HISTORY, limit)
+
+    async def silences(self) -> list[SilenceInfo]:
+        """Return all silences, also those that have ended in the last days.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+
+        Idempotent: safe to retry when the outcome is unknown.
+        """
+        return await self._call(_SILENCES)
+
+    async def add_silence(self, silence: SilenceInfo) -> SilenceInfo:
+        """Add a silence, and return it with its identifier.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        return await self._call(_ADD_SILENCE, silence)
+
+    async def end_silence(self, id: str) -> SilenceInfo:
+        """End a silence now.
+
+        Raises:
+            InvalidQuery: Declared in the IDL.
+        """
+        return await self._call(_END_SILENCE, id)
 
 
 def collector(handler: Collector | AsyncCollector) -> rpc.Handlers:
