@@ -229,7 +229,14 @@ class CollectorServer:
             from idlrt.collector.pages.frame import collector_pages
 
             context = PageContext(
-                self._store, self._programs, self._marks, self._traces, self._writer, self._watch, self._registry
+                self._store,
+                self._programs,
+                self._marks,
+                self._traces,
+                self._writer,
+                self._watch,
+                self._registry,
+                self._alerts,
             )
             handlers.append(collector_pages(context).handlers)
         # Snapshots are large, and many programs push at once.

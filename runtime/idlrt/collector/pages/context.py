@@ -14,6 +14,7 @@ from idlrt.collector.programs import Programs
 from idlrt.web import Mark
 
 if TYPE_CHECKING:
+    from idlrt.collector.alerts import Alerts
     from idlrt.collector.registry_marks import RegistryMarks
     from idlrt.collector.store import CellStore
     from idlrt.collector.trace_keeper import TraceKeeper
@@ -36,6 +37,7 @@ class PageContext:
         writer: the writer, for its load.
         watch: whether a browser shows live pages.
         registry: the registry, for settings; `None` without one.
+        alerts: alerts; `None` without rules.
         started_at: start of the collector, in seconds since 1970.
     """
 
@@ -48,6 +50,7 @@ class PageContext:
         writer: Writer,
         watch: Watch,
         registry: RegistryMarks | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self.store = store
         self.reader = Reader(store)
@@ -57,6 +60,7 @@ class PageContext:
         self.writer = writer
         self.watch = watch
         self.registry = registry
+        self.alerts = alerts
         self.started_at = time.time()
 
     def marks_of(self, period: Period, *services: str) -> Sequence[Mark]:

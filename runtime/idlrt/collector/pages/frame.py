@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from idlrt.collector.pages.alerts_page import alerts_page
 from idlrt.collector.pages.call_tail import tail_page
 from idlrt.collector.pages.calls import method_page, service_page
 from idlrt.collector.pages.compare import compare_page
@@ -40,6 +41,7 @@ _PAGES: Final[tuple[tuple[str, _Blocking, str], ...]] = (
     ("/compare", compare_page, "comparison with earlier periods"),
     (_TRACES, traces_page, "search for traces, and the waterfall of one"),
     ("/calls", tail_page, "slow and failed calls of the last hour"),
+    ("/alerts", alerts_page, "alerts, silences and changes of states"),
     ("/collector", collector_page, "load of the collector itself"),
 )
 
