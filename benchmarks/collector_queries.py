@@ -17,7 +17,7 @@ from idlrt.observe.catalogue import METHOD, SERVER_CALLS, STATUS
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Labels, Series
 
-__all__ = ["names", "run"]
+__all__ = ["names", "put_calls", "run"]
 
 METHODS: Final = 10
 INSTANCES: Final = 2
@@ -49,7 +49,7 @@ def run(folder: Path, size: Size = FULL) -> Table:
     with CellStore(folder / "metrics.db", max_bytes=1 << 40, now=lambda: at[0]) as store:
         progress(f"collector: putting the cells of {services} services")
         for at[0] in _times():
-            _put(store, at[0], services)
+            put_calls(store, at[0], services)
             store.commit()
             if at[0] % 600 < 60:
                 store.maintain()
@@ -108,7 +108,7 @@ _POOL: Final = {
 }
 
 
-def _put(store: CellStore, at: float, services: int) -> None:
+def put_calls(store: CellStore, at: float, services: int) -> None:
     """Put the calls of all programs. The second instances serve one method: services as a whole are read the same."""
     for number in range(services):
         for instance in range(INSTANCES):

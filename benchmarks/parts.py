@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks import (
     calls,
     codec,
+    collector_pages,
     collector_queries,
     compiler,
     connections,
@@ -54,6 +55,10 @@ class Part:
         return found if isinstance(found, list) else [found]
 
 
+def _measure_collector(folder: Path, size: Size) -> list[Table]:
+    return [collector_queries.run(folder, size), collector_pages.run(folder, size)]
+
+
 def _measure_servers(folder: Path, size: Size) -> Table:
     plot = servers.PLOT if size == FULL else None
     return servers.run(folder, rounds=size.server_rounds, calls=size.server_calls, plot=plot)
@@ -80,7 +85,11 @@ _ALL: Final = (
     Part(name="changes", description="cost of the call after a change of settings", measure=governance.run_changes),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
     Part(name="observe", description="cost of metrics and traces, against peers", measure=observe.run),
-    Part(name="collector", description="queries of the collector for 500 services", measure=collector_queries.run),
+    Part(
+        name="collector",
+        description="queries and pages of the collector for 500 services",
+        measure=_measure_collector,
+    ),
 )
 
 PARTS: Final = {part.name: part for part in _ALL}

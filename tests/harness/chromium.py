@@ -115,6 +115,10 @@ class Page:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._browser.call("Emulation.setDeviceMetricsOverride", size, self._session)
 
+    def empty_cache(self) -> None:
+        """Forget all files that were loaded before."""
+        self._browser.call("Network.clearBrowserCache", {}, self._session)
+
     def prefer(self, scheme: str) -> None:
         """Let the page believe that the user prefers `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]

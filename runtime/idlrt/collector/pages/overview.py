@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence, Sized
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from idlrt.collector.pages.context import PageContext
 from idlrt.collector.pages.figures import CALLS, Figures
 from idlrt.collector.pages.period import Period, period_of, view_state
 from idlrt.collector.pages.view import CALL_COLUMNS, Section, Tile, View, href, mark_table, page, paged
+from idlrt.collector.programs import Program
 from idlrt.observe.catalogue import METHOD
 from idlrt.observe.histogram import Histogram
 from idlrt.observe.metric import Labels
@@ -78,7 +80,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     )
     marks = context.marks_of(period)
     rates = context.reader.rates(CALLS, period, ("service",), limit=_LINES)
-    title = "Calls per second by service"
+    title = f"Calls per second, {_largest(rates.groups, found, 'service')}"
     plots = [rate_plot("calls", title, rates, marks, lambda name: _service(name, state))]
     return page(
         context,
@@ -87,7 +89,7 @@ def overview_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         period,
         View(
             title="Services",
-            tiles=tiles_of(context.reader.total(CALLS, period)),
+            tiles=[*_count_tiles(list(found.values())), *_program_tiles(programs)],
             plots=plots if rates.groups else (),
             sections=[_section(context, period, _BY_SERVICE, "Services", table, state), mark_table(marks)],
             filter="Filter services",
@@ -108,16 +110,8 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         if wanted not in method.casefold() and wanted not in service.casefold():
             continue
         is_core = method in core or method.rpartition(".")[0] in core
-        link = href("method", service=service, method=method, last=last_of(state), end=state["end"])
-        rows.append(
-            {
-                **_values(each, state),
-                "key": each.key,
-                "method": Link(method, link, note="core" if is_core else ""),
-                "service": Link(service, _service(service, state)),
-                "rank": _rank(each, is_core=is_core),
-            }
-        )
+        row = {"key": each.key, "method": method, "service": service, "rank": _rank(each, is_core=is_core)}
+        rows.append({**_values(each, state), **row})
     rows.sort(key=lambda row: row["rank"])
     table = Table(
         id="methods",
@@ -129,7 +123,7 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     )
     marks = context.marks_of(period)
     rates = context.reader.rates(CALLS, period, (METHOD,), limit=_LINES)
-    plots = [rate_plot("calls", "Calls per second by method", rates, marks)]
+    plots = [rate_plot("calls", f"Calls per second, {_largest(rates.groups, found, 'method')}", rates, marks)]
     return page(
         context,
         request,
@@ -137,9 +131,9 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         period,
         View(
             title="Methods",
-            tiles=tiles_of(context.reader.total(CALLS, period)),
+            tiles=_count_tiles(found),
             plots=plots if rates.groups else (),
-            sections=[_section(context, period, _BY_METHOD, "Methods", table, state)],
+            sections=[_with_links(_section(context, period, _BY_METHOD, "Methods", table, state), state, core)],
             filter="Filter methods and services",
         ),
     )
@@ -170,6 +164,21 @@ def _section(context: PageContext, period: Period, by: Labels, title: str, table
     return msgspec.structs.replace(section, table=msgspec.structs.replace(section.table, rows=rows))
 
 
+def _with_links(section: Section, state: ViewState, core: Collection[str]) -> Section:
+    """Return the rows of methods with links, which would take longer for all than for those that are shown."""
+    rows: list[dict[str, Any]] = []
+    for row in section.table.rows:
+        service, method = row["key"]
+        is_core = method in core or method.rpartition(".")[0] in core
+        link = href("method", service=service, method=method, last=last_of(state), end=state["end"])
+        links = {
+            "method": Link(method, link, note="core" if is_core else ""),
+            "service": Link(service, _service(service, state)),
+        }
+        rows.append({**row, **links})
+    return msgspec.structs.replace(section, table=msgspec.structs.replace(section.table, rows=rows))
+
+
 def last_of(state: ViewState) -> str:
     return "" if state["last"] == "3600" else state["last"]
 
@@ -188,6 +197,30 @@ def _state(figures: Figures, live: int, lost: int) -> Badge:
     if (figures.error_rate or 0.0) > _BAD:
         return Badge("errors", "bad")
     return Badge("live", "good") if live else Badge("silent", "warning")
+
+
+def _largest(shown: Sized, found: Sized, what: str) -> str:
+    return f"the {len(shown)} {what}s with the most calls" if len(shown) < len(found) else f"by {what}"
+
+
+def _count_tiles(figures: Sequence[Figures]) -> list[Tile]:
+    """Return the counts of all groups. Percentiles of unlike services together would mean little."""
+    calls, errors = sum(each.calls for each in figures), sum(each.errors for each in figures)
+    bad = "bad" if errors else None
+    return [
+        ("Calls/s", sum(each.qps for each in figures), "rate", None),
+        ("Calls", calls, "number", None),
+        ("Errors", errors, "number", bad),
+        ("Error rate", errors / calls if calls else None, "share", bad),
+    ]
+
+
+def _program_tiles(programs: Sequence[Program]) -> list[Tile]:
+    states = Counter(each.state for each in programs)
+    return [
+        ("Programs", states["live"], "number", None),
+        ("Lost programs", states["lost"], "number", "bad" if states["lost"] else None),
+    ]
 
 
 def tiles_of(whole: Figures) -> list[Tile]:

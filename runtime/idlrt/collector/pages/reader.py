@@ -144,7 +144,7 @@ class Reader:
         *,
         limit: int = 10,
     ) -> Numbers:
-        """Return calls per second over time by group, the one with the most calls first; see `timelines`."""
+        """Return calls per second over time of the groups with the most calls, the largest one first."""
         found = self._store.read(
             subject.metric,
             period.start,
@@ -154,6 +154,7 @@ class Reader:
             by=by,
             limit=limit,
             values="count",
+            has_others=False,
         )
         groups = [
             (tuple(group.labels[name] for name in by), _per_second(group.values, found.start, found.step, period.until))
