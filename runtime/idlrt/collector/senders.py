@@ -2,6 +2,9 @@
 
 Cells are cumulative. A packet that was lost, or that comes late or twice, changes no count: a later one has its counts,
 too. The state is stored with what it has added, so that a restart neither loses nor repeats counts.
+
+Of processes that are forgotten the number of the last packet stays known for a month, so that a transport that delivers
+old packets once more, such as a topic of Kafka that is read from the beginning, adds nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +52,22 @@ class _Stored(msgspec.Struct, array_like=True):
     missing: list[int]
     cells: list[tuple[str, list[str], int, Histogram | float]]
     is_over: bool = False
+    returned_at: float | None = None
+    # Whether only the number of the last packet is known.
+    is_forgotten: bool = False
+
+
+class _Forgotten(msgspec.Struct, frozen=True):
+    """Record of a process that was forgotten."""
+
+    started_at: float
+    sequence: int
+    seen_at: float
+
+    def dump(self) -> bytes:
+        """Return it as it is stored."""
+        stored = _Stored(self.started_at, {}, self.sequence, self.seen_at, [], [], is_forgotten=True)
+        return zlib.compress(_encoder.encode(stored), 1)
 
 
 class SenderState:
@@ -68,6 +87,8 @@ class SenderState:
         self.sequence = 0
         self.seen_at = 0.0
         self.is_over = False
+        # Time of the first snapshot after the process was forgotten: what was counted before is not known any more.
+        self.returned_at: float | None = None
         # Numbers below the highest one whose packets have not arrived: the last ones.
         self._missing: set[int] = set()
         # Number of the packet that a cell has come with, and its value.
@@ -94,13 +115,14 @@ class SenderState:
         self._missing -= merged
         if packet.is_last:
             self.is_over = True
-        return [each for each in (self._added(series, number) for series in found) if each.values]
+        is_base = self.returned_at is not None and packet.at <= self.returned_at
+        return [each for each in (self._added(series, number, is_base) for series in found) if each.values]
 
     def _forget_old(self) -> None:
         if len(self._missing) > MAX_MISSING:
             self._missing = set(sorted(self._missing)[-MAX_MISSING:])
 
-    def _added(self, series: Series, number: int) -> Series:
+    def _added(self, series: Series, number: int, is_base: bool) -> Series:
         values: dict[Labels, Value] = {}
         for labels, value in series.values.items():
             key = series.metric.name, labels
@@ -108,7 +130,12 @@ class SenderState:
             if before is not None and before[0] > number:
                 continue  # an older value, which came late
             self._cells[key] = number, value
-            added = value if before is None or series.metric.kind == "gauge" else _difference(value, before[1])
+            if series.metric.kind == "gauge":
+                added: Value | None = value
+            elif before is None:
+                added = None if is_base else value
+            else:
+                added = _difference(value, before[1])
             if added is not None:
                 values[labels] = added
         return Series(series.metric, values)
@@ -122,23 +149,41 @@ class SenderState:
         """Return the state as it is stored."""
         cells = [(name, list(labels), number, value) for (name, labels), (number, value) in self._cells.items()]
         stored = _Stored(
-            self.started_at, self.resource, self.sequence, self.seen_at, sorted(self._missing), cells, self.is_over
+            self.started_at,
+            self.resource,
+            self.sequence,
+            self.seen_at,
+            sorted(self._missing),
+            cells,
+            self.is_over,
+            self.returned_at,
         )
         return zlib.compress(_encoder.encode(stored), 1)
 
     @classmethod
     def load(cls, data: bytes) -> SenderState:
         """Return the state that `dump` has returned."""
-        stored = _decoder.decode(zlib.decompress(data))
+        return cls.of(_loaded(data))
+
+    @classmethod
+    def of(cls, stored: _Stored) -> SenderState:
         found = cls(stored.started_at, stored.resource)
         found.sequence, found.seen_at, found.is_over = stored.sequence, stored.seen_at, stored.is_over
+        found.returned_at = stored.returned_at
         found._missing = set(stored.missing)
         found._cells = {(name, tuple(labels)): (number, value) for name, labels, number, value in stored.cells}
         return found
 
 
+# How long the number of the last packet of a process stays known, and of how many processes.
+_KEEP_S: Final = 30 * 86_400.0
+_MAX_FORGOTTEN: Final = 100_000
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Stored)
+
+
+def _loaded(data: bytes) -> _Stored:
+    return _decoder.decode(zlib.decompress(data))
 
 
 def _difference(value: Value, before: Value) -> Value | None:
@@ -171,7 +216,16 @@ class Senders:
     ) -> None:
         self._max_senders = max_senders
         self._wall = wall
-        self._states = {id: SenderState.load(data) for id, data in (stored or {}).items()}
+        self._states: dict[int, SenderState] = {}
+        self._forgotten: dict[int, _Forgotten] = {}
+        for id, data in (stored or {}).items():
+            found = _loaded(data)
+            if found.is_forgotten:
+                self._forgotten[id] = _Forgotten(found.started_at, found.sequence, found.seen_at)
+            else:
+                self._states[id] = SenderState.of(found)
+        # While the collector is away, all are silent.
+        self._since = wall()
 
     def apply(self, packet: Packet) -> Addition | None:
         """Return what a packet adds; `None` if it has arrived before.
@@ -184,27 +238,47 @@ class Senders:
         is_new = state is None or state.started_at != packet.sender.started_at
         if state is None or is_new:
             state = SenderState(packet.sender.started_at, packet.sender.resource)
+            known = self._forgotten.get(id)
+            if known is not None and known.started_at == state.started_at:
+                if packet.sequence <= known.sequence:
+                    return None
+                state.sequence, state.returned_at = known.sequence, packet.at
         series = state.apply(packet)
         state.seen_at = self._wall()
         if is_new:
             self._states[id] = state
+            self._forgotten.pop(id, None)
         if series is None:
             return None
         return Addition(resource=packet.sender.resource, at=packet.at, series=series, missing=state.missing)
 
     def dump(self, id: int) -> bytes:
-        """Return the state of a process as it is stored."""
-        return self._states[id].dump()
+        """Return what is known of a process as it is stored; nothing if nothing is."""
+        known = self._states.get(id) or self._forgotten.get(id)
+        return known.dump() if known is not None else b""
 
-    def forget_silent(self, before: float) -> list[int]:
-        """Forget processes whose last packet has arrived before a time, in seconds since 1970, and the ones beyond the
-        maximum number that have been silent for longest. Return their ids.
+    def forget_silent(self, silent_s: float) -> list[int]:
+        """Forget processes that have been silent for some seconds while the collector ran, and the ones beyond the
+        maximum number that have been silent for longest. Return the ids of which something else is to be stored.
         """
+        now = self._wall()
         by_age = sorted(self._states, key=lambda id: self._states[id].seen_at)
-        surplus = by_age[: max(len(by_age) - self._max_senders, 0)]
-        gone = [id for id in by_age if self._states[id].seen_at < before or id in surplus]
+        surplus = set(by_age[: max(len(by_age) - self._max_senders, 0)])
+        gone = [id for id in by_age if max(self._states[id].seen_at, self._since) < now - silent_s or id in surplus]
         for id in gone:
-            del self._states[id]
+            state = self._states.pop(id)
+            self._forgotten[id] = _Forgotten(state.started_at, state.sequence, state.seen_at)
+        return gone + self._forget_old()
+
+    def _forget_old(self) -> list[int]:
+        """Forget the numbers of processes, too, that were forgotten long ago. Return their ids."""
+        before = self._wall() - _KEEP_S
+        gone = [id for id, each in self._forgotten.items() if each.seen_at < before]
+        surplus = len(self._forgotten) - _MAX_FORGOTTEN
+        if surplus > len(gone):
+            gone = sorted(self._forgotten, key=lambda id: self._forgotten[id].seen_at)[:surplus]
+        for id in gone:
+            del self._forgotten[id]
         return gone
 
     def states(self) -> Iterable[SenderState]:

@@ -35,7 +35,7 @@ _MAX_WAITING: Final = 5000
 _MAX_BATCH: Final = 200
 _GATHER_S: Final = 0.02
 _MAINTAIN_S: Final = 10.0
-# Processes that have been silent for so long will not come back: their state is forgotten.
+# Processes that have been silent for so long will hardly come back: what they have counted is forgotten.
 _FORGET_S: Final = 86_400.0
 
 PACKETS: Final = Metric(
@@ -94,7 +94,7 @@ class Writer:
 
         Args:
             packet: the packet.
-            transport: `tcp`, `udp` or `unix`.
+            transport: `tcp`, `udp`, `unix` or `kafka`.
             done: told once it is stored.
         """
         try:
@@ -186,8 +186,8 @@ class Writer:
     def _maintain(self) -> None:
         self._maintain_at = time.monotonic() + _MAINTAIN_S
         try:
-            for id in self._senders.forget_silent(self._wall() - _FORGET_S):
-                self._store.put_state(str(id), b"")
+            for id in self._senders.forget_silent(_FORGET_S):
+                self._store.put_state(str(id), self._senders.dump(id))
             self._store.commit()
             self._store.maintain()
             self._programs.maintain()

@@ -177,9 +177,41 @@ def test_programs_do_not_mix_and_silent_ones_are_forgotten() -> None:
         collected.at += 100.0
         collected.take(each.packets()[0])
     assert collected.calls["a"] == 3
-    collected.restart()
-    assert sorted(collected.senders.forget_silent(250.0)) == [1, 2]
+    assert sorted(collected.senders.forget_silent(50.0)) == [1, 2]
     assert [each.resource["instance"] for each in collected.senders.states()] == ["3"]
+    # After a restart all have time to push again.
+    collected.restart()
+    assert collected.senders.forget_silent(50.0) == []
+
+
+def test_old_packets_of_forgotten_programs_add_nothing() -> None:
+    program, collected = Program(), Collected()
+    program.count("a", 1)
+    old = program.packets() + program.packets()
+    for packet in old:
+        collected.take(packet)
+    for _ in range(2):
+        collected.at += 100.0
+        for id in collected.senders.forget_silent(50.0):
+            collected.stored[id] = collected.senders.dump(id)
+        assert list(collected.senders.states()) == []
+        for packet in old:
+            assert not collected.take(packet)
+        collected.restart()
+    # What it counted while it was forgotten is not known; what it counts from then on is.
+    program.count("a", 1)
+    for packet in program.packets(150):
+        assert collected.take(packet)
+    collected.restart()
+    program.count("a", 1)
+    program.count("b", 1)
+    for packet in program.packets(150):
+        collected.take(packet)
+    assert collected.calls == {"a": 2, "b": 1}
+    # After a month nothing is known.
+    collected.at += 40 * 86_400
+    assert collected.senders.forget_silent(50.0) == [7, 7]
+    assert collected.senders.dump(7) == b""
 
 
 def test_the_number_of_programs_is_bounded() -> None:
@@ -187,7 +219,7 @@ def test_the_number_of_programs_is_bounded() -> None:
     senders = Senders(max_senders=3, wall=lambda: float(next(clock)))
     for id in range(1, 6):
         senders.apply(Program(id, 100.0 * id).packets()[0])
-    assert senders.forget_silent(-1.0) == [1, 2]
+    assert senders.forget_silent(1e9) == [1, 2]
     assert sorted(each.resource["instance"] for each in senders.states()) == ["3", "4", "5"]
 
 
