@@ -50,7 +50,7 @@ has_alertmanager || echo "==> NOT RUN: tests of alerts; they need prometheus-ale
 command -v go >/dev/null || echo "==> NOT RUN: tests of dashboards with the schema of Grafana; they need golang-go"
 has_redis || echo "==> NOT RUN: tests with Redis; they need redis-server"
 has_tmux || echo "==> NOT RUN: tests in a terminal; they need tmux"
-has_maven || echo "==> NOT RUN: tests with Zipkin and SkyWalking; they need maven and default-jre-headless"
+has_maven || echo "==> NOT RUN: tests with Zipkin, SkyWalking and Kafka; they need maven and default-jre-headless"
 has_chromium || echo "==> NOT RUN: tests of pages in a browser; they need chromium"
 # Servers in other languages, which the benchmarks compare ours with.
 exec sh "$(dirname "$0")/../benchmarks/install_peers.sh"

@@ -27,6 +27,7 @@ PURPOSES = {
     "dns": "DNS registries (dns://), with host and SRV records",
     "etcd": "etcd registries (etcd://)",
     "http": "HTTP servers and clients (http://)",
+    "kafka": "packets and spans by Kafka (idlrt.collector)",
     "otlp": "export of metrics and spans by OTLP (idlrt.observe.export_otlp, OtlpSpanExporter)",
     "pinpoint": "traces by the agent of Pinpoint (idlrt.observe.tracing.exporters.PinpointExporter)",
     "prometheus": "metrics in programs with prometheus_client (idlrt.observe.PrometheusCollector)",

@@ -67,6 +67,7 @@ BRIDGES = {
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
     "click": {"idlc.cli", "idlrt.cli"},
+    "confluent_kafka": {"idlrt.collector.kafka"},
     "dns": {"idlrt.registry.dns"},
     "httptools": {"idlrt.protocol.http"},
     "httpx": {"idlrt.observe.adapters.httpx_transport", "idlrt.registry.etcd"},

@@ -18,15 +18,15 @@ from eventually import TIMEOUT, eventually
 from free_ports import free_port, free_ports
 from programs import not_run, require_program
 
-__all__ = ["ask_graphql", "ask_json", "running_skywalking", "running_zipkin"]
+__all__ = ["LEASH", "ask_graphql", "ask_json", "cached_jars", "running_skywalking", "running_zipkin"]
 
 _START_S: Final = 120.0
 _DOWNLOAD_S: Final = 900
 _PLUGIN: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0"
 _ZIPKIN: Final = "io.zipkin:zipkin-server:3.5.1:jar:exec"
 _SKYWALKING: Final = Path(__file__).parents[1] / "interop" / "skywalking"
-# A server ends with the tests even when they are killed.
-_LEASH: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+LEASH: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+"""Begin of a command: the server ends with the tests even when they are killed."""
 
 
 def _cached(name: str, arguments: Sequence[str]) -> Path:
@@ -44,6 +44,16 @@ def _cached(name: str, arguments: Sequence[str]) -> Path:
             not_run(f"NOT RUN: cannot download {name}: {(done.stdout + done.stderr).strip()[-200:]}")
 
     return cached_part(name, build)
+
+
+def cached_jars(name: str, project: Path) -> Path:
+    """Return the folder of the libraries that a Maven project depends on.
+
+    Args:
+        name: name of the folder in the cache.
+        project: its `pom.xml`.
+    """
+    return _cached(name, ["-f", str(project), f"{_PLUGIN}:copy-dependencies", "-DincludeScope=runtime"])
 
 
 def ask_json(url: str, body: object = None) -> Any:
@@ -77,7 +87,7 @@ def _running(
     environment = {**os.environ, **(variables or {})}
     with (
         log.open("w") as output,
-        subprocess.Popen([*_LEASH, *command], cwd=folder, env=environment, stdout=output, stderr=output) as process,
+        subprocess.Popen([*LEASH, *command], cwd=folder, env=environment, stdout=output, stderr=output) as process,
     ):
 
         def is_ready() -> bool:
@@ -126,8 +136,7 @@ def running_skywalking(folder: Path) -> Iterator[str]:
         folder: folder for its log.
     """
     java = require_program("java", "default-jre-headless")
-    goal = f"{_PLUGIN}:copy-dependencies"
-    jars = _cached("skywalking-10.1.0", ["-f", str(_SKYWALKING / "pom.xml"), goal, "-DincludeScope=runtime"])
+    jars = cached_jars("skywalking-10.1.0", _SKYWALKING / "pom.xml")
     rest, grpc = free_ports(2)
     command = [java, "-Xmx700m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     command += ["-cp", f"config:{jars}/*", "org.apache.skywalking.oap.server.starter.OAPServerStartUp"]

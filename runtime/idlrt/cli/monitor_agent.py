@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from idlrt.cli.health import TOKEN_VARIABLE
-from idlrt.cli.options import Seconds
+from idlrt.cli.options import Seconds, parse_pair
 from idlrt.cli.output import echo, report_errors
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
@@ -19,7 +19,9 @@ __all__ = ["agent"]
 
 
 @click.command(short_help="Run the agent of a host.")
-@click.option("--target", required=True, metavar="HOST:PORT", help="Address of the collector.")
+@click.option(
+    "--target", required=True, metavar="HOST:PORT", help="Address of the collector, or kafka://HOST:PORT/TOPIC."
+)
 @click.option("--address", default="", metavar="HOST:PORT", help="Address to listen on.  [default: 127.0.0.1:7411]")
 @click.option("--udp", default="", metavar="HOST:PORT", help="Address for datagrams over UDP.  [default: none]")
 @click.option("--unix", default="", metavar="PATH", help="Unix socket for datagrams of this machine.  [default: none]")
@@ -42,6 +44,9 @@ __all__ = ["agent"]
 @click.option("--target-ca", default="", metavar="FILE", help="CA certificates to trust for TLS with the collector.")
 @click.option("--target-cert", default="", metavar="FILE", help="Certificate to present to the collector (PEM).")
 @click.option("--target-key", default="", metavar="FILE", help="Key of that certificate, if in a separate file.")
+@click.option(
+    "--kafka-option", "kafka_options", multiple=True, metavar="NAME=VALUE", help="Setting of librdkafka; repeatable."
+)
 @click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS for programs.")
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
@@ -83,6 +88,7 @@ def agent(target: str, address: str, **named: Any) -> None:
         tls=_tls(named["tls_cert"], named["tls_key"], named["tls_ca"]),
         target_token=named["target_token"] or token,
         target_tls=_tls(named["target_cert"], named["target_key"], named["target_ca"]),
+        kafka_options=dict(parse_pair(each, "--kafka-option") for each in named["kafka_options"]),
         grace=named["grace"],
     )
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -68,6 +68,18 @@ _HOUR = 3600.0
     metavar="FILE",
     help="Rules of alerts and receivers of notifications (TOML); SIGHUP reloads it.  [default: no alerts]",
 )
+@click.option("--kafka", default="", metavar="HOST:PORT/TOPIC", help="Topic of Kafka to consume.  [default: none]")
+@click.option(
+    "--kafka-from",
+    type=click.Choice(["committed", "beginning"]),
+    default="committed",
+    show_default=True,
+    help="Consume what was not consumed yet, or all that is in the topic.",
+)
+@click.option("--kafka-group", default="idlrt-collector", metavar="NAME", show_default=True, help="Consumer group.")
+@click.option(
+    "--kafka-option", "kafka_options", multiple=True, metavar="NAME=VALUE", help="Setting of librdkafka; repeatable."
+)
 @click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
@@ -82,6 +94,10 @@ def serve(
     keep_share: float | None,
     registry: str,
     alerts: Path | None,
+    kafka: str,
+    kafka_from: Literal["committed", "beginning"],
+    kafka_group: str,
+    kafka_options: Sequence[str],
     tls_cert: str,
     tls_key: str,
     tls_ca: str,
@@ -108,6 +124,10 @@ def serve(
         tail=TailSampling(share=keep_share) if keep_share is not None else None,
         registry=registry,
         alerts=alerts,
+        kafka=kafka,
+        kafka_from=kafka_from,
+        kafka_group=kafka_group,
+        kafka_options=dict(parse_pair(each, "--kafka-option") for each in kafka_options),
     )
     if server.alerts is not None and hasattr(signal, "SIGHUP"):
         request_reload = server.alerts.request_reload

@@ -6,7 +6,7 @@ spans, until the collector has accepted them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -175,7 +175,7 @@ class Agent:
     """Agent. Use it in a `with` statement, or call `start` and `stop`.
 
     Args:
-        target: the collector, `host:port`.
+        target: the collector, `host:port`, or `kafka://host:port[,host:port]/topic`.
         address: address for calls over TCP; see `Server`. Port 0 requests a free one.
         udp: address for datagrams over UDP; empty for none.
         unix: path of a Unix socket for datagrams; empty for none.
@@ -184,6 +184,7 @@ class Agent:
         tls: TLS settings of its server.
         target_token: token that the collector requires.
         target_tls: TLS settings for the connection to the collector.
+        kafka_options: settings of librdkafka for Kafka.
         grace: seconds in which it forwards what waits when it stops.
         max_cells: maximum number of cells that wait: about one for each series of each program.
         max_span_bytes: maximum size of the spans that wait, in bytes; beyond it the oldest are dropped.
@@ -204,13 +205,14 @@ class Agent:
         tls: Tls | None = None,
         target_token: str = "",
         target_tls: Tls | None = None,
+        kafka_options: Mapping[str, str] | None = None,
         grace: float = _GRACE_S,
         max_cells: int = MAX_CELLS,
         max_span_bytes: int = MAX_SPAN_BYTES,
     ) -> None:
         check_token = require_token(tokens, name="authorization") if tokens else None
         filters = access_filters(check_token, allow, udp=udp)
-        connect = forwarding_to(target, token=target_token, tls=target_tls)
+        connect = forwarding_to(target, token=target_token, tls=target_tls, kafka_options=kafka_options)
         packets, spans = PacketBuffer(max_cells), SpanQueue(max_span_bytes)
         self._grace = grace
         self._forwarder = Forwarder(target, connect, packets, spans)

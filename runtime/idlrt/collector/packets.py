@@ -27,6 +27,7 @@ __all__ = [
     "Form",
     "decode_datagram",
     "encode_datagram",
+    "inflated",
     "merged_of",
     "metric_of",
     "packets_of",
@@ -245,11 +246,16 @@ def decode_datagram(data: bytes) -> Packet:
     if form is None:
         raise RemoteProtocolError(f"datagram with the unknown serialization {letter!r}")
     if letter.isupper():
-        body = _inflated(body)
+        body = inflated(body)
     return decode(Packet, body, protocol=form)
 
 
-def _inflated(body: bytes) -> bytes:
+def inflated(body: bytes) -> bytes:
+    """Return compressed data as it was.
+
+    Raises:
+        RemoteProtocolError: it cannot be decompressed, or is too large.
+    """
     inflating = zlib.decompressobj()
     try:
         found = inflating.decompress(body, _MAX_INFLATED)

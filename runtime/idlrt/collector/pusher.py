@@ -178,12 +178,13 @@ def push(
     token: str = "",
     tls: Tls | None = None,
     form: Form = "compact",
+    kafka_options: Mapping[str, str] | None = None,
 ) -> Pusher:
     """Push the metrics of this process to a collector, from now on until the result is closed. Enables metrics.
 
     Args:
-        target: `host:port` (calls over TCP, each acknowledged), `udp://host:port`, or `unixgram:/path` for a collector
-            or an agent on this machine.
+        target: `host:port` (calls over TCP, each acknowledged), `udp://host:port`, `unixgram:/path` for a collector
+            or an agent on this machine, or `kafka://host:port[,host:port]/topic`.
         service: name of this program. Default: the environment variable `OTEL_SERVICE_NAME`.
         instance: name of this process. Default: host and process id.
         zone: data centre or zone.
@@ -192,6 +193,7 @@ def push(
         token: token that the collector requires; over TCP only.
         tls: TLS settings; over TCP only.
         form: serialization of datagrams: `compact` or `json`.
+        kafka_options: settings of librdkafka for Kafka, such as `{"security.protocol": "SSL"}`.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -203,7 +205,7 @@ def push(
         raise ConfigurationError(f"push: interval: must be at least {_LEAST_S} seconds, got {interval!r}")
     if form not in ("compact", "json"):
         raise ConfigurationError(f"push: form: must be compact or json, got {form!r}")
-    connect = transport_to(target, token=token, tls=tls, form=form)
+    connect = transport_to(target, token=token, tls=tls, form=form, kafka_options=kafka_options)
     host = platform.node() or "localhost"
     resource = {
         "service": service,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,8 @@ from idlrt.collector.api import (
     TraceSearch,
     collector,
 )
+from idlrt.collector.kafka import KafkaTarget
+from idlrt.collector.kafka_receiver import DEFAULT_GROUP, KafkaFrom, KafkaReceiver
 from idlrt.collector.marks import Marks
 from idlrt.collector.packets import info_of
 from idlrt.collector.pages.site import COLLECTOR_SITE
@@ -169,6 +171,11 @@ class CollectorServer:
         registry: URL of a registry whose changes are shown as marks; empty for none.
         lost_after: seconds of silence after which a program is lost: more than the longest interval of its pushes.
         alerts: file with rules of alerts (TOML); `None` for no alerts.
+        kafka: topic to consume, `kafka://host:port[,host:port]/topic`; empty for none.
+        kafka_from: `committed`: consume what was not consumed yet; `beginning`: all that is in the topic. What is
+            stored already changes nothing.
+        kafka_group: name of the consumer group.
+        kafka_options: settings of librdkafka.
 
     Raises:
         ConfigurationError: an argument is invalid, or a file cannot be used.
@@ -188,8 +195,13 @@ class CollectorServer:
         registry: str = "",
         lost_after: float = LOST_AFTER_S,
         alerts: Path | str | None = None,
+        kafka: str = "",
+        kafka_from: KafkaFrom = "committed",
+        kafka_group: str = DEFAULT_GROUP,
+        kafka_options: Mapping[str, str] | None = None,
     ) -> None:
         check_token = _require_token(tokens, is_secure=tls is not None) if tokens else None
+        topic = KafkaTarget.parse(kafka) if kafka else None
         filters = access_filters(check_token, allow, udp=udp)
         self._folder = Path(folder)
         try:
@@ -220,6 +232,20 @@ class CollectorServer:
         self._watch = Watch()
         self._writer = Writer(self._store, self._programs)
         self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)
+        self._kafka: KafkaReceiver | None = None
+        if topic is not None:
+            try:
+                self._kafka = KafkaReceiver(
+                    topic,
+                    self._writer,
+                    self._traces.put,
+                    group=kafka_group,
+                    start=kafka_from,
+                    options=kafka_options,
+                )
+            except ConfigurationError:
+                self._close_stores()
+                raise
         answers = AlertAnswers(self._alerts)
         handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch, answers))]
         # Pages need httptools; without it the collector has everything else.
@@ -279,6 +305,8 @@ class CollectorServer:
             PROCESS.add(self._alerts)
             self._alerts.start()
         self._receivers.start()
+        if self._kafka is not None:
+            self._kafka.start()
 
     def start(self) -> Self:
         """Serve on a background thread.
@@ -318,6 +346,8 @@ class CollectorServer:
 
     def _end(self) -> None:
         self._receivers.close()
+        if self._kafka is not None:
+            self._kafka.close()
         self._writer.close()
         PROCESS.remove(self._writer)
         if self._registry is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from idlrt.collector.api import Refused, SpanBatch
-from idlrt.collector.transports import RpcTransport, SpanTransport
+from idlrt.collector.transports import SpanTransport, forwarding_to
 from idlrt.core.forks import forks
 from idlrt.errors import ApplicationError, RpcError
 from idlrt.net.tls import Tls
@@ -26,18 +26,29 @@ class CollectorExporter:
     Values that look like secrets are masked, as on the admin port.
 
     Args:
-        target: address of the collector, `host:port`.
+        target: address of the collector or of an agent, `host:port`, or `kafka://host:port[,host:port]/topic`.
         service: name of this program.
         token: token that the collector requires.
         tls: TLS settings.
+        kafka_options: settings of librdkafka for Kafka.
+
+    Raises:
+        ConfigurationError: an argument is invalid.
     """
 
     name = "collector"
 
-    def __init__(self, target: str, service: str, *, token: str = "", tls: Tls | None = None) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: str,
+        service: str,
+        *,
+        token: str = "",
+        tls: Tls | None = None,
+        kafka_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._connect = forwarding_to(target, token=token, tls=tls, kafka_options=kafka_options)
         self._service = service
-        self._token, self._tls = token, tls
         self.after_fork()
         forks.register(self)
 
@@ -59,7 +70,7 @@ class CollectorExporter:
         try:
             transport = self._transport
             if transport is None:
-                transport = self._transport = RpcTransport(self._target, self._token, self._tls)
+                transport = self._transport = self._connect()
             transport.send_spans(batch, timeout)
         except ApplicationError:
             raise

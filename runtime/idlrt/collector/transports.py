@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from idlrt.collector.api import CollectorClient, Packet, SpanBatch
+from idlrt.collector.kafka import KAFKA, KafkaTarget, KafkaTransport, load_library
 from idlrt.collector.packets import MAX_DATAGRAM, Form, encode_datagram
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address
@@ -118,15 +119,21 @@ class _Datagrams:
 
 
 def transport_to(
-    target: str, *, token: str = "", tls: Tls | None = None, form: Form = "compact"
+    target: str,
+    *,
+    token: str = "",
+    tls: Tls | None = None,
+    form: Form = "compact",
+    kafka_options: Mapping[str, str] | None = None,
 ) -> Callable[[], Transport]:
     """Return what opens the transport to a collector.
 
     Args:
-        target: `host:port`, `udp://host:port` or `unixgram:/path`.
+        target: `host:port`, `udp://host:port`, `unixgram:/path` or `kafka://host:port/topic`.
         token: token that the collector requires; over TCP only.
         tls: TLS settings; over TCP only.
         form: serialization of datagrams.
+        kafka_options: settings of librdkafka.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -136,27 +143,43 @@ def transport_to(
         where = target.removeprefix("udp://")
     elif target.startswith("unixgram:"):
         where = "unix:" + target.removeprefix("unixgram:")
-    if not where:
+    is_kafka = target.startswith(KAFKA)
+    if not where and not is_kafka:
         return lambda: RpcTransport(target, token, tls)
     if token or tls is not None:
         raise ConfigurationError("push: token and tls are for targets over TCP, such as 127.0.0.1:7410")
+    if is_kafka:
+        return _kafka(target, kafka_options)
     address = Address.parse(where)
     return lambda: _Datagrams(address, form)
 
 
-def forwarding_to(target: str, *, token: str = "", tls: Tls | None = None) -> Callable[[], SpanTransport]:
+def _kafka(target: str, options: Mapping[str, str] | None) -> Callable[[], KafkaTransport]:
+    parsed = KafkaTarget.parse(target)
+    load_library()
+    return lambda: KafkaTransport(parsed, options or {})
+
+
+def forwarding_to(
+    target: str, *, token: str = "", tls: Tls | None = None, kafka_options: Mapping[str, str] | None = None
+) -> Callable[[], SpanTransport]:
     """Return what opens the transport of packets and spans to a collector.
 
     Args:
-        target: `host:port`.
-        token: token that the collector requires.
-        tls: TLS settings.
+        target: `host:port` or `kafka://host:port/topic`.
+        token: token that the collector requires; over TCP only.
+        tls: TLS settings; over TCP only.
+        kafka_options: settings of librdkafka.
 
     Raises:
         ConfigurationError: an argument is invalid.
     """
+    if target.startswith(KAFKA):
+        return _kafka(target, kafka_options)
     if target.startswith(("udp://", "unixgram:")):
-        raise ConfigurationError(f"target: must be the address of a collector for calls, host:port, got {target!r}")
+        raise ConfigurationError(
+            f"target: must be the address of a collector for calls, host:port, or kafka://, got {target!r}"
+        )
 
     def connect() -> SpanTransport:
         return RpcTransport(target, token, tls)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +13,7 @@ from eventually import eventually
 from finished_spans import finished_span
 from free_ports import free_port
 from hand_written import Users, UserServiceClient, user_service
+from pushing_programs import PROGRAM, running, serve
 from test_collector_server import LossyProxy, asking, calls, counted, packet
 
 from idlrt import collector
@@ -30,81 +26,6 @@ from idlrt.net.datagrams import DatagramSender
 from idlrt.observe import read_all
 from idlrt.observe.tracing.span_pages import SpanRecord
 from idlrt.server import Server
-
-PROGRAM = """
-import sys
-from hand_written import Users, UserServiceClient, user_service
-from idlrt import collector
-from idlrt.server import Server
-with (
-    Server(user_service(Users()), metrics=True).start() as serving,
-    UserServiceClient.connect(serving.address) as client,
-    collector.push(sys.argv[1], service="users", instance=sys.argv[2], interval=0.1),
-):
-    made = 0
-    print(made, flush=True)
-    for line in sys.stdin:
-        for _ in range(int(line)):
-            client.get(1)
-            made += 1
-        print(made, flush=True)
-"""
-
-
-class Running:
-    """A process, which has printed its first line."""
-
-    def __init__(self, *command: str, pipe: bool = False) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-        )
-        self.first = self.line()
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def call(self, number: int) -> int:
-        """Let a program make calls. Return how many it has made in all."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{number}\n")
-        self.process.stdin.flush()
-        return int(self.line())
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(60)
-
-    def end(self) -> None:
-        """Let a program end, or a server stop."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        else:
-            self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
-
-    def close(self) -> None:
-        self.kill()
-        for each in (self.process.stdin, self.process.stdout):
-            if each is not None:
-                each.close()
-
-
-@contextmanager
-def running(*command: str, pipe: bool = False) -> Iterator[Running]:
-    made = Running(*command, pipe=pipe)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-def serve(folder: Path, port: int) -> Sequence[str]:
-    return ["-m", "idlrt", "monitor", "serve", "--data", str(folder), "--address", f"127.0.0.1:{port}"]
 
 
 def test_counts_are_exact_when_the_collector_is_killed(tmp_path: Path) -> None:
@@ -306,7 +227,11 @@ def test_invalid_packets_are_refused_and_queries_are_for_the_collector(tmp_path:
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        ("udp://127.0.0.1:1", {}, "target: must be the address of a collector for calls, host:port, got 'udp://127"),
+        (
+            "udp://127.0.0.1:1",
+            {},
+            "target: must be the address of a collector for calls, host:port, or kafka://, got 'udp://127",
+        ),
         ("127.0.0.1:1", {"udp": "127.0.0.1:0", "tokens": ["x"]}, "with tokens, udp needs allow"),
         ("127.0.0.1", {}, "127.0.0.1"),
     ],
