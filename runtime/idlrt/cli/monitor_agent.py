@@ -51,6 +51,9 @@ __all__ = ["agent"]
 @click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
 @click.option(
+    "--admin", default="", metavar="HOST:PORT", help="Address of the admin port, with its metrics.  [default: none]"
+)
+@click.option(
     "--grace",
     type=Seconds(),
     default=5.0,
@@ -89,6 +92,7 @@ def agent(target: str, address: str, **named: Any) -> None:
         target_token=named["target_token"] or token,
         target_tls=_tls(named["target_cert"], named["target_key"], named["target_ca"]),
         kafka_options=dict(parse_pair(each, "--kafka-option") for each in named["kafka_options"]),
+        admin=named["admin"],
         grace=named["grace"],
     )
 

@@ -185,6 +185,7 @@ class Agent:
         target_token: token that the collector requires.
         target_tls: TLS settings for the connection to the collector.
         kafka_options: settings of librdkafka for Kafka.
+        admin: address of its admin port, with its metrics; empty for none.
         grace: seconds in which it forwards what waits when it stops.
         max_cells: maximum number of cells that wait: about one for each series of each program.
         max_span_bytes: maximum size of the spans that wait, in bytes; beyond it the oldest are dropped.
@@ -206,6 +207,7 @@ class Agent:
         target_token: str = "",
         target_tls: Tls | None = None,
         kafka_options: Mapping[str, str] | None = None,
+        admin: str = "",
         grace: float = _GRACE_S,
         max_cells: int = MAX_CELLS,
         max_span_bytes: int = MAX_SPAN_BYTES,
@@ -219,7 +221,7 @@ class Agent:
         self._intake = _Intake(packets, spans, self._forwarder)
         self._receivers = DatagramReceivers(self._intake, udp=udp, unix=unix, allow=allow)
         handler = _Handler(self._intake, self._forwarder, target)
-        self._server = Server(collector(handler), address, filters=filters, tls=tls, timeout=30.0)
+        self._server = Server(collector(handler), address, filters=filters, tls=tls, timeout=30.0, admin=admin or None)
 
     @property
     def address(self) -> str:
@@ -230,6 +232,15 @@ class Agent:
     def udp_address(self) -> str:
         """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
         return self._receivers.udp_address
+
+    @property
+    def admin_address(self) -> str:
+        """URL of the admin port, once it has started.
+
+        Raises:
+            ConfigurationError: it has none.
+        """
+        return self._server.admin_address
 
     def _open(self) -> None:
         self._receivers.open()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from admin_requests import request
 from eventually import eventually
 from finished_spans import finished_span
 from free_ports import free_port
@@ -165,6 +166,14 @@ def test_spans_arrive_also_when_the_collector_was_away(tmp_path: Path) -> None:
             for each in spans:
                 [found] = msgspec.msgpack.decode(client.trace(each.trace_id), type=list[SpanRecord])
                 assert found.trace_id == each.trace_id
+
+
+def test_the_admin_port_has_its_metrics() -> None:
+    with Agent("127.0.0.1:1", "127.0.0.1:0", admin="127.0.0.1:0", grace=0.1) as agent, asking(agent.address) as client:
+        client.push(packet(1, Cell(labels=[], number=1.0)))
+        text = request(agent, "/metrics").text
+        assert 'rpc_collector_agent_waiting{what="cell"} 1' in text
+        assert "rpc_collector_agent_packets_total{" in text
 
 
 def test_a_stop_without_a_collector_ends() -> None:
