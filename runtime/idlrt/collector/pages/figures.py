@@ -32,8 +32,10 @@ __all__ = [
     "title_of",
 ]
 
-LEAST_S: Final = 10.0
-"""Seconds of a step that must have passed for a rate to mean something."""
+LEAST_S: Final = 60.0
+"""Seconds of a step that must have passed for a rate, unless it is over: some programs have not reported yet for the
+last 10 of them.
+"""
 
 
 class Subject(msgspec.Struct, frozen=True):

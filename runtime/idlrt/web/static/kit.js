@@ -307,7 +307,10 @@ function lonely(plot, number) {
   return values.map((_, at) => at).filter((at) => values.length < FEW || (isKnown(at) && !isKnown(at - 1) && !isKnown(at + 1)));
 }
 
-const heatTicks = (rows) => Array.from({ length: Math.ceil(rows / 6) }, (_, at) => 6 * at + 3).filter((at) => at <= rows);
+function heatTicks(rows) {
+  const step = Math.max(1, Math.ceil(rows / 4));
+  return Array.from({ length: Math.floor(rows / step) }, (_, at) => (at + 1) * step);
+}
 
 // Darker cells have more values; the square root keeps few values visible.
 function drawHeat(plot) {
