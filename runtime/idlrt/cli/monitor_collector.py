@@ -104,8 +104,9 @@ def serve(
 ) -> None:
     """Run the collector until Ctrl+C or SIGTERM.
 
-    Programs push metrics to it (`idlrt.collector.push`), and `idlrt monitor query` reads them. Cells of 10 seconds
-    are combined to coarser ones as they age, so that a year fits into a file of bounded size.
+    Programs push metrics to it (`idlrt.collector.push`) and send traces. Browsers see its pages at http://ADDRESS/,
+    and `idlrt monitor query` and `idlrt trace search` read the same. Cells of 10 seconds are combined to coarser ones
+    as they age, so that a year fits into a file of bounded size.
     """
     from idlrt.collector import DEFAULT_PORT, CollectorServer, TailSampling
 
