@@ -26,6 +26,7 @@ PAGES: Final = (
     ("methods, 15 min", "/methods?last=900"),
     ("methods, 1 h", "/methods"),
     ("methods by p99, 1 h", "/methods?sort=-p99"),
+    ("graph, 1 h", "/graph"),
     ("one service, 1 h", "/service?service=service1"),
     ("one method, 1 h", "/method?service=service1&method=shop.S1.method1"),
     ("comparison, 1 h", "/compare?service=service1"),

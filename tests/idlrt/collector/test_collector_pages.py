@@ -132,6 +132,90 @@ def test_a_service_by_method_caller_instance_zone_and_status(server: CollectorSe
     assert "remove instance shop-1" in text
 
 
+def edge_rows(text: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the figures of the table of `/graph` by caller and service."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    body = re.search(r'<table class="grid" id="edges">.*?</table>', text, re.DOTALL)
+    for row in re.findall(r"<tr>(.*?)</tr>", body.group() if body else "", re.DOTALL)[1:]:
+        caller, service = (re.sub(r"<[^>]+>", "", each).strip() for each in re.findall(r"<t[hd]>?.*?</t[hd]>", row)[:2])
+        found[caller, service] = dict(re.findall(r'data-column="(\w+)">.*?<data value="([^"]*)"', row))
+    return found
+
+
+def chain() -> list[SyntheticProgram]:
+    """Calls from web to shop and stock, from shop to stock, and of nobody to stock."""
+    shop = SyntheticProgram("shop", host="host-1")
+    shop.calls("Shop.find", [10 * MS] * 100, caller="web")
+    shop.calls("Shop.find", [30 * MS] * 2, status="error", error="ValueError", caller="web")
+    stock = SyntheticProgram("stock", host="host-2")
+    stock.calls("Stock.get", [2 * MS] * 300, caller="shop")
+    stock.calls("Stock.get", [1 * MS] * 40, caller="web")
+    stock.calls("Stock.get", [1 * MS] * 5)
+    return [shop, stock]
+
+
+def test_the_graph_shows_which_services_call_which(server: CollectorServer) -> None:
+    assert get(server, "/graph").text.count("no calls in this period") == 2
+    push(server, chain())
+    text = get(server, "/graph").text
+    found = edge_rows(text)
+    assert {pair: (each["calls"], each["errors"]) for pair, each in found.items()} == {
+        ("shop", "stock"): ("300", "0"),
+        ("web", "shop"): ("102", "2"),
+        ("web", "stock"): ("40", "0"),
+        ("unknown", "stock"): ("5", "0"),
+    }
+    assert next(iter(found)) == ("shop", "stock"), "the most calls"
+    assert float(found["web", "shop"]["p99"]) == pytest.approx(0.03, rel=0.02)
+    assert float(found["shop", "stock"]["p50"]) == pytest.approx(0.002, rel=0.02)
+    drawn = re.findall(r"<g><title>([^<]*)</title>.*?<path class=\"line-of-calls ([^\"]*)\"", text)
+    assert {title.partition(":")[0]: "failed" in kind for title, kind in drawn} == {
+        "shop → stock": False,
+        "web → shop": True,
+        "web → stock": False,
+        "unknown → stock": False,
+    }
+    assert any(re.search(r"web → shop: .*102 calls, 2 errors \(1.96 %\), p50 10 ms, p99 30", each) for each, _ in drawn)
+    assert re.findall(r'<a href="(service[^"]*)" tabindex="-1">', text).count("service?service=shop") == 1
+    assert "style=" not in text
+    assert 'data-refresh="5"' in text
+    assert '<div class="scroll" id="graph-scroll"' in text
+    # Sorted by a duration, and filtered.
+    by_duration = get(server, "/graph", sort="-p99").text
+    assert list(edge_rows(by_duration))[:2] == [("web", "shop"), ("shop", "stock")]
+    assert "p50 2 ms" in by_duration
+    filtered = get(server, "/graph", filter="SHOP").text
+    assert list(edge_rows(filtered)) == [("shop", "stock"), ("web", "shop")]
+    assert "unknown → stock" in filtered, "the graph is not filtered"
+
+
+def test_the_graph_of_one_service_has_its_callers_and_callees(server: CollectorServer) -> None:
+    push(server, chain())
+    assert 'href="graph?service=shop"' in get(server, "/service", service="shop").text
+    text = get(server, "/graph", service="shop").text
+    assert set(edge_rows(text)) == {("web", "shop"), ("shop", "stock")}
+    assert "web → stock" not in text
+    assert re.findall(r'<svg class="box current".*?<title>(\w+):', text) == ["shop"]
+    assert "remove service shop" in text
+    assert "missing has received and made no calls" in get(server, "/graph", service="missing").text
+    # A program that only calls.
+    assert set(edge_rows(get(server, "/graph", service="web").text)) == {("web", "shop"), ("web", "stock")}
+
+
+def test_the_graph_of_many_services_is_cut_and_its_table_has_pages(server: CollectorServer) -> None:
+    programs = []
+    for number in range(130):
+        program = SyntheticProgram(f"service-{number:03}")
+        program.calls("S.get", [MS] * (number + 1), caller=f"service-{number // 2:03}")
+        programs.append(program)
+    push(server, programs)
+    text = get(server, "/graph").text
+    assert text.count('<svg class="box') == 60
+    assert "60 of 130 nodes" in text
+    assert "1 to 50 of 130" in text
+    assert ("service-000", "service-000") in edge_rows(get(server, "/graph", page="2").text)
+
+
 def test_a_period_that_is_over_is_shown_as_it_was(server: CollectorServer) -> None:
     push(server, two_services())
     now = time.time()
@@ -194,6 +278,7 @@ def test_hosts_and_governance_show_gauges_and_counters(server: CollectorServer) 
         ("/host", {"host": "'; DROP TABLE event; --"}),
         ("/compare", {"service": "\u202e"}),
         ("/governance", {"service": "missing"}),
+        ("/graph", {"service": "<script>alert(1)</script>", "sort": "-p99", "page": "x"}),
         ("/resources", {"system": "missing"}),
         ("/features", {"feature": "missing"}),
         ("/collector", {"page": "9" * 100}),

@@ -143,6 +143,7 @@ def _links(state: ViewState, service: str, method: str) -> list[Link]:
     if method and service:
         found.insert(0, Link(f"Service {service}", href("service", service=service, last=last, end=end)))
     if service:
+        found.append(Link("Graph", href("graph", service=service, last=last, end=end)))
         found.append(Link("Governance", href("governance", service=service, last=last, end=end)))
     return found
 

@@ -12,6 +12,7 @@ from idlrt.collector.pages.calls import method_page, service_page
 from idlrt.collector.pages.compare import compare_page
 from idlrt.collector.pages.context import PageContext
 from idlrt.collector.pages.governance import governance_page
+from idlrt.collector.pages.graph import graph_page
 from idlrt.collector.pages.hosts import host_page, hosts_page
 from idlrt.collector.pages.overview import methods_page, overview_page
 from idlrt.collector.pages.own import collector_page
@@ -33,6 +34,7 @@ _PAGES: Final[tuple[tuple[str, _Blocking, str], ...]] = (
     ("/service", service_page, "one service"),
     ("/methods", methods_page, "methods of all services"),
     ("/method", method_page, "one method"),
+    ("/graph", graph_page, "which services call which"),
     ("/hosts", hosts_page, "hosts"),
     ("/host", host_page, "one host"),
     ("/resources", resources_page, "operations of databases, caches and other resources"),

@@ -20,7 +20,7 @@ from idlrt.observe.metric import Labels
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.web import Badge, Column, Link, Parameter, Table, ViewState
 
-__all__ = ["last_of", "methods_page", "overview_page", "tiles_of"]
+__all__ = ["is_by_duration", "last_of", "methods_page", "overview_page", "tiles_of"]
 
 _PARAMETERS: Final = (Parameter("filter"), Parameter("sort"), Parameter("page"))
 _SERVICES: Final = (
@@ -139,24 +139,25 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     )
 
 
-def _is_by_duration(state: ViewState) -> bool:
+def is_by_duration(state: ViewState) -> bool:
+    """Return whether rows are sorted by a duration."""
     return state["sort"].removeprefix("-") in _DURATIONS
 
 
 def _found(context: PageContext, period: Period, by: Labels, state: ViewState) -> list[Figures]:
     """Return the figures of all rows, without durations unless these decide about the order: they take long."""
-    read = context.reader.totals if _is_by_duration(state) else context.reader.counts
+    read = context.reader.totals if is_by_duration(state) else context.reader.counts
     return read(CALLS, period, by)
 
 
 def _values(figures: Figures, state: ViewState) -> dict[str, float | None]:
-    return figures.row() if _is_by_duration(state) else figures.counts()
+    return figures.row() if is_by_duration(state) else figures.counts()
 
 
 def _section(context: PageContext, period: Period, by: Labels, title: str, table: Table, state: ViewState) -> Section:
     """Return the rows of a table that are shown, with their durations."""
     section = paged(title, table, state, note="" if state["sort"] else "Core ones first, then by error rate.")
-    if _is_by_duration(state) or not section.table.rows:
+    if is_by_duration(state) or not section.table.rows:
         return section
     where = {name: {row["key"][at] for row in section.table.rows} for at, name in enumerate(by)}
     found = {each.key: each.row() for each in context.reader.totals(CALLS, period, by, where)}

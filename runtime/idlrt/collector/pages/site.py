@@ -13,6 +13,7 @@ COLLECTOR_SITE: Final = Site(
     (
         NavItem("/", "Services"),
         NavItem("/methods", "Methods"),
+        NavItem("/graph", "Graph"),
         NavItem("/hosts", "Hosts"),
         NavItem("/resources", "Resources"),
         NavItem("/features", "Features"),

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from idlrt.collector.pages.context import PageContext
+from idlrt.collector.pages.graph_drawing import Drawing
 from idlrt.collector.pages.period import Period, period_choices
 from idlrt.collector.pages.site import COLLECTOR_SITE
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
@@ -72,6 +73,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         filters: values that the view is limited to, each with the link that removes it.
         tiles: the most important figures.
         plots: plots.
+        graph: graph of calls; `None` for pages without one.
         sections: tables.
         filter: label of the field that filters rows; empty for none.
         problem: why there is nothing to show.
@@ -83,6 +85,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     filters: Sequence[tuple[str, str]] = ()
     tiles: Sequence[Tile] = ()
     plots: Sequence[TimePlot | HeatMap] = ()
+    graph: Drawing | None = None
     sections: Sequence[Section] = ()
     filter: str = ""
     problem: str = ""
@@ -130,15 +133,23 @@ def href(path: str, **parameters: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def paged(title: str, table: Table, state: ViewState, *, note: str = "") -> Section:
-    """Return a section with the rows of a table that the parameter `page` asks for."""
+def paged(title: str, table: Table, state: ViewState, *, note: str = "", size: int = PAGE_ROWS) -> Section:
+    """Return a section with the rows of a table that the parameter `page` asks for.
+
+    Args:
+        title: heading.
+        table: the table with all rows.
+        state: parameters of the request.
+        note: explanation.
+        size: maximum number of rows that are shown at once.
+    """
     rows = table.sorted_rows
-    if len(rows) <= PAGE_ROWS:
+    if len(rows) <= size:
         return Section(title=title, table=table, note=note)
-    last = (len(rows) - 1) // PAGE_ROWS
+    last = (len(rows) - 1) // size
     number = min(int(state["page"]), last) if state["page"].isdecimal() and state["page"].isascii() else 0
-    first = number * PAGE_ROWS
-    shown = rows[first : first + PAGE_ROWS]
+    first = number * size
+    shown = rows[first : first + size]
     return Section(
         title=title,
         table=msgspec.structs.replace(table, rows=shown),
