@@ -69,6 +69,11 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     size: int = 0
     decoded: int = 0
 
+    @property
+    def is_ping(self) -> bool:
+        """Whether it only checks that the server responds, as pings of protocols without a heartbeat do."""
+        return False
+
 
 class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
     """Client: the response to a request arrived. `result()` decodes it.

@@ -199,8 +199,11 @@ class Responder:
         return answer
 
     def reject_unknown(self, request: RequestReceived, message: str, received_at: float) -> bytes | None:
-        """Respond to a request for a method that the server does not have."""
-        return self.reject(request, ApplicationError(message, ApplicationCode.UNKNOWN_METHOD), received_at)
+        """Respond to a request for a method that the server does not have. A ping is no call, and not counted."""
+        error = ApplicationError(message, ApplicationCode.UNKNOWN_METHOD)
+        if request.is_ping and not request.is_oneway:
+            return self.connection.refuse(request, error, NO_METADATA, self.is_draining)
+        return self.reject(request, error, received_at)
 
     def reject_unreadable(
         self, request: RequestReceived, error: RemoteProtocolError, received_at: float

@@ -22,6 +22,9 @@ from idlrt.core import bind
 from idlrt.errors import ConfigurationError, Overloaded, RpcError
 from idlrt.observe import OTHER, Snapshot
 from idlrt.observe.exposition import CONTENT_TYPE
+from idlrt.protocol.events import PongReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import dialect
 from idlrt.server import AsyncServer, Server
 
 
@@ -157,6 +160,20 @@ def test_durations_and_sizes_are_those_of_the_calls(serve: Serve) -> None:
     assert 0 < after.min <= after.max <= after.sum < 60e9
     assert 1000 < after.received - before.received < 1100
     assert 2000 < after.sent - before.sent < 2100
+
+
+@pytest.mark.parametrize("framing", ["framed", "header"])
+def test_pings_are_not_counted_as_calls(serve: Serve, framing: str) -> None:
+    connection = ClientConnection(dialect(framing))
+    with serve() as (target, metrics):
+        with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])), timeout=10) as raw:
+            for _ in range(3):
+                id, data = connection.ping()
+                raw.sendall(data)
+                assert connection.receive_data(raw.recv(4096)) == [PongReceived(id)]
+        with StoreClient.connect(target) as client:
+            client.get("ok")
+        eventually(lambda: call_counts(metrics()) == {("Store.get", "ok", ""): 1})
 
 
 def test_requests_that_are_no_calls_are_counted_without_their_names() -> None:

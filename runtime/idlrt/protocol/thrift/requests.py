@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
@@ -13,7 +13,10 @@ from idlrt.protocol.thrift.message_types import MessageType
 from idlrt.protocol.thrift.typed_metadata import context_from, push_back_from
 from idlrt.spec import Method
 
-__all__ = ["ThriftRequest", "ThriftResponse", "read_request"]
+__all__ = ["PING_NAME", "ThriftRequest", "ThriftResponse", "read_request"]
+
+PING_NAME: Final = "idlrt_ping"
+"""Name of the method of pings, which no server has."""
 
 _CALL, _ONEWAY, _EXCEPTION = MessageType.CALL, MessageType.ONEWAY, MessageType.EXCEPTION
 
@@ -30,6 +33,11 @@ class ThriftRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
     dialect: Dialect
     message: bytes
     start: int
+
+    @property
+    def is_ping(self) -> bool:
+        """Whether it is a ping of a client of this runtime: a call of a method that no server has."""
+        return self.method is None and self.key.rpartition(":")[2] == PING_NAME
 
 
 class ThriftResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
