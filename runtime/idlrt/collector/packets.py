@@ -52,6 +52,8 @@ _FORMS: Final[Mapping[bytes, Form]] = {b"c": "compact", b"j": "json"}
 _MAX_INFLATED: Final = 1 << 24
 # Of calls in a histogram: more cannot be stored.
 _MAX_COUNT: Final = (1 << 63) - 1
+# Start of the year 10000, which dates cannot have.
+_END_OF_TIME: Final = 253_402_300_800.0
 # Estimates of encoded sizes, in bytes: of a cell, of a bucket, and of a metric. Datagrams are compressed afterwards.
 _CELL, _BUCKET, _METRIC = 48, 4, 16
 
@@ -158,13 +160,16 @@ def series_of(packet: Packet) -> list[Series]:
     """Return the series in a packet.
 
     Raises:
-        RemoteProtocolError: it has another version, or values that do not fit to their metric.
+        RemoteProtocolError: it has another version, times out of range, or values that do not fit to their metric.
     """
     if packet.version != VERSION:
         what = f"packet of version {packet.version}: this collector reads version {VERSION}; upgrade it"
         raise RemoteProtocolError(what)
     if packet.sequence < 1:
         raise RemoteProtocolError(f"packet with the number {packet.sequence}: expected at least 1")
+    for at in (packet.at, packet.sender.started_at):
+        if not 0 <= at < _END_OF_TIME:
+            raise RemoteProtocolError(f"packet with the time {at}: expected seconds since 1970, before the year 10000")
     return [_series(each) for each in packet.metrics or ()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import socket
 import struct
@@ -13,12 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from eventually import eventually
 from synthetic_programs import SyntheticProgram
 
 from idlrt.collector import CollectorServer
-from idlrt.collector.api import CollectorClient
+from idlrt.collector.api import CollectorClient, Refused
+from idlrt.collector.pages.figures import CALLS
+from idlrt.collector.pages.period import Period
+from idlrt.collector.pages.reader import Reader
+from idlrt.collector.store import CellStore
 from idlrt.errors import ApplicationError
 from idlrt.observe.catalogue import BREAKER_STATE, CLIENT_RETRIES
 from idlrt.observe.metric import OTHER
@@ -247,6 +253,23 @@ def test_a_comparison_has_the_same_figures_and_their_change(server: CollectorSer
     assert drawn["titles"] == ["calls", "yesterday"]
 
 
+def test_the_last_step_of_an_earlier_period_is_a_whole_one(server: CollectorServer, tmp_path: Path) -> None:
+    program = SyntheticProgram("shop", "shop-1")
+    program.sender.started_at -= 86_400 + 60
+    # Of the present step of 6 hours half has passed.
+    step, now = 21_600, time.time()
+    end = now // step * step + step
+    program.calls("Shop.find", [10 * MS] * 100)
+    [yesterday] = program.packets(at=end - 86_400 - 10)
+    with CollectorClient.connect(server.address, framing="header", protocol="compact") as client:
+        client.push(yesterday)
+    present = Period(start=end - 10 * step, end=end, step=step, until=end - step / 2, is_live=True)
+    server.stop()
+    with CellStore(tmp_path / "data" / "cells.db") as store:
+        earlier = Reader(store).timeline(CALLS, present.earlier_steps(86_400))
+    assert earlier.rates(earlier.durations())[-1] == pytest.approx(100 / step)
+
+
 def test_hosts_and_governance_show_gauges_and_counters(server: CollectorServer) -> None:
     program = SyntheticProgram("shop", "shop-1", host="host-1")
     program.numbers = {
@@ -291,6 +314,25 @@ def test_any_url_is_answered_with_a_page(server: CollectorServer, path: str, que
     assert found.status == 200
     assert "<script>alert" not in found.text
     assert "default-src 'none'" in found.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf, -1.0, 1e12])
+def test_packets_with_impossible_times_are_refused(server: CollectorServer, at: float) -> None:
+    [packet] = SyntheticProgram("shop").packets()
+    sender = msgspec.structs.replace(packet.sender, started_at=at)
+    with CollectorClient.connect(server.address, framing="header", protocol="compact") as client:
+        for each in (msgspec.structs.replace(packet, at=at), msgspec.structs.replace(packet, sender=sender)):
+            with pytest.raises(Refused) as caught:
+                client.push(each)
+            assert caught.value.invalid
+    assert get(server, "/collector").status == 200
+
+
+def test_links_to_hosts_have_the_whole_name(server: CollectorServer) -> None:
+    program = SyntheticProgram("shop", host="a&b=c#d")
+    program.calls("Shop.find", [MS])
+    push(server, [program])
+    assert "host?host=a%26b%3Dc%23d" in get(server, "/service", service="shop").text
 
 
 def test_unknown_pages_are_not_found(server: CollectorServer) -> None:

@@ -158,7 +158,7 @@ def _compared(context: PageContext, state: ViewState, period: Period, where: Map
     found = next(((title, seconds) for key, title, seconds in EARLIER if key == state["compare"]), None)
     if found is None or not state["compare"]:
         return None
-    return Comparison(found[0], found[1], context.reader.timeline(CALLS, period.earlier(found[1]), where))
+    return Comparison(found[0], found[1], context.reader.timeline(CALLS, period.earlier_steps(found[1]), where))
 
 
 def _method_link(state: ViewState) -> Any:

@@ -58,8 +58,11 @@ def compare_page(context: PageContext, request: HttpRequest) -> HttpResponse:
     periods = [("now", period), *((title, period.earlier(seconds)) for _, title, seconds in EARLIER)]
     totals = [(title, context.reader.total(CALLS, each, where)) for title, each in periods]
     timelines = [
-        Comparison(title, seconds, context.reader.timeline(CALLS, each, where))
-        for (title, each), seconds in zip(periods, (0.0, *(seconds for _, _, seconds in EARLIER)), strict=True)
+        Comparison("now", 0.0, context.reader.timeline(CALLS, period, where)),
+        *(
+            Comparison(title, seconds, context.reader.timeline(CALLS, period.earlier_steps(seconds), where))
+            for _, title, seconds in EARLIER
+        ),
     ]
     marks = context.marks_of(period, service, method.rpartition(".")[0])
     start, step = timelines[0].timeline.start, timelines[0].timeline.step

@@ -78,6 +78,11 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
         start, end = self.start - seconds, self.end - seconds
         return Period(start=start, end=end, step=self.step, until=self.until - seconds, is_live=False)
 
+    def earlier_steps(self, seconds: float) -> Period:
+        """Return the period that was some seconds earlier, for plots: also of its last step all has passed."""
+        found = self.earlier(seconds)
+        return msgspec.structs.replace(found, until=min(found.end, self.until))
+
 
 def view_state(request: HttpRequest, *parameters: Parameter) -> ViewState:
     """Return the parameters of a request: those of the period, and others."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from idlrt.collector.pages.figures import Figures
-from idlrt.collector.pages.view import CALL_COLUMNS
+from idlrt.collector.pages.view import CALL_COLUMNS, href
 from idlrt.collector.programs import Program
 from idlrt.observe.histogram import Histogram
 from idlrt.web import Badge, Column, Link, Table, ViewState
@@ -71,7 +71,7 @@ def _row(
     return {
         **figures.row(),
         "instance": Link(instance or "unknown", link(instance)),
-        "host": Link(host, f"host?host={host}") if host else "",
+        "host": Link(host, href("host", host=host)) if host else "",
         "zone": zone,
         "version": version,
         "state": state_badge(program) if program is not None else "not seen for an hour",
