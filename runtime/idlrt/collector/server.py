@@ -228,7 +228,11 @@ class CollectorServer:
             self._store.close()
             raise
         self._programs = Programs(self._marks, lost_after=lost_after)
-        self._registry = _registry_marks(registry, self._marks)
+        try:
+            self._registry = _registry_marks(registry, self._marks)
+        except ConfigurationError:
+            self._close_stores()
+            raise
         self._watch = Watch()
         self._writer = Writer(self._store, self._programs)
         self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)

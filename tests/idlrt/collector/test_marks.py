@@ -22,6 +22,7 @@ from idlrt.collector.registry_marks import RegistryMarks
 from idlrt.config.store import change
 from idlrt.core import Instance, Status
 from idlrt.embedded import RegistryServer
+from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
 
@@ -220,3 +221,10 @@ def _change_and_look(client: Registry, watching: RegistryMarks, marks: Marks) ->
     [settings] = watching.settings
     assert (settings.service, settings.version) == ("Shop", 2)
     assert settings.settings == {"fault": "failover"}
+
+
+def test_a_registry_that_is_unknown_leaves_no_file_open(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        CollectorServer(tmp_path / "data", "127.0.0.1:0", registry="unknown://127.0.0.1:1")
+    opened = [str(each.resolve()) for each in Path("/proc/self/fd").iterdir()]
+    assert not [each for each in opened if each.startswith(str(tmp_path))]
