@@ -10,7 +10,7 @@ import msgspec
 from idlrt.collector.pages.context import PageContext
 from idlrt.collector.pages.figures import CALLS, Figures
 from idlrt.collector.pages.graph_drawing import draw, select
-from idlrt.collector.pages.overview import is_by_duration, last_of
+from idlrt.collector.pages.overview import is_by_duration, last_of, refresh_of
 from idlrt.collector.pages.period import Period, period_of, view_state
 from idlrt.collector.pages.view import CALL_COLUMNS, View, href, page, paged
 from idlrt.collector.store import Where
@@ -76,7 +76,7 @@ def graph_page(context: PageContext, request: HttpRequest) -> HttpResponse:
         filter="Filter callers and services",
         problem=f"{service} has received and made no calls in this period." if service and not edges else "",
     )
-    return page(context, request, state, period, view)
+    return page(context, request, state, period, view, refresh_s=refresh_of(state, period))
 
 
 def _edges(context: PageContext, period: Period, service: str, *, has_durations: bool) -> list[Figures]:

@@ -20,7 +20,7 @@ from idlrt.observe.metric import Labels
 from idlrt.protocol.http.pages import HttpRequest, HttpResponse
 from idlrt.web import Badge, Column, Link, Parameter, Table, ViewState
 
-__all__ = ["is_by_duration", "last_of", "methods_page", "overview_page", "tiles_of"]
+__all__ = ["is_by_duration", "last_of", "methods_page", "overview_page", "refresh_of", "tiles_of"]
 
 _PARAMETERS: Final = (Parameter("filter"), Parameter("sort"), Parameter("page"))
 _SERVICES: Final = (
@@ -34,6 +34,7 @@ _DURATIONS: Final = ("p50", "p90", "p99", "max")
 _BY_SERVICE: Final = ("service",)
 _BY_METHOD: Final = ("service", METHOD)
 _LINES: Final = 10
+_SLOW_S: Final = 60
 _BAD: Final = 0.01
 
 
@@ -136,7 +137,13 @@ def methods_page(context: PageContext, request: HttpRequest) -> HttpResponse:
             sections=[_with_links(_section(context, period, _BY_METHOD, "Methods", table, state), state, core)],
             filter="Filter methods and services",
         ),
+        refresh_s=refresh_of(state, period),
     )
+
+
+def refresh_of(state: ViewState, period: Period) -> int:
+    """Return the seconds after which a page of many rows is requested again: their order by duration takes long."""
+    return _SLOW_S if is_by_duration(state) and period.is_live else period.refresh_s
 
 
 def is_by_duration(state: ViewState) -> bool:
