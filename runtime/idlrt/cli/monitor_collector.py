@@ -18,7 +18,7 @@ from idlrt.cli.health import TOKEN_VARIABLE
 from idlrt.cli.options import Seconds, parse_pair
 from idlrt.cli.output import echo, fail, report_errors
 from idlrt.cli.registry import print_json
-from idlrt.errors import ConfigurationError
+from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
 
 if TYPE_CHECKING:
@@ -179,7 +179,10 @@ def query(url: str, metric: str, as_json: bool, **named: Any) -> None:
     ) as connected:
         client = connected.using(metadata={"authorization": token}) if token else connected
         if not metric:
-            _show_metrics(client, as_json=as_json)
+            try:
+                _show_metrics(client, as_json=as_json)
+            except RpcError as error:
+                fail(str(error), 1)
             return
         now = time.time()
         by = list(named["by"])
@@ -196,6 +199,8 @@ def query(url: str, metric: str, as_json: bool, **named: Any) -> None:
             answer = client.query(wanted)
         except InvalidQuery as error:
             fail(error.message, 2)
+        except RpcError as error:
+            fail(str(error), 1)
     if as_json:
         print_json(_as_json(answer, by))
     elif named["step"] is None:
@@ -349,6 +354,8 @@ def search(url: str, trace_id: str, as_json: bool, attributes: bool, **named: An
                 _show_found(client.search(wanted), as_json=as_json)
         except InvalidQuery as error:
             fail(error.message, 2)
+        except RpcError as error:
+            fail(str(error), 1)
 
 
 def _show_found(found: Sequence[TraceInfo], *, as_json: bool) -> None:
