@@ -26,6 +26,7 @@ LOST_AFTER_S: Final = 35.0
 """Seconds of silence after which a program is lost: three usual intervals, and some more."""
 
 _FORGET_S: Final = 3600.0
+_NOTE_S: Final = 60.0
 _PROGRAM: Final = "program/"
 _VERSIONS: Final = "versions/"
 _MAX_VERSIONS: Final = 20
@@ -85,7 +86,7 @@ class Programs:
         self._versions: dict[str, list[str]] = {}
         self._changed: set[str] = set()
         # After a restart of the collector programs have time to push again.
-        self._since = wall()
+        self._since = self._noted_at = wall()
         for name, data in marks.notes().items():
             if name.startswith(_PROGRAM):
                 found = msgspec.msgpack.decode(data, type=Program)
@@ -153,6 +154,10 @@ class Programs:
                 elif found.state != "live" and now - found.seen_at > _FORGET_S:
                     del self._programs[found.id]
                     self._changed.add(f"{_PROGRAM}{found.id}")
+            if now - self._noted_at >= _NOTE_S:
+                # After a restart the time of the last report of a lost program is still known, to a minute.
+                self._noted_at = now
+                self._changed.update(f"{_PROGRAM}{each.id}" for each in self._programs.values() if each.state == "live")
             notes = [(name, self._note(name)) for name in self._changed]
             self._changed.clear()
         self._write(events)

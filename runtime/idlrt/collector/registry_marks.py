@@ -6,7 +6,6 @@ the note of the change, so those that were made while the collector was away bec
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -101,15 +100,19 @@ class RegistryMarks:
                 if time.monotonic() >= list_at:
                     list_at = time.monotonic() + _LIST_S
                     self._subscribe()
-                for service, subscription in self._subscriptions.items():
-                    snapshot = subscription.snapshot
-                    if snapshot is not None and snapshot is not self._seen.get(service):
-                        self._compare(service, self._seen.get(service), snapshot)
-                        self._seen[service] = snapshot
-            except (RegistryError, sqlite3.Error) as error:
+            except RegistryError as error:
                 self._log(error)
-            except Exception:  # noqa: BLE001  # what one service has must not end the thread
-                _log.exception("cannot read the registry; retrying", extra={"kind": "marks"})
+            for service, subscription in self._subscriptions.items():
+                try:
+                    self._look(service, subscription)
+                except Exception as error:  # noqa: BLE001  # what one service has must not end the thread
+                    self._log(error)
+
+    def _look(self, service: str, subscription: Subscription) -> None:
+        snapshot, before = subscription.snapshot, self._seen.get(service)
+        if snapshot is not None and snapshot is not before:
+            self._compare(service, before, snapshot)
+            self._seen[service] = snapshot
 
     def _log(self, error: Exception) -> None:
         if time.monotonic() - self._logged_at >= _LOG_S:

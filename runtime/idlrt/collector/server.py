@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,7 @@ from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
 from idlrt.collector.writer import Writer
 from idlrt.core import ServerCall
+from idlrt.core.handlers import Handlers
 from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.observe.sources import PROCESS
 from idlrt.protocol.http.options import Http
@@ -208,76 +210,55 @@ class CollectorServer:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"collector: cannot create {folder}: {error.strerror}") from None
-        self._store = CellStore(self._folder / "cells.db")
-        try:
+        # What was opened is closed again if something after it cannot be used.
+        with ExitStack() as opened:
+            self._store = CellStore(self._folder / "cells.db")
+            opened.callback(self._store.close)
             self._traces = TraceKeeper(self._folder / "traces", tail)
-        except ConfigurationError:
-            self._store.close()
-            raise
-        try:
+            opened.callback(self._traces.close)
             self._marks = Marks(self._folder / "marks.db")
-        except ConfigurationError:
-            self._traces.close()
-            self._store.close()
-            raise
-        try:
+            opened.callback(self._marks.close)
             self._alerts = Alerts(self._store, alerts, self._folder) if alerts is not None else None
-        except ConfigurationError:
-            self._marks.close()
-            self._traces.close()
-            self._store.close()
-            raise
-        self._programs = Programs(self._marks, lost_after=lost_after)
-        try:
+            if self._alerts is not None:
+                opened.callback(self._alerts.close)
+            self._programs = Programs(self._marks, lost_after=lost_after)
             self._registry = _registry_marks(registry, self._marks)
-        except ConfigurationError:
-            self._close_stores()
-            raise
-        self._watch = Watch()
-        self._writer = Writer(self._store, self._programs)
-        self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)
-        self._kafka: KafkaReceiver | None = None
-        if topic is not None:
-            try:
-                self._kafka = KafkaReceiver(
-                    topic,
-                    self._writer,
-                    self._traces.put,
-                    group=kafka_group,
-                    start=kafka_from,
-                    options=kafka_options,
-                )
-            except ConfigurationError:
-                self._close_stores()
-                raise
+            if self._registry is not None:
+                opened.callback(self._registry.close)
+            self._watch = Watch()
+            self._writer = Writer(self._store, self._programs)
+            self._receivers = DatagramReceivers(self._writer, udp=udp, unix=unix, allow=allow)
+            self._kafka: KafkaReceiver | None = None
+            if topic is not None:
+                start, options = kafka_from, kafka_options
+                take = self._traces.put
+                self._kafka = KafkaReceiver(topic, self._writer, take, group=kafka_group, start=start, options=options)
+                opened.callback(self._kafka.close)
+            # Pages need httptools; without it the collector has everything else.
+            self.has_pages: Final = find_spec("httptools") is not None
+            # Snapshots are large, and many programs push at once.
+            self._server = Server(
+                self._handlers(),
+                address,
+                filters=filters,
+                tls=tls,
+                timeout=30.0,
+                http=Http(metadata=()) if self.has_pages else False,
+            )
+            self._opened = opened.pop_all()
+
+    def _handlers(self) -> list[Handlers]:
+        """Return the services: the calls of programs and commands, and the pages."""
         answers = AlertAnswers(self._alerts)
         handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch, answers))]
-        # Pages need httptools; without it the collector has everything else.
-        self.has_pages: Final = find_spec("httptools") is not None
         if self.has_pages:
             from idlrt.collector.pages.context import PageContext
             from idlrt.collector.pages.frame import collector_pages
 
-            context = PageContext(
-                self._store,
-                self._programs,
-                self._marks,
-                self._traces,
-                self._writer,
-                self._watch,
-                self._registry,
-                self._alerts,
-            )
+            sources = (self._store, self._programs, self._marks, self._traces, self._writer, self._watch)
+            context = PageContext(*sources, self._registry, self._alerts)
             handlers.append(collector_pages(context).handlers)
-        # Snapshots are large, and many programs push at once.
-        self._server = Server(
-            handlers,
-            address,
-            filters=filters,
-            tls=tls,
-            timeout=30.0,
-            http=Http(metadata=()) if self.has_pages else False,
-        )
+        return handlers
 
     @property
     def address(self) -> str:
@@ -298,7 +279,7 @@ class CollectorServer:
         try:
             self._receivers.open()
         except ConfigurationError:
-            self._close_stores()
+            self._opened.close()
             raise
         PROCESS.add(self._writer)
         self._writer.start()
@@ -354,17 +335,8 @@ class CollectorServer:
             self._kafka.close()
         self._writer.close()
         PROCESS.remove(self._writer)
-        if self._registry is not None:
-            self._registry.close()
-        self._close_stores()
-
-    def _close_stores(self) -> None:
-        if self._alerts is not None:
-            PROCESS.remove(self._alerts)
-            self._alerts.close()
-        self._traces.close()
-        self._store.close()
-        self._marks.close()
+        PROCESS.remove(self._alerts)
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self.start()

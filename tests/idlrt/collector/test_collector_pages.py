@@ -417,3 +417,15 @@ def test_the_collector_shows_its_own_load(server: CollectorServer) -> None:
     text = get(server, "/collector").text
     assert len(re.findall("shop-1", text)) >= 1
     eventually(lambda: "transport tcp, outcome stored" in get(server, "/collector").text)
+
+
+def test_a_new_version_of_an_instance_has_a_state_of_its_own(server: CollectorServer) -> None:
+    for version in ("1.0", "2.0"):
+        program = SyntheticProgram("shop", "shop-1", version=version)
+        program.calls("Shop.find", [MS])
+        push(server, [program], is_last=version == "1.0")
+    text = get(server, "/service", service="shop").text
+    table = re.search(r'<table class="grid" id="instances-table">.*?</table>', text, re.DOTALL)
+    assert table is not None
+    states = re.findall(r"<td>(\d\.\d)</td>\s*<td>.*?</span> (\w+)", table.group(), re.DOTALL)
+    assert sorted(states) == [("1.0", "ended"), ("2.0", "live")]

@@ -223,8 +223,25 @@ def _change_and_look(client: Registry, watching: RegistryMarks, marks: Marks) ->
     assert settings.settings == {"fault": "failover"}
 
 
-def test_a_registry_that_is_unknown_leaves_no_file_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("address", "registry"), [("127.0.0.1:0", "unknown://127.0.0.1:1"), ("nowhere:x", "")])
+def test_what_cannot_be_used_leaves_no_file_open(tmp_path: Path, address: str, registry: str) -> None:
     with pytest.raises(ConfigurationError):
-        CollectorServer(tmp_path / "data", "127.0.0.1:0", registry="unknown://127.0.0.1:1")
+        CollectorServer(tmp_path / "data", address, registry=registry)
     opened = [str(each.resolve()) for each in Path("/proc/self/fd").iterdir()]
     assert not [each for each in opened if each.startswith(str(tmp_path))]
+
+
+def test_the_last_report_of_a_program_is_known_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+    before = Marks(tmp_path / "marks.db")
+    programs = Programs(before, wall=clock)
+    program = SyntheticProgram("shop")
+    for _ in range(10):
+        [packet] = program.packets(at=clock.now)
+        programs.seen(packet, "tcp")
+        programs.maintain()
+        clock.now += 10
+    before.close()
+    after = Marks(tmp_path / "marks.db")
+    [found] = Programs(after, wall=clock).all()
+    assert clock.now - 70 <= found.at
+    after.close()

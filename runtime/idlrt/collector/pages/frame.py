@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -65,7 +66,7 @@ def _in_thread(context: PageContext, function: _Blocking) -> Page:
             return await asyncio.to_thread(function, context, request)
         except ConfigurationError as error:
             return text_page(400, str(error))
-        except StoreError as error:
-            return text_page(503, str(error))
+        except (StoreError, sqlite3.Error) as error:
+            return text_page(503, f"cannot read what was stored: {error}")
 
     return respond

@@ -11,6 +11,7 @@ from idlrt.collector.pages.figures import Figures
 from idlrt.collector.pages.view import CALL_COLUMNS, href
 from idlrt.collector.programs import Program
 from idlrt.observe.histogram import Histogram
+from idlrt.observe.metric import Labels
 from idlrt.web import Badge, Column, Link, Table, ViewState
 from idlrt.web.formats import duration
 from idlrt.web.tables import Level
@@ -39,14 +40,14 @@ def instance_table(
         state: parameters of the request: `instances` sorts.
         link: returns the link of an instance.
     """
-    latest = {each.instance: each for each in sorted(programs, key=lambda each: each.seen_at)}
+    latest = {_identity(each): each for each in sorted(programs, key=lambda each: each.seen_at)}
     rows: list[dict[str, Any]] = []
     for each in figures:
         instance, host, zone, version = each.key
-        rows.append(_row(each, instance, host, zone, version, latest.pop(instance, None), link))
+        rows.append(_row(each, instance, host, zone, version, latest.pop(each.key, None), link))
     for program in latest.values():
-        values = [program.resource.get(name, "") for name in ("instance", "host", "zone", "version")]
-        none = Figures(key=tuple(values), histogram=Histogram(), errors=0, codes={}, seconds=1.0)
+        values = _identity(program)
+        none = Figures(key=values, histogram=Histogram(), errors=0, codes={}, seconds=1.0)
         rows.append(_row(none, values[0], values[1], values[2], values[3], program, link))
     return Table(
         id="instances-table",
@@ -57,6 +58,10 @@ def instance_table(
         parameter="instances",
         empty="no instances in this period",
     )
+
+
+def _identity(program: Program) -> Labels:
+    return tuple(program.resource.get(name, "") for name in ("instance", "host", "zone", "version"))
 
 
 def _row(
