@@ -12,6 +12,7 @@ import click
 from idlrt.cli.health import TOKEN_VARIABLE
 from idlrt.cli.options import Seconds, parse_pair
 from idlrt.cli.output import echo, report_errors
+from idlrt.cli.receiving_options import receiving_options
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 
@@ -22,22 +23,7 @@ __all__ = ["agent"]
 @click.option(
     "--target", required=True, metavar="HOST:PORT", help="Address of the collector, or kafka://HOST:PORT/TOPIC."
 )
-@click.option("--address", default="", metavar="HOST:PORT", help="Address to listen on.  [default: 127.0.0.1:7411]")
-@click.option("--udp", default="", metavar="HOST:PORT", help="Address for datagrams over UDP.  [default: none]")
-@click.option("--unix", default="", metavar="PATH", help="Unix socket for datagrams of this machine.  [default: none]")
-@click.option(
-    "--token",
-    "tokens",
-    multiple=True,
-    metavar="TOKEN",
-    help=f"Token that programs have to send, over TCP; repeatable.  [default: ${TOKEN_VARIABLE}]",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="NETWORK",
-    help="Address or network that may push, or unix; repeatable.  [default: all]",
-)
+@receiving_options(7411, "push")
 @click.option(
     "--target-token", default="", metavar="TOKEN", help=f"Token of the collector.  [default: ${TOKEN_VARIABLE}]"
 )

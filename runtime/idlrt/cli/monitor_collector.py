@@ -17,6 +17,7 @@ import click
 from idlrt.cli.health import TOKEN_VARIABLE
 from idlrt.cli.options import Seconds, parse_pair
 from idlrt.cli.output import echo, fail, report_errors
+from idlrt.cli.receiving_options import receiving_options
 from idlrt.cli.registry import print_json
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
@@ -37,22 +38,7 @@ _HOUR = 3600.0
     metavar="DIR",
     help="Folder of the files with what was collected; it is created.",
 )
-@click.option("--address", default="", metavar="HOST:PORT", help="Address to listen on.  [default: 127.0.0.1:7410]")
-@click.option("--udp", default="", metavar="HOST:PORT", help="Address for datagrams over UDP.  [default: none]")
-@click.option("--unix", default="", metavar="PATH", help="Unix socket for datagrams of this machine.  [default: none]")
-@click.option(
-    "--token",
-    "tokens",
-    multiple=True,
-    metavar="TOKEN",
-    help=f"Token that programs have to send, over TCP; repeatable.  [default: ${TOKEN_VARIABLE}]",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="NETWORK",
-    help="Address or network that may push and query, or unix; repeatable.  [default: all]",
-)
+@receiving_options(7410, "push and query")
 @click.option(
     "--keep-share",
     type=click.FloatRange(0, 1),

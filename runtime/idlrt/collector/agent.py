@@ -6,9 +6,8 @@ spans, until the collector has accepted them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from idlrt.collector.api import (
     AlertChange,
@@ -30,6 +29,7 @@ from idlrt.collector.forwarder import Forwarder
 from idlrt.collector.merging import MAX_CELLS, PacketBuffer
 from idlrt.collector.packets import series_of
 from idlrt.collector.receiving import DatagramReceivers, access_filters
+from idlrt.collector.service import ReceivingService
 from idlrt.collector.span_queue import MAX_SPAN_BYTES, SpanQueue
 from idlrt.collector.transports import forwarding_to
 from idlrt.core.logs import get_logger
@@ -171,7 +171,7 @@ class _Handler:
         raise InvalidQuery(message=self._elsewhere())
 
 
-class Agent:
+class Agent(ReceivingService):
     """Agent. Use it in a `with` statement, or call `start` and `stop`.
 
     Args:
@@ -224,16 +224,6 @@ class Agent:
         self._server = Server(collector(handler), address, filters=filters, tls=tls, timeout=30.0, admin=admin or None)
 
     @property
-    def address(self) -> str:
-        """Address for calls, once it has started."""
-        return self._server.address
-
-    @property
-    def udp_address(self) -> str:
-        """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
-        return self._receivers.udp_address
-
-    @property
     def admin_address(self) -> str:
         """URL of the admin port, once it has started.
 
@@ -248,52 +238,8 @@ class Agent:
         self._forwarder.start()
         self._receivers.start()
 
-    def start(self) -> Self:
-        """Take and forward on background threads.
-
-        Raises:
-            ConfigurationError: an address is not available.
-        """
-        self._open()
-        try:
-            self._server.start()
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def serve(self, is_serving: Callable[[], object] = lambda: None) -> None:
-        """Take and forward until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
-
-        Args:
-            is_serving: called once it listens.
-
-        Raises:
-            ConfigurationError: an address is not available.
-        """
-        self._open()
-        try:
-            self._server.bind()
-            is_serving()
-            self._server.serve()
-        finally:
-            self._end()
-
-    def stop(self) -> bool:
-        """Stop, and forward what waits. Return whether the collector has accepted all of it. Idempotent."""
-        self._server.stop()
-        return self._end()
-
     def _end(self) -> bool:
         self._receivers.close()
         is_forwarded = self._forwarder.close(self._grace)
         PROCESS.remove(self._intake)
         return is_forwarded
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

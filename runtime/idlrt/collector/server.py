@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from idlrt.collector.alert_answers import AlertAnswers
 from idlrt.collector.alerts import Alerts
@@ -37,6 +36,7 @@ from idlrt.collector.pages.site import COLLECTOR_SITE
 from idlrt.collector.pages.watch import Watch
 from idlrt.collector.programs import LOST_AFTER_S, Programs
 from idlrt.collector.receiving import DEFAULT_PORT, DatagramReceivers, access_filters
+from idlrt.collector.service import ReceivingService
 from idlrt.collector.store import CellStore
 from idlrt.collector.trace_keeper import TraceKeeper
 from idlrt.collector.traces import TailSampling, TraceStorageError
@@ -158,7 +158,7 @@ def _registry_marks(url: str, marks: Marks) -> RegistryMarks | None:
     return RegistryMarks(url, marks)
 
 
-class CollectorServer:
+class CollectorServer(ReceivingService):
     """Collector. Use it in a `with` statement, or call `start` and `stop`.
 
     Args:
@@ -261,16 +261,6 @@ class CollectorServer:
         return handlers
 
     @property
-    def address(self) -> str:
-        """Address for calls, once it has started."""
-        return self._server.address
-
-    @property
-    def udp_address(self) -> str:
-        """Address for datagrams over UDP, `udp://host:port`, once it has started; empty for none."""
-        return self._receivers.udp_address
-
-    @property
     def alerts(self) -> Alerts | None:
         """Alerts; `None` without rules."""
         return self._alerts
@@ -293,43 +283,7 @@ class CollectorServer:
         if self._kafka is not None:
             self._kafka.start()
 
-    def start(self) -> Self:
-        """Serve on a background thread.
-
-        Raises:
-            ConfigurationError: an address is not available.
-        """
-        self._open()
-        try:
-            self._server.start()
-        except ConfigurationError:
-            self._end()
-            raise
-        return self
-
-    def serve(self, is_serving: Callable[[], object] = lambda: None) -> None:
-        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
-
-        Args:
-            is_serving: called once it listens.
-
-        Raises:
-            ConfigurationError: an address is not available.
-        """
-        self._open()
-        try:
-            self._server.bind()
-            is_serving()
-            self._server.serve()
-        finally:
-            self._end()
-
-    def stop(self) -> None:
-        """Stop, with all packets stored that were received. Idempotent."""
-        self._server.stop()
-        self._end()
-
-    def _end(self) -> None:
+    def _end(self) -> bool:
         self._receivers.close()
         if self._kafka is not None:
             self._kafka.close()
@@ -337,11 +291,4 @@ class CollectorServer:
         PROCESS.remove(self._writer)
         PROCESS.remove(self._alerts)
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return True

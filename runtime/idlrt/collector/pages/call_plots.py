@@ -12,6 +12,7 @@ from idlrt.collector.pages.figures import Numbers, Timeline, resampled, title_of
 from idlrt.observe.figures import GOOD
 from idlrt.observe.histogram import Histogram
 from idlrt.web import HeatMap, Line, Mark, TimePlot
+from idlrt.web.formats import Unit
 
 __all__ = ["Comparison", "call_plots", "heat_map", "percentile_plot", "percentile_values", "rate_plot"]
 
@@ -62,37 +63,14 @@ def call_plots(
             lines.append(Line(name + compared.title, compared.at_steps_of(timeline, values, len(whole))))
     failed = f"{examples}failed=yes&" if examples else ""
     slow = f"{examples}order=slowest&" if examples else ""
+
+    def plot(id: str, title: str, unit: Unit, lines: Sequence[Line], link: str) -> TimePlot:
+        return TimePlot(id=id, title=title, unit=unit, start=start, step=step, lines=lines, marks=marks, examples=link)
+
     plots: list[TimePlot | HeatMap] = [
-        TimePlot(
-            id="calls",
-            title="Calls per second",
-            unit="rate",
-            start=start,
-            step=step,
-            lines=rates,
-            marks=marks,
-            examples=examples,
-        ),
-        TimePlot(
-            id="errors",
-            title="Error rate",
-            unit="share",
-            start=start,
-            step=step,
-            lines=errors,
-            marks=marks,
-            examples=failed,
-        ),
-        TimePlot(
-            id="durations",
-            title="Duration",
-            unit="duration",
-            start=start,
-            step=step,
-            lines=durations,
-            marks=marks,
-            examples=slow,
-        ),
+        plot("calls", "Calls per second", "rate", rates, examples),
+        plot("errors", "Error rate", "share", errors, failed),
+        plot("durations", "Duration", "duration", durations, slow),
         heat_map(whole, start, step, marks, slow),
     ]
     bad = sorted(
@@ -101,18 +79,7 @@ def call_plots(
     )
     if bad:
         lines = [Line(outcome, timeline.rates(timeline.by_outcome[outcome])) for outcome in bad[:_MAX_CODES]]
-        plots.append(
-            TimePlot(
-                id="codes",
-                title="Errors per second by code",
-                unit="rate",
-                start=start,
-                step=step,
-                lines=lines,
-                marks=marks,
-                examples=failed,
-            )
-        )
+        plots.append(plot("codes", "Errors per second by code", "rate", lines, failed))
     return plots
 
 
