@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from benchmarks import collector_queries, http, observe, tracing
+from benchmarks import collector_pages, collector_queries, http, observe, tracing
 from benchmarks.parts import PARTS
 from benchmarks.servers import ROWS
 from benchmarks.size import QUICK
@@ -93,7 +93,11 @@ EXPECTED: dict[str, list[Expected]] = {
         Expected(rows=["5 series", "20 series"]),
         Expected(rows=tracing.OURS, zeros=range(6)),
     ],
-    "collector": [Expected(rows=collector_queries.names())],
+    "collector": [
+        Expected(rows=collector_queries.names()),
+        # First paint and transfer are those of a browser, which may be absent.
+        Expected(rows=[name for name, _ in collector_pages.PAGES], zeros=(4, 5)),
+    ],
 }
 
 
