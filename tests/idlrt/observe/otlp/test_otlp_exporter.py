@@ -177,8 +177,9 @@ def test_it_may_be_started_again(shop: Shop) -> None:
     exporter = OtlpExporter(exporter=make, interval=3600)
     assert not exporter.is_running
     for _ in range(2):
-        with exporter:
-            shop.sell(5)
+        exporter.start()
+        shop.sell(5)
+        exporter.close(timeout=TIMEOUT)
     assert [each.points("shop.sales", shop)[0].value for each in made] == [1, 2]
 
 
