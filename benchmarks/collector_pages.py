@@ -85,6 +85,9 @@ def _fill(path: Path, services: int) -> None:
             store.commit()
             if second % 600 < 10:
                 store.maintain()
+        # The collector does so every 10 s; all at once would slow the first pages down.
+        at[0] = float(now)
+        store.maintain()
 
 
 def _get(address: str, path: str) -> bytes:
