@@ -149,7 +149,7 @@ def edge_rows(text: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def chain() -> list[SyntheticProgram]:
-    """Calls from web to shop and stock, from shop to stock, and of nobody to stock."""
+    """Calls from web to shop and stock, from shop to stock, and to stock by an unknown caller."""
     shop = SyntheticProgram("shop", host="host-1")
     shop.calls("Shop.find", [10 * MS] * 100, caller="web")
     shop.calls("Shop.find", [30 * MS] * 2, status="error", error="ValueError", caller="web")
@@ -429,3 +429,16 @@ def test_a_new_version_of_an_instance_has_a_state_of_its_own(server: CollectorSe
     assert table is not None
     states = re.findall(r"<td>(\d\.\d)</td>\s*<td>.*?</span> (\w+)", table.group(), re.DOTALL)
     assert sorted(states) == [("1.0", "ended"), ("2.0", "live")]
+
+
+def test_tables_of_one_page_are_paged_one_by_one(server: CollectorServer) -> None:
+    program = SyntheticProgram("shop")
+    for number in range(150):
+        program.calls(f"Shop.method{number:03}", [MS], caller=f"caller-{number:03}")
+    push(server, [program])
+    text = get(server, "/service", service="shop", page="1").text
+    assert len(rows(text, "methods")) == 50
+    assert len(rows(text, "callers-table")) == 100
+    text = get(server, "/service", service="shop", callers_page="1").text
+    assert len(rows(text, "methods")) == 100
+    assert len(rows(text, "callers-table")) == 50

@@ -29,7 +29,7 @@ _PARAMETERS: Final = (
     Parameter("caller"),
     Parameter("compare", "", ("", *(key for key, _, _ in EARLIER))),
     Parameter("filter"),
-    Parameter("page"),
+    *(Parameter(name) for name in ("page", "instances_page", "callers_page", "dependencies_page")),
     Parameter("sort"),
     Parameter("callers"),
     Parameter("instances"),
@@ -93,9 +93,8 @@ def _page(context: PageContext, request: HttpRequest, state: ViewState, *, has_m
         slowest = reader.timelines(CALLS, period, ("instance",), where, limit=_INSTANCES, has_others=False)
         plots.append(percentile_plot("instances-p99", "p99 by instance", slowest, marks))
     programs = [each for each in context.programs.all() if each.service == service] if service else []
-    sections.append(
-        paged("Instances", instance_table(instances, programs, state, lambda name: state.link(instance=name)), state)
-    )
+    table = instance_table(instances, programs, state, lambda name: state.link(instance=name))
+    sections.append(paged("Instances", table, state, parameter="instances_page"))
     sections += _groups(context, period, where, state, service if has_methods else "")
     sections += [_codes(total), mark_table(marks)]
     is_known = bool(total.calls or programs)
@@ -206,7 +205,7 @@ def _groups(
         parameter="callers",
         empty="no calls in this period",
     )
-    found = [paged("Callers", table, state)]
+    found = [paged("Callers", table, state, parameter="callers_page")]
     zones = reader.totals(CALLS, period, ("zone",), where)
     if any(each.key[0] for each in zones):
         rows = [
@@ -241,7 +240,7 @@ def _dependencies(figures: Sequence[Figures], state: ViewState) -> Section:
         parameter="",
         empty="this service has called no other in this period",
     )
-    return paged("Dependencies", table, state)
+    return paged("Dependencies", table, state, parameter="dependencies_page")
 
 
 def _codes(total: Figures) -> Section:

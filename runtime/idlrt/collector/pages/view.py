@@ -133,8 +133,10 @@ def href(path: str, **parameters: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def paged(title: str, table: Table, state: ViewState, *, note: str = "", size: int = PAGE_ROWS) -> Section:
-    """Return a section with the rows of a table that the parameter `page` asks for.
+def paged(
+    title: str, table: Table, state: ViewState, *, note: str = "", size: int = PAGE_ROWS, parameter: str = "page"
+) -> Section:
+    """Return a section with the rows of a table that a parameter of the request asks for.
 
     Args:
         title: heading.
@@ -142,19 +144,20 @@ def paged(title: str, table: Table, state: ViewState, *, note: str = "", size: i
         state: parameters of the request.
         note: explanation.
         size: maximum number of rows that are shown at once.
+        parameter: name of the parameter with the number of the page of rows, from 0.
     """
     rows = table.sorted_rows
     if len(rows) <= size:
         return Section(title=title, table=table, note=note)
     last = (len(rows) - 1) // size
-    number = min(int(state["page"]), last) if state["page"].isdecimal() and state["page"].isascii() else 0
+    number = min(int(state[parameter]), last) if state[parameter].isdecimal() and state[parameter].isascii() else 0
     first = number * size
     shown = rows[first : first + size]
     return Section(
         title=title,
         table=msgspec.structs.replace(table, rows=shown),
-        previous=state.link(page=str(number - 1) if number > 1 else "") if number else "",
-        following=state.link(page=str(number + 1)) if number < last else "",
+        previous=state.link(**{parameter: str(number - 1) if number > 1 else ""}) if number else "",
+        following=state.link(**{parameter: str(number + 1)}) if number < last else "",
         rows=f"{first + 1:,} to {first + len(shown):,} of {len(rows):,}",
         note=note,
     )
