@@ -24,8 +24,9 @@ pytestmark = pytest.mark.slow
 MS = 1_000_000
 CALLS = 60
 FAILED = 7
+QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
-# A service with resources and features, and its clients, in processes of their own.
+# A service with resources and features, and its clients, in separate processes.
 SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
@@ -78,6 +79,11 @@ class Shown(NamedTuple):
             f"?.querySelector('[data-column={column}] data')?.value ?? null"
         )
         return None if found is None else float(found)
+
+    def has_percentiles(self, table: str, row: str) -> None:
+        """Check the percentiles in a row against those of the durations that were pushed."""
+        for column, quantile in QUANTILES:
+            assert self.cell(table, row, column) == pytest.approx(percentile(self.durations, quantile), rel=0.02)
 
 
 def base(server: CollectorServer) -> str:
@@ -133,32 +139,37 @@ def test_all_pages_agree_with_what_was_called(shown: Shown, tmp_path: Path) -> N
     eventually(lambda: (shown.show("/"), shown.cell("services", "users", "calls"))[1] == total)
     assert shown.cell("services", "users", "errors") == 2 * FAILED
     assert shown.cell("services", "shop", "calls") == len(shown.durations)
-    for column, quantile in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
-        assert shown.cell("services", "shop", column) == pytest.approx(percentile(shown.durations, quantile), rel=0.02)
+    shown.has_percentiles("services", "shop")
     first = page.evaluate("document.querySelector('#services tbody th').textContent.trim()")
     assert first.startswith("shop"), "core services are first"
     page.screenshot(tmp_path / "services.png")
 
     shown.show("/service?service=users", "document.querySelectorAll('.canvas canvas').length >= 5")
     assert shown.cell("methods", "UserService.get", "calls") == total
+    assert shown.cell("methods", "UserService.get", "errors") == 2 * FAILED
     assert shown.cell("instances-table", "users-1", "calls") == total
     page.screenshot(tmp_path / "service.png")
     shown.show("/method?service=users&method=UserService.get", "document.querySelector('#codes-table') !== null")
     assert shown.cell("callers-table", "", "calls") == total
+    shown.show("/service?service=shop", "document.querySelector('#methods') !== null")
+    shown.has_percentiles("methods", "Shop.find")
+    shown.show("/method?service=shop&method=Shop.find", "document.querySelector('#callers-table') !== null")
+    shown.has_percentiles("callers-table", "web")
     shown.show("/service?service=web", "document.querySelector('#dependencies') !== null")
     assert shown.cell("dependencies", "UserService.get", "calls") == total
     shown.show("/methods")
     assert shown.cell("methods", "UserService.get", "calls") == total
-    for column, quantile in (("p50", 0.5), ("p99", 0.99)):
-        assert shown.cell("methods", "Shop.find", column) == pytest.approx(
-            percentile(shown.durations, quantile), rel=0.02
-        )
+    shown.has_percentiles("methods", "Shop.find")
     shown.show("/resources")
     assert shown.cell("rows", "postgresql", "calls") == total
     shown.show("/features")
     assert shown.cell("rows", "profile", "calls") == total
     shown.show("/compare?service=users")
     assert shown.cell("comparison", "now", "calls") == total
+    assert shown.cell("comparison", "now", "errors") == 2 * FAILED
+    shown.show("/compare?service=shop", "document.querySelector('#comparison') !== null")
+    shown.has_percentiles("comparison", "now")
+    shown.show("/alerts")
     shown.show("/governance", "document.body.innerText.includes('Targets of clients')")
     shown.show("/hosts", "document.querySelectorAll('#hosts tbody tr').length >= 2")
     name = page.evaluate("document.querySelectorAll('#hosts tbody th a')[1].getAttribute('href')")
