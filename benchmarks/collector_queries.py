@@ -26,7 +26,7 @@ _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 # Blocks are packed 30 seconds after their end, so at this time those of all levels are pending.
 _END: Final = _START + 2 * _DAY + 20
-# From these seconds before the end on, programs push once in so many seconds.
+# Seconds before the end, and the interval in seconds at which programs push from then on.
 _PUSHES: Final = ((_DAY + _HOUR, _HOUR), (7 * _HOUR, 600), (4200, 60), (700, 10))
 _PERIODS: Final = (("5 min", 300), ("1 h", _HOUR), ("1 day", _DAY))
 

@@ -1,4 +1,4 @@
-"""Programs push by real Kafka: counts are exact, whoever is killed, and also when the topic is read once more."""
+"""Programs push by real Kafka: counts are exact after kills of each part, and when the topic is read again."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def grown(before: dict[str, int]) -> dict[str, int]:
     return {name: more for name, value in outcomes().items() if (more := value - before.get(name, 0))}
 
 
-def test_counts_are_exact_whoever_is_killed(kafka: KafkaServer, topic: str, tmp_path: Path) -> None:
+def test_counts_are_exact_after_kills_of_each_part(kafka: KafkaServer, topic: str, tmp_path: Path) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
     command = [*serve(tmp_path / "data", port), "--kafka", topic]

@@ -235,7 +235,7 @@ class CollectorServer(ReceivingService):
                 self._kafka = KafkaReceiver(topic, self._writer, take, group=kafka_group, start=start, options=options)
                 opened.callback(self._kafka.close)
             # Pages need httptools; without it the collector has everything else.
-            self.has_pages: Final = find_spec("httptools") is not None
+            self._has_pages = find_spec("httptools") is not None
             # Snapshots are large, and many programs push at once.
             self._server = Server(
                 self._handlers(),
@@ -243,7 +243,7 @@ class CollectorServer(ReceivingService):
                 filters=filters,
                 tls=tls,
                 timeout=30.0,
-                http=Http(metadata=()) if self.has_pages else False,
+                http=Http(metadata=()) if self._has_pages else False,
             )
             self._opened = opened.pop_all()
 
@@ -251,7 +251,7 @@ class CollectorServer(ReceivingService):
         """Return the services: the calls of programs and commands, and the pages."""
         answers = AlertAnswers(self._alerts)
         handlers = [collector(_Handler(self._store, self._writer, self._traces, self._watch, answers))]
-        if self.has_pages:
+        if self._has_pages:
             from idlrt.collector.pages.context import PageContext
             from idlrt.collector.pages.frame import collector_pages
 

@@ -53,7 +53,7 @@ class FailingUsers(Users):
 
 
 class Collector:
-    """A collector in a process of its own."""
+    """A collector in a separate process."""
 
     def __init__(self, folder: Path, rules: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"

@@ -79,7 +79,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
         facts: attributes and ids.
         links: pages about it.
         closes: number of levels that end before it.
-        is_nested: whether its children are a level of their own.
+        is_nested: whether its children form a separate level.
         is_open: whether that level is visible at first.
     """
 

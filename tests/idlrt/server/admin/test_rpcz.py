@@ -164,7 +164,7 @@ def test_the_waterfall_shows_the_tree_on_one_time_axis(traced: Traced) -> None:
     assert len(bars(text, "mark")) == 1
     for shown in ("currency", "EUR", "cache miss", "keys=3", "tag.user", "rpc.server.handler_s", "Self"):
         assert shown in text
-    assert bars(text, "path"), "the critical path has bars of its own"
+    assert bars(text, "path"), "the critical path has separate bars"
     assert "Critical path" in text
     assert "style=" not in text, "the policy of the pages would not allow it"
 
