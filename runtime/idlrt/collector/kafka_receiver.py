@@ -289,6 +289,8 @@ class KafkaReceiver:
 
     def close(self) -> None:
         """Commit what was stored, and stop. Idempotent."""
-        self._is_stopping = True
+        was_stopping, self._is_stopping = self._is_stopping, True
         if self._thread.is_alive():
             self._thread.join()
+        elif self._thread.ident is None and not was_stopping:
+            self._consumer.close()  # it was never started
