@@ -15,9 +15,9 @@ from idlrt.errors import ConfigurationError
 
 __all__ = ["Event", "EventKind", "Marks"]
 
-EventKind: TypeAlias = Literal["deployment", "settings", "override", "instance", "lost", "note"]
+EventKind: TypeAlias = Literal["deployment", "settings", "override", "instance", "lost"]
 """Kind of a mark: a new version of a service, changed settings or rules of a service, an overridden instance, an
-instance that came or went, one that was lost without a last report, or a note of an operator.
+instance that came or went, or one that was lost without a last report.
 """
 
 _KEEP_S: Final = 400 * 86_400.0

@@ -124,8 +124,10 @@ def test_a_restart_of_the_collector_loses_no_program(tmp_path: Path, clock: Cloc
 
 def test_marks_are_found_by_service_and_bounded(marks: Marks) -> None:
     for number in range(20):
-        marks.add(Event(at=1000.0 + number, kind="note", service=("shop", "stock", "")[number % 3], text=f"{number}"))
-    marks.add(Event(at=1000.0, kind="note", service="shop", text="0"))  # there already
+        marks.add(
+            Event(at=1000.0 + number, kind="deployment", service=("shop", "stock", "")[number % 3], text=f"{number}")
+        )
+    marks.add(Event(at=1000.0, kind="deployment", service="shop", text="0"))  # there already
     assert len(marks.between(0, 2000)) == 20
     assert [each.text for each in marks.between(0, 2000, {"shop"}, limit=3)] == ["15", "17", "18"]
     assert {each.service for each in marks.between(0, 2000, {"shop"})} == {"shop", ""}
