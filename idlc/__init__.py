@@ -4,6 +4,6 @@ Each folder is a stage of the pipeline: `source` reads files, `syntax` parses th
 validates them, `codegen` generates code. `driver` runs the pipeline, `cli` is the command line.
 """
 
-__all__ = ["__version__"]
+from idlc.version import __version__
 
-__version__ = "0.1.0"
+__all__ = ["__version__"]

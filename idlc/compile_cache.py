@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-import idlc
 from idlc.diagnostics import Diagnostic, Label, Report, Severity
 from idlc.files import replace_file, sweep
 from idlc.request import Request
 from idlc.resources import cache_dir, resource_dir
 from idlc.shadowing import find_shadowing_module
 from idlc.source import SourceFile, Span
+from idlc.version import __version__
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
@@ -68,7 +68,7 @@ class _Record(msgspec.Struct, frozen=True):
 def cache_key(request: Request) -> str:
     """Return the cache key of a compile: a hash of its options and of idlc itself, but not of the IDL files."""
     parts = [
-        idlc.__version__,
+        __version__,
         _fingerprint(),
         os.getcwd(),
         str(request.output.resolve()),

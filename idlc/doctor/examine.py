@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import idlc
 from idlc.doctor.installation import Backend, Cache, Extra, Installation, Package, Plugin, Python, Runtime
 from idlc.doctor.probe import GROUPS, load_runtime_and_plugins
 from idlc.resources import cache_dir
+from idlc.version import __version__
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -44,15 +44,15 @@ _BUILD = "pip install --force-reinstall --no-deps --no-binary idlc idlc"
 
 def examine() -> Installation:
     """Examine the installation. It takes about a second, because a child process loads the runtime and all plugins."""
-    stubs = ".".join(idlc.__version__.split(".")[:2])
+    stubs = ".".join(__version__.split(".")[:2])
     answer = load_runtime_and_plugins(stubs)
     distribution = _distribution()
     requirements, error = _requirements(distribution)
     compiler = _compiler()
     plugins = [Plugin(**plugin) for plugin in answer["plugins"]]
     return Installation(
-        version=idlc.__version__,
-        folder=str(Path(idlc.__file__).parent),
+        version=__version__,
+        folder=str(Path(__file__).parents[1]),
         metadata=None if distribution is None else distribution.version,
         metadata_error=error,
         python=_python(distribution, can_judge=not error),

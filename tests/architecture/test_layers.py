@@ -21,7 +21,7 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 # A name is a module, or a package with all its modules.
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
-        {"idlc"},  # the version
+        {"idlc.version"},
         {"idlc.shadowing", "idlc.files", "idlc.request", "idlc.resources", "idlc.text"},
         {"idlc.source"},
         {"idlc.diagnostics"},
@@ -30,6 +30,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.checks", "idlc.codegen"},
         {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},
+        {"idlc"},  # the Python API
         {"idlc.cli"},
         {"idlc.__main__"},
     ],

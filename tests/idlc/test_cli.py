@@ -241,3 +241,24 @@ def test_the_module_runs_as_the_command(run, tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=False, env={**os.environ, "IDLC_CACHE_DIR": "cache"}
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out: 3 files, 3 written, 0 unchanged\n", "")
+
+
+def test_arguments_come_from_a_file(run, tmp_path: Path) -> None:
+    (tmp_path / "args").write_text("user.thrift  # the model\n-o 'out of file'\n")
+    assert run("compile", "@args").stdout == "out of file: 3 files, 3 written, 0 unchanged\n"
+    assert run("@args", "-q").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read arguments from 'args': no such file or directory; a file of that name is './@args'"),
+        ("'open", "cannot read arguments from 'args': no closing quotation"),
+    ],
+)
+def test_a_file_of_arguments_that_cannot_be_read(run, tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "args").write_text(text)
+    result = run("compile", "@args")
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -8,7 +8,6 @@ from typing import Any
 
 import jinja2
 
-import idlc
 from idlc.codegen.environment import environment
 from idlc.codegen.python.docs import comment_text, docstring, text_of
 from idlc.codegen.python.imports import Imports
@@ -24,11 +23,12 @@ from idlc.codegen.target import GeneratedFile, TargetOptions
 from idlc.diagnostics import Report
 from idlc.model import Program, Typedef
 from idlc.model.cycles import sort_topologically
+from idlc.version import __version__
 
 __all__ = ["PythonTarget"]
 
 # Which runtime the stubs need: checked when they are imported.
-RUNTIME = ".".join(idlc.__version__.split(".")[:2])
+RUNTIME = ".".join(__version__.split(".")[:2])
 
 
 class PythonTarget:
@@ -73,7 +73,7 @@ class PythonTarget:
     ) -> list[GeneratedFile]:
         modules = package.offers(programs, texts)
         text = templates.get_template("package.py.j2").render(
-            version=idlc.__version__,
+            version=__version__,
             package=".".join(package.parts),
             modules=modules,
             exports=sorted({name for module in modules for name in module.exports}),
@@ -88,7 +88,7 @@ def _module_view(module: Module, layout: Layout, options: TargetOptions) -> dict
     imports = Imports(module, layout, taken)
     context = Context(layout, imports, nullable_arguments=options.nullable_arguments)
     view: dict[str, Any] = {
-        "version": idlc.__version__,
+        "version": __version__,
         "runtime": RUNTIME,
         "source": comment_text(program.source.path.name),
         "package": ".".join(module.package),

@@ -1,12 +1,7 @@
-"""Command line of the compiler: options, output and exit codes. The compile itself is in `driver`.
-
-Exit codes: 0 success (also with warnings); 1 errors in the IDL or, with `--check`, output that is out of date;
-2 usage errors. Diagnostics go to standard error. `doctor` exits with 1 if the installation is broken.
-"""
+"""`idlc compile`: options and output. The compile itself is in `driver`."""
 
 from __future__ import annotations
 
-import os
 import sys
 from keyword import iskeyword
 from pathlib import Path
@@ -14,46 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idlc import __version__
+from idlc.cli.findings import finding_options, show
 from idlc.files import readable
 from idlc.text import plural
 
 if TYPE_CHECKING:
-    from idlc.diagnostics import Report
     from idlc.driver import Result
 
-__all__ = ["main"]
+__all__ = ["command"]
 
 
-class _CompileByDefault(click.Group):
-    """Command group with `compile` as its default command."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {"--help", "-h", "--version"}
-        if args and args[0] not in self.commands and args[0] not in own:
-            args = ["compile", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_CompileByDefault, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="idlc")
-def main() -> None:
-    """Compile Thrift-compatible IDL files into small typed Python stubs.
-
-    `idlc FILES...` is short for `idlc compile FILES...`.
-
-    \b
-    Examples:
-      idlc shop.idl -o gen
-      idlc compile idl/ -o src -I idl/common --package myapp.rpc
-      idlc compile idl/ -o gen --check
-      idlc doctor
-
-    `idlc COMMAND --help` shows the options of a command.
-    """
-
-
-@main.command("compile", short_help="Compile IDL files into stubs.")
+@click.command("compile", short_help="Compile IDL files into stubs.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -112,23 +78,9 @@ def main() -> None:
     show_default=True,
     help="Skip the compile if nothing has changed since the last one.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["full", "short"]),
-    default="full",
-    show_default=True,
-    help="Format of diagnostics: with source code, or one line each (file:line:column: ...).",
-)
-@click.option(
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="Colors in diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
-)
+@finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
-def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
+def command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
     """Compile FILES (IDL files, or folders with `.idl` and `.thrift` files) into Python stubs.
 
     Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. Output
@@ -159,26 +111,10 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
         raise click.ClickException(
             f"cannot write '{readable(error.filename or output)}': {error.strerror or error}"
         ) from None
-    _print_findings(result.report, style, is_colored=_is_colored(color))
+    show(result.report, style=style, color=color)
     if result.report.has_errors:
         sys.exit(1)
     sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
-
-
-@main.command("doctor", short_help="Check the installation.")
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object instead of text.")
-def doctor_command(is_json: bool) -> None:
-    """Check the installation and suggest fixes.
-
-    Shows versions, dependencies, extras, the codecs that the runtime uses and why, the cache folder, and all plugins
-    with errors of those that cannot be loaded. Exits with 1 if there are errors.
-    """
-    from idlc.doctor import examine, render, to_json
-
-    installation = examine()
-    # Names of folders may contain bytes that cannot be printed.
-    click.echo(to_json(installation) if is_json else "\n".join(map(readable, render(installation).split("\n"))))
-    sys.exit(0 if installation.is_fine else 1)
 
 
 def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) -> int:
@@ -199,23 +135,3 @@ def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) 
             f"{len(result.unchanged)} unchanged"
         )
     return 0
-
-
-def _print_findings(report: Report, style: str, *, is_colored: bool) -> None:
-    if not len(report):
-        return
-    from idlc.diagnostics import render, render_short, summary
-
-    for diagnostic in report:
-        text = render_short(diagnostic) if style == "short" else render(diagnostic, color=is_colored)
-        click.echo(text.rstrip("\n") if style == "short" else text, err=True, color=is_colored)
-    if style == "full":
-        click.echo(summary(report), err=True)
-
-
-def _is_colored(choice: str) -> bool:
-    if choice != "auto":
-        return choice == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
