@@ -22,7 +22,7 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc.version"},
-        {"idlc.shadowing", "idlc.files", "idlc.request", "idlc.resources", "idlc.text"},
+        {"idlc.shadowing", "idlc.files", "idlc.request", "idlc.resources", "idlc.text", "idlc.transaction"},
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},

@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 # Runs a compile in a child for each of its steps, and kills it there. A step is what Python does with files of the
 # output or the cache.
 KILLER = """
-import json, os, signal, sys
+import json, os, re, signal, sys
 from pathlib import Path
 from idlc.driver import Request, compile_files
+from idlc.transaction import recover
 
 counting, limit, count = False, 0, 0
 
@@ -32,26 +33,38 @@ def hook(event, arguments):
         count += 1
 
 def run():
-    compile_files(Request(paths=(Path("demo.thrift"),), output=Path("gen")))
+    compile_files(Request(paths=(Path("demo.thrift"), Path("more.thrift")), output=Path("gen")))
+
+def write(number):
+    for name in ("demo", "more"):
+        Path(f"{name}.thrift").write_text(f"namespace py demo\\nstruct {name.title()} {{ 1: i32 x{number} }}")
+
+def versions():
+    return {re.search("x[0-9]+", Path(f"gen/demo/{name}.py").read_text())[0] for name in ("demo", "more")}
+
+def left():
+    return [name for name in files() if ".tmp" in name or ".stage" in name]
 
 def files():
     return sorted(str(path) for root in ("gen", "cache") for path in Path(root).rglob("*") if path.is_file())
 
+write("0")
 run()  # the grammar is made, and everything imported
 whole, killed, seen = files(), 0, set()
 sys.addaudithook(hook)
 while True:
-    Path("demo.thrift").write_text(f"namespace py demo\\nstruct A {{ 1: i32 x{limit} }}")
+    write(limit + 1)
     child = os.fork()
     if child == 0:
         counting = True
         run()
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = [name for name in files() if name.endswith(".tmp")]
-    seen.update(os.path.dirname(name) for name in left)
+    seen.update(re.sub("/[.]idlc-.*", "", name) for name in left())
+    recover(Path("gen"))
+    assert len(versions()) == 1, limit
     run()
-    assert [name for name in files() if name.endswith(".tmp")] == [], (limit, files())
+    assert left() == [], (limit, files())
     assert [name for name in files() if name.startswith("gen")] == [name for name in whole if name.startswith("gen")]
     if status == 0:
         break
@@ -67,7 +80,6 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def test_whenever_it_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "demo.thrift").write_text("namespace py demo\nstruct A { 1: i32 x }")
     (tmp_path / "cache").mkdir()
     done = subprocess.run(
         [sys.executable, "-c", KILLER],
@@ -80,7 +92,7 @@ def test_whenever_it_is_killed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["killed"] > 10
-    assert told["seen"] == ["cache/uptodate", "gen/demo"]  # there was something to remove
+    assert told["seen"] == ["cache/uptodate", "gen"]  # there was something to remove
 
 
 # Stops before it moves its first file into place, until its standard input says to go on.
@@ -93,7 +105,7 @@ is_first = True
 
 def hook(event, arguments):
     global is_first
-    if event == "os.rename" and is_first:
+    if event == "os.rename" and is_first and str(arguments[1]).endswith(".py"):
         is_first = False
         print("stopped", flush=True)
         sys.stdin.readline()
@@ -109,13 +121,14 @@ def test_a_compile_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
     options = {"cwd": tmp_path, "env": environment(tmp_path), "text": True}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options) as first:  # type: ignore[call-overload]
         assert first.stdout.readline() == "stopped\n"
-        (waiting,) = (tmp_path / "gen/demo").iterdir()
+        (waiting,) = (tmp_path / "gen").glob(".idlc-*")
         second = subprocess.run([sys.executable, "-m", "idlc", "demo.thrift"], check=False, **options)  # type: ignore[call-overload]
         assert second.returncode == 0
         assert waiting.exists()
         first.stdin.write("go on\n")
         first.stdin.close()
         assert first.wait(60) == 0
+        assert not waiting.exists()
     assert sorted(path.name for path in (tmp_path / "gen/demo").iterdir()) == ["__init__.py", "demo.py", "py.typed"]
 
 
