@@ -31,9 +31,9 @@ def stubs(folder: Path) -> Any:
     """Return our stubs, compiled into `folder`."""
     import importlib
 
-    from idlc.driver import Request, compile_files
+    import idlc
 
-    compile_files(Request(paths=(IDL,), output=folder))
+    idlc.compile(sources=(IDL,), output=folder)
     sys.path.insert(0, str(folder))
     return importlib.import_module("http_stubs")
 

@@ -21,9 +21,9 @@ IDL = Path(__file__).with_name("bench.thrift")
 @cache
 def ours(folder: Path) -> Any:
     """Our stubs, compiled into `folder`."""
-    from idlc.driver import Request, compile_files
+    import idlc
 
-    compile_files(Request(paths=(IDL,), output=folder))
+    idlc.compile(sources=(IDL,), output=folder)
     sys.path.insert(0, str(folder))
     return importlib.import_module("bench_stubs")
 

@@ -1,9 +1,80 @@
 """idlc, an IDL compiler: it compiles a Thrift-compatible IDL into small typed Python stubs.
 
+The functions below are the Python API. They work in memory or with files, return diagnostics as data, and can be called
+from several threads:
+
+    generated = idlc.generate({"shop.thrift": "struct Item { 1: i64 id }"})
+    generated.raise_for_errors()
+
 Each folder is a stage of the pipeline: `source` reads files, `syntax` parses them, `model` links them, `checks`
 validates them, `codegen` generates code. `driver` runs the pipeline, `cli` is the command line.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from idlc.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from idlc.api import Checked, Compiled, Generated, IdlError, Parsed, Sources, check, compile, generate, parse
+    from idlc.codegen import GeneratedFile, UnknownTarget
+    from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity, render, render_short
+    from idlc.driver import find_sources
+    from idlc.loading import LoadedModules, load, load_all
+    from idlc.source import Position, SourceFile, Span
+
+__all__ = [
+    "Checked",
+    "Compiled",
+    "Diagnostic",
+    "Fix",
+    "Generated",
+    "GeneratedFile",
+    "IdlError",
+    "Label",
+    "LoadedModules",
+    "Parsed",
+    "Position",
+    "Report",
+    "Severity",
+    "SourceFile",
+    "Sources",
+    "Span",
+    "UnknownTarget",
+    "__version__",
+    "check",
+    "compile",
+    "find_sources",
+    "generate",
+    "load",
+    "load_all",
+    "parse",
+    "render",
+    "render_short",
+]
+
+# Imported when they are used: a command imports only what it needs.
+_MODULES = {
+    **dict.fromkeys(("Checked", "Compiled", "Generated", "IdlError", "Parsed", "Sources"), "idlc.api"),
+    **dict.fromkeys(("check", "compile", "generate", "parse"), "idlc.api"),
+    **dict.fromkeys(("GeneratedFile", "UnknownTarget"), "idlc.codegen"),
+    **dict.fromkeys(("Diagnostic", "Fix", "Label", "Report", "Severity"), "idlc.diagnostics"),
+    **dict.fromkeys(("render", "render_short"), "idlc.diagnostics"),
+    "find_sources": "idlc.driver",
+    **dict.fromkeys(("LoadedModules", "load", "load_all"), "idlc.loading"),
+    **dict.fromkeys(("Position", "SourceFile", "Span"), "idlc.source"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'idlc' has no attribute {name!r}")
+    found = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

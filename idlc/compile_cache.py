@@ -38,6 +38,7 @@ class CachedCompile(msgspec.Struct, frozen=True):
 
     report: Report
     outputs: list[Path]
+    inputs: list[Path]
 
 
 class _StoredSpan(msgspec.Struct, frozen=True, array_like=True):
@@ -67,20 +68,21 @@ class _Record(msgspec.Struct, frozen=True):
 
 def cache_key(request: Request) -> str:
     """Return the cache key of a compile: a hash of its options and of idlc itself, but not of the IDL files."""
+    front_end, generation = request.front_end, request.generation
     parts = [
         __version__,
         _fingerprint(),
         os.getcwd(),
         str(request.output.resolve()),
-        request.target,
-        request.package,
-        repr((request.allow_negative_ids, request.with_includes, request.nullable_arguments)),
-        *[f"p{path.resolve()}={path}" for path in request.paths],
-        *[f"i{path.resolve()}" for path in request.include_dirs],
+        generation.target,
+        generation.package,
+        repr((front_end.allow_negative_ids, generation.with_includes, generation.nullable_arguments)),
+        *[f"p{path.resolve()}={path}" for path in front_end.paths],
+        *[f"i{path.resolve()}" for path in front_end.include_dirs],
     ]
-    if request.templates is not None:
+    if generation.templates is not None:
         parts += [
-            f"t{file}{_hash(file.read_bytes())}" for file in sorted(request.templates.rglob("*")) if file.is_file()
+            f"t{file}{_hash(file.read_bytes())}" for file in sorted(generation.templates.rglob("*")) if file.is_file()
         ]
     return _hash(os.fsencode("\0".join(parts)))
 
@@ -108,7 +110,7 @@ def load(key: str, output: Path) -> CachedCompile | None:
         report = Report()
         for finding in record.findings:
             report.add(_from_stored(finding, sources))
-        return CachedCompile(report, outputs)
+        return CachedCompile(report, outputs, list(map(Path, record.inputs)))
     except (OSError, ValueError, KeyError):
         return None
 

@@ -2,35 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from idlc import compile_cache
 from idlc.diagnostics import Report
-from idlc.request import Request
+from idlc.request import FrontEnd, Generation, Request
 
-__all__ = ["Request", "Result", "compile_files", "find_sources"]
+if TYPE_CHECKING:
+    from idlc.codegen import GeneratedFile
+    from idlc.model import Program
+    from idlc.source import Loader
+
+__all__ = [
+    "Checked",
+    "CompiledFiles",
+    "FrontEnd",
+    "Generation",
+    "OutputFolder",
+    "Request",
+    "check_files",
+    "compile_files",
+    "find_sources",
+    "generate_files",
+]
 
 SUFFIXES = (".idl", ".thrift")
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a compile.
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """Linked and checked IDL files.
+
+    Attributes:
+        report: all diagnostics. If it has errors, declarations may be missing from the programs.
+        programs: requested files, then included files.
+        loader: files that were read.
+    """
+
+    report: Report
+    programs: Sequence[Program]
+    loader: Loader
+
+
+class CompiledFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a compile into a folder.
 
     Attributes:
         report: all diagnostics. If it has errors, nothing was written.
         written: files that were new or have changed (with `only_compare`: that would be written).
         unchanged: files that were up to date.
+        inputs: IDL files that were read.
     """
 
     report: Report
     written: list[Path] = []
     unchanged: list[Path] = []
+    inputs: list[Path] = []
 
 
-def find_sources(paths: Sequence[Path]) -> list[Path]:
+class OutputFolder:
+    """State of the output folder that generated code depends on, and a record of what was looked up.
+
+    Args:
+        ignored: files below the folder that count as missing, because the compile generates or removes them.
+
+    Attributes:
+        consulted: files that were looked up, and whether they exist.
+        elsewhere: packages that were searched outside of the folder, and where they were found.
+    """
+
+    def __init__(self, folder: Path, ignored: Iterable[PurePosixPath] = ()) -> None:
+        self._folder = folder
+        self._ignored = frozenset(ignored)
+        self.consulted: dict[str, bool] = {}
+        self.elsewhere: dict[str, str | None] = {}
+
+    def read(self, path: PurePosixPath) -> str | None:
+        """Return the text of a file below the folder, or `None`."""
+        if path in self._ignored:
+            return None
+        self.consulted[str(path)] = (self._folder / path).exists()
+        try:
+            return (self._folder / path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def find(self, parts: tuple[str, ...]) -> str | None:
+        """Return the file of a module outside of the folder that has the name of a package, or `None`."""
+        from idlc.shadowing import find_shadowing_module
+
+        found = self.elsewhere[".".join(parts)] = find_shadowing_module(parts, self._folder)
+        return found
+
+
+def find_sources(paths: Iterable[Path]) -> list[Path]:
     """Return the given files, and all `.idl` and `.thrift` files below the given folders, sorted within each folder."""
     found: list[Path] = []
     for path in paths:
@@ -41,63 +109,76 @@ def find_sources(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def compile_files(request: Request) -> Result:
-    """Run the pipeline.
+def check_files(request: FrontEnd) -> Checked:
+    """Read, parse, link and check files."""
+    # Imported here because they are slow to import, and an up-to-date compile does not need them.
+    from idlc.checks import run_checks
+    from idlc.model import build
+    from idlc.source import Loader
+
+    report = Report()
+    loader = Loader(request.include_dirs, overlay=request.texts)
+    programs = build(request.paths, loader, report, allow_negative_ids=request.allow_negative_ids)
+    run_checks(programs, report)
+    return Checked(report=report, programs=programs, loader=loader)
+
+
+def generate_files(
+    checked: Checked,
+    request: Generation,
+    *,
+    use_cache: bool = True,
+    folder: OutputFolder | None = None,
+) -> list[GeneratedFile]:
+    """Generate code in memory. Errors are added to the report of `checked`; the files must not be used then.
+
+    Args:
+        use_cache: cache compiled templates.
+        folder: where the files will be written; by default, the code is generated as for an empty folder.
 
     Raises:
         UnknownTarget: no target has the requested name.
-        OSError: an output file cannot be written.
     """
-    key = compile_cache.cache_key(request) if request.use_cache else None
-    if key is not None:
-        known = compile_cache.load(key, request.output)
-        if known is not None:
-            return Result(report=known.report, unchanged=known.outputs)
-
-    # Imported here because they are slow to import, and an up-to-date compile does not need them.
-    from idlc.checks import run_checks
-    from idlc.codegen import TargetOptions, find_target, write_outputs
-    from idlc.model import build
+    from idlc.codegen import TargetOptions, find_target
     from idlc.resources import cache_dir
-    from idlc.shadowing import find_shadowing_module
-    from idlc.source import Loader
-
-    target = find_target(request.target)
-    report = Report()
-    loader = Loader(request.include_dirs)
-    programs = build(request.paths, loader, report, allow_negative_ids=request.allow_negative_ids)
-    run_checks(programs, report)
-    if report.has_errors:
-        return Result(report=report)
-
-    consulted: dict[str, bool] = {}
-
-    def existing(path: PurePosixPath) -> str | None:
-        consulted[str(path)] = (request.output / path).exists()
-        try:
-            return (request.output / path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
-
-    elsewhere: dict[str, str | None] = {}
-
-    def find(parts: tuple[str, ...]) -> str | None:
-        found = elsewhere[".".join(parts)] = find_shadowing_module(parts, request.output)
-        return found
 
     options = TargetOptions(
         package=request.package,
         templates=request.templates,
         with_includes=request.with_includes,
         nullable_arguments=request.nullable_arguments,
-        cache=cache_dir() / "templates" if request.use_cache else None,
-        existing=existing,
-        elsewhere=find,
+        cache=cache_dir() / "templates" if use_cache else None,
     )
-    files = target.generate(programs, report, options)
+    if folder is not None:
+        options = msgspec.structs.replace(options, existing=folder.read, elsewhere=folder.find)
+    return find_target(request.target).generate(checked.programs, checked.report, options)
+
+
+def compile_files(request: Request) -> CompiledFiles:
+    """Run the pipeline.
+
+    Raises:
+        UnknownTarget: no target has the requested name.
+        OSError: an output file cannot be written; nothing was changed.
+    """
+    key = compile_cache.cache_key(request) if request.use_cache and not request.front_end.texts else None
+    if key is not None:
+        known = compile_cache.load(key, request.output)
+        if known is not None:
+            return CompiledFiles(report=known.report, unchanged=known.outputs, inputs=known.inputs)
+
+    from idlc.codegen import find_target, write_outputs
+
+    find_target(request.generation.target)  # an unknown target is reported before errors in the files
+    checked = check_files(request.front_end)
+    report, inputs = checked.report, list(checked.loader.files)
     if report.has_errors:
-        return Result(report=report)
+        return CompiledFiles(report=report, inputs=inputs)
+    folder = OutputFolder(request.output)
+    files = generate_files(checked, request.generation, use_cache=request.use_cache, folder=folder)
+    if report.has_errors:
+        return CompiledFiles(report=report, inputs=inputs)
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)
     if key is not None and not (request.only_compare and outcome.written):
-        compile_cache.store(key, loader, report, files, consulted, elsewhere)
-    return Result(report=report, written=outcome.written, unchanged=outcome.unchanged)
+        compile_cache.store(key, checked.loader, report, files, folder.consulted, folder.elsewhere)
+    return CompiledFiles(report=report, written=outcome.written, unchanged=outcome.unchanged, inputs=inputs)

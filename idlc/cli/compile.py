@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import idlc
 from idlc.cli.findings import finding_options, show
 from idlc.files import readable
 from idlc.text import plural
 
 if TYPE_CHECKING:
-    from idlc.driver import Result
+    from idlc import Compiled
 
 __all__ = ["command"]
 
@@ -88,13 +89,10 @@ def command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet
 
     Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
-    from idlc.codegen.target import UnknownTarget
-    from idlc.driver import Request, compile_files, find_sources
-
     for path in paths:
         if not path.exists():
             raise click.UsageError(f"no such file or folder: '{readable(path)}'")
-    sources = find_sources(paths)
+    sources = idlc.find_sources(paths)
     if not sources:
         searched = ", ".join(f"'{readable(path)}'" for path in paths)
         raise click.UsageError(f"no .idl or .thrift files in {searched}")
@@ -104,8 +102,8 @@ def command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
     try:
-        result = compile_files(Request(paths=tuple(sources), output=output, **options))
-    except UnknownTarget as error:
+        result = idlc.compile(sources, output, **options)
+    except idlc.UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.ClickException(
@@ -117,7 +115,7 @@ def command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet
     sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
 
 
-def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) -> int:
+def _conclude(result: Compiled, output: Path, *, quiet: bool, only_compare: bool) -> int:
     count = len(result.written) + len(result.unchanged)
     if only_compare and result.written:
         for path in result.written:

@@ -2,6 +2,6 @@
 
 from idlc.codegen.output import Outcome, write_outputs
 from idlc.codegen.registry import find_target
-from idlc.codegen.target import GeneratedFile, Target, TargetOptions
+from idlc.codegen.target import GeneratedFile, Target, TargetOptions, UnknownTarget
 
-__all__ = ["GeneratedFile", "Outcome", "Target", "TargetOptions", "find_target", "write_outputs"]
+__all__ = ["GeneratedFile", "Outcome", "Target", "TargetOptions", "UnknownTarget", "find_target", "write_outputs"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
@@ -74,7 +74,7 @@ EVERYTHING = """
 def test_generated_code_imports_only_the_door_made_for_it(tmp_path: Path) -> None:
     (tmp_path / "demo.thrift").write_text(EVERYTHING)
     (tmp_path / "other.thrift").write_text("namespace py demo.more\nstruct P { 1: i32 x } service V { void v() }")
-    compile_files(Request(paths=(tmp_path / "demo.thrift",), output=tmp_path / "gen", use_cache=False))
+    idlc.compile(sources=(tmp_path / "demo.thrift",), output=tmp_path / "gen", use_cache=False)
     files = list((tmp_path / "gen").rglob("*.py"))
     assert len(files) == 4
     imported = set()
@@ -92,6 +92,6 @@ def test_generated_code_uses_only_what_the_door_offers(tmp_path: Path) -> None:
 
     (tmp_path / "demo.thrift").write_text(EVERYTHING)
     (tmp_path / "other.thrift").write_text("struct P { 1: i32 x } service V { void v() }")
-    compile_files(Request(paths=(tmp_path / "demo.thrift",), output=tmp_path / "gen", use_cache=False))
+    idlc.compile(sources=(tmp_path / "demo.thrift",), output=tmp_path / "gen", use_cache=False)
     text = "\n".join(path.read_text() for path in (tmp_path / "gen").rglob("*.py"))
     assert set(re.findall(r"\b_?rpc\.(\w+)", text)) <= set(codegen.__all__)

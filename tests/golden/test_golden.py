@@ -15,7 +15,7 @@ from pathlib import Path
 import black
 import pytest
 
-from idlc.driver import Request, compile_files, find_sources
+import idlc
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/idl"))
@@ -33,8 +33,8 @@ def tree(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_output_is_as_expected(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(case)
-    paths = tuple(find_sources([Path("idl")]))
-    result = compile_files(Request(paths=paths, output=tmp_path / "gen", use_cache=False))
+    paths = tuple(idlc.find_sources([Path("idl")]))
+    result = idlc.compile(sources=paths, output=tmp_path / "gen", use_cache=False)
     assert not result.report.has_errors
     if os.environ.get("IDLC_GOLDEN") == "update":
         shutil.rmtree(case / "expected", ignore_errors=True)

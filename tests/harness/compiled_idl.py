@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from idlc.driver import Request, compile_files
+import idlc
 
 LIBRARY = Path(__file__).parent / "library.idl"
 
@@ -21,7 +21,7 @@ def importable(*paths: Path, output: Path) -> Iterator[None]:
     Args:
         output: an empty folder.
     """
-    result = compile_files(Request(paths=paths, output=output, use_cache=False))
+    result = idlc.compile(sources=paths, output=output, use_cache=False)
     assert not result.report.has_errors, [diagnostic.message for diagnostic in result.report]
     before = {*sys.modules}
     sys.path.insert(0, str(output))

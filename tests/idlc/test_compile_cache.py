@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import idlc
 from idlc import compile_cache
-from idlc.driver import Request, Result, compile_files
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, bool]]:
+def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[idlc.Compiled, bool]]:
     """Compile `main.thrift`; return the result, and whether the compile was skipped."""
     recalled: list[bool] = []
     recall = compile_cache.load
@@ -40,9 +41,9 @@ def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
     monkeypatch.setattr(compile_cache, "load", watched)
 
-    def compile(name: str = "main.thrift", **options: object) -> tuple[Result, bool]:
-        request = Request(**{"paths": (tmp_path / name,), "output": tmp_path / "gen", **options})  # type: ignore[arg-type]
-        return compile_files(request), recalled[-1]
+    def compile(name: str = "main.thrift", **options: object) -> tuple[idlc.Compiled, bool]:
+        request: dict[str, Any] = {"output": tmp_path / "gen", **options}
+        return idlc.compile(tmp_path / name, **request), recalled[-1]
 
     return compile
 
@@ -235,9 +236,9 @@ def test_no_partial_entries_are_left_in_the_cache(run, cache: Path, tmp_path: Pa
 
 
 def test_without_the_cache_no_entries_are_written(run, cache: Path, tmp_path: Path) -> None:
-    request = Request(paths=(tmp_path / "main.thrift",), output=tmp_path / "gen", use_cache=False)
-    compile_files(request)
-    compile_files(request)
+    request: dict[str, Any] = {"sources": (tmp_path / "main.thrift",), "output": tmp_path / "gen", "use_cache": False}
+    idlc.compile(**request)
+    idlc.compile(**request)
     assert not list(cache.glob("uptodate/*"))
 
 

@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def stubs(tmp_path_factory) -> ModuleType:
     """The module that our compiler makes of the IDL."""
-    from idlc.driver import Request, compile_files
+    import idlc
 
     output = tmp_path_factory.mktemp("interop")
     sources = (HERE / "interop.thrift", HERE / "interop_apache.thrift")
-    result = compile_files(Request(paths=sources, output=output, use_cache=False))
+    result = idlc.compile(sources=sources, output=output, use_cache=False)
     assert not result.report.has_errors
     sys.path.insert(0, str(output))
     try:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import idlc
 from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.diagnostics import Report
-from idlc.driver import Request, Result, compile_files
 from idlc.model import Declaration, Program
 from idlc.source import SourceFile, Span
 from idlc.syntax import parse
@@ -20,12 +20,12 @@ from idlc.syntax import parse
 pytestmark = pytest.mark.slow
 
 
-def compile_texts(folder: Path, files: dict[str, str], asked: Sequence[str] = ()) -> Result:
+def compile_texts(folder: Path, files: dict[str, str], asked: Sequence[str] = ()) -> idlc.Compiled:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     paths = tuple(folder / name for name in asked or files)
-    return compile_files(Request(paths=paths, output=folder / "gen", use_cache=False))
+    return idlc.compile(sources=paths, output=folder / "gen", use_cache=False)
 
 
 def top_level(path: Path) -> dict[str, ast.stmt]:

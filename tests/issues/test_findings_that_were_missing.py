@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 
 WRONG = {
     "a default that contains itself": (
@@ -121,7 +121,7 @@ RIGHT = [
 def found(folder: Path, text: str) -> list[str]:
     path = folder / "a.thrift"
     path.write_text(text, encoding="utf-8")
-    result = compile_files(Request(paths=(path,), output=folder / "gen", use_cache=False))
+    result = idlc.compile(sources=(path,), output=folder / "gen", use_cache=False)
     return [
         f"{each.severity} {each.name}: {each.message}" + (f"; {each.help}" if each.help else "")
         for each in result.report

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from idlc.driver import Request, compile_files
+import idlc
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ service T {{
 """
     path.write_text(idl, encoding="utf-8")
     output = folder / "gen"
-    result = compile_files(Request(paths=(path,), output=output, use_cache=False))
+    result = idlc.compile(sources=(path,), output=output, use_cache=False)
     assert [each.message for each in result.report if each.severity == "error"] == []
     written = list(output.rglob("*.py"))
     assert written

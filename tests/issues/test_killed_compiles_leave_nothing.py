@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 KILLER = """
 import json, os, re, signal, sys
 from pathlib import Path
-from idlc.driver import Request, compile_files
+import idlc
 from idlc.transaction import recover
 
 counting, limit, count = False, 0, 0
@@ -33,7 +33,7 @@ def hook(event, arguments):
         count += 1
 
 def run():
-    compile_files(Request(paths=(Path("demo.thrift"), Path("more.thrift")), output=Path("gen")))
+    idlc.compile(sources=(Path("demo.thrift"), Path("more.thrift")), output=Path("gen"))
 
 def write(number):
     for name in ("demo", "more"):
@@ -99,7 +99,7 @@ def test_whenever_it_is_killed(tmp_path: Path) -> None:
 STOPPED = """
 import os, sys
 from pathlib import Path
-from idlc.driver import Request, compile_files
+import idlc
 
 is_first = True
 
@@ -111,7 +111,7 @@ def hook(event, arguments):
         sys.stdin.readline()
 
 sys.addaudithook(hook)
-compile_files(Request(paths=(Path("demo.thrift"),), output=Path("gen"), use_cache=False))
+idlc.compile(sources=(Path("demo.thrift"),), output=Path("gen"), use_cache=False)
 """
 
 

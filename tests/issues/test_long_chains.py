@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ CHAINS = {"typedefs": typedefs, "services": services}
 def compile_text(folder: Path, text: str) -> None:
     path = folder / "chain.thrift"
     path.write_text(text, encoding="utf-8")
-    result = compile_files(Request(paths=(path,), output=folder / "gen", use_cache=False))
+    result = idlc.compile(sources=(path,), output=folder / "gen", use_cache=False)
     assert [each.message for each in result.report if each.severity == "error"] == []
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import idlc
 from idlc import compile_cache
-from idlc.driver import Request, Result, compile_files
+from idlc.driver import FrontEnd, Generation, Request
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +24,13 @@ NAMES = [
 SHADOWED = "python.package.shadowed"
 
 
-def compile_texts(folder: Path, files: dict[str, str], **options: object) -> Result:
+def compile_texts(folder: Path, files: dict[str, str], **options: object) -> idlc.Compiled:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     paths = tuple(folder / name for name in files)
-    return compile_files(Request(**{"paths": paths, "output": folder / "gen", "use_cache": False, **options}))  # type: ignore[arg-type]
+    request: dict[str, Any] = {"output": folder / "gen", "use_cache": False, **options}
+    return idlc.compile(paths, **request)
 
 
 def run(program: str, *, first: bool, folder: Path) -> None:
@@ -155,7 +158,9 @@ def test_an_up_to_date_compile_looks_again(tmp_path: Path, site: Path, monkeypat
         assert warning.name == SHADOWED
     (site / "acme_x.py").unlink()
     assert list(compile_texts(tmp_path, IDL, use_cache=True).report) == []
-    request = Request(paths=(tmp_path / "a.thrift",), output=tmp_path / "gen")
+    request = Request(
+        front_end=FrontEnd(paths=(tmp_path / "a.thrift",)), generation=Generation(), output=tmp_path / "gen"
+    )
     assert compile_cache.load(compile_cache.cache_key(request), request.output) is not None
 
 

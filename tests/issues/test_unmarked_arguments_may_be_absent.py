@@ -15,7 +15,7 @@ import pytest
 from eventually import TIMEOUT
 from kinds import KINDS, Kind, serving
 
-from idlc.driver import Request, compile_files
+import idlc
 from idlrt import Server
 from idlrt import codegen as rpc
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError
@@ -55,7 +55,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ModuleTy
         name = f"absent_{next(_numbers)}"
         source = folder / f"{name}.thrift"
         source.write_text(text)
-        done = compile_files(Request(paths=(source,), output=folder, use_cache=False, **options))
+        done = idlc.compile(sources=(source,), output=folder, use_cache=False, **options)
         assert not done.report.has_errors
         sys.path.insert(0, str(folder))
         try:

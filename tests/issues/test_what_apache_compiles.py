@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +18,8 @@ def compiled(folder: Path, text: str) -> tuple[list[str], str]:
     """The findings, and the module; nothing if there are errors."""
     (folder / "other.thrift").write_text(OTHER)
     (folder / "demo.thrift").write_text(text)
-    request = Request(paths=(folder / "demo.thrift",), output=folder / "gen", use_cache=False)
-    found = [f"{each.severity} {each.name}: {each.message}" for each in compile_files(request).report]
+    report = idlc.compile(folder / "demo.thrift", folder / "gen", use_cache=False).report
+    found = [f"{each.severity} {each.name}: {each.message}" for each in report]
     module = folder / "gen/demo/demo.py"
     return found, module.read_text() if module.exists() else ""
 

@@ -11,16 +11,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import idlc
 from idlc.diagnostics import render_short
-from idlc.driver import Request, compile_files, find_sources
 
 pytestmark = pytest.mark.slow
 
 FOLDERS = [Path(sys.prefix) / "idl-samples", *map(Path, os.environ.get("IDLC_IDL_CORPUS", "").split(os.pathsep))]
-FILES = find_sources([folder for folder in FOLDERS if folder != Path() and folder.is_dir()])
+FILES = idlc.find_sources([folder for folder in FOLDERS if folder != Path() and folder.is_dir()])
 
 IMPORT_ALL = """
 import importlib, pathlib, sys
@@ -40,10 +41,13 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"there are no IDL files below {FOLDERS[0]}; `make setup` puts some there")
     folder = tmp_path_factory.mktemp("stubs")
     for number, file in enumerate(FILES):
-        request = Request(
-            paths=(file,), output=folder, include_dirs=(file.parent, file.parent.parent), package=f"corpus{number}"
-        )
-        report = compile_files(request).report
+        request: dict[str, Any] = {
+            "sources": (file,),
+            "output": folder,
+            "include_dirs": (file.parent, file.parent.parent),
+            "package": f"corpus{number}",
+        }
+        report = idlc.compile(**request).report
         assert [render_short(each) for each in report if each.severity == "error"] == []
     return folder
 

@@ -1,17 +1,12 @@
 """Stubs compiled on the fly, so that tools need only the IDL files.
 
-The compiler runs as a subprocess, because the runtime does not depend on it. Its output is deleted when the tool exits.
+They are compiled in memory. Nothing is written, except for the caches of the compiler.
 """
 
 from __future__ import annotations
 
-import atexit
 import difflib
-import importlib
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -90,32 +85,18 @@ def stubs_of(files: Sequence[Path], include_dirs: Sequence[Path] = (), *, prefer
     Raises:
         ConfigurationError: the files have errors, which were written to standard error.
     """
-    folder = Path(tempfile.mkdtemp(prefix="idlrt-stubs-"))
-    atexit.register(shutil.rmtree, folder, True)
-    includes = [argument for each in include_dirs for argument in ("-I", str(each))]
-    command = [sys.executable, "-m", "idlc", "compile", *map(str, files), "-o", str(folder), *includes]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        raise ConfigurationError(f"cannot compile {', '.join(map(str, files))}")
-    sys.path.insert(len(sys.path) if prefer_others else 0, str(folder))
-    importlib.invalidate_caches()
-    names = sorted(
-        ".".join(path.relative_to(folder).with_suffix("").parts)
-        for path in folder.rglob("*.py")
-        if path.name != "__init__.py"
-    )
-    stems = {file.stem for file in files}
-    modules: dict[bool, list[ModuleType]] = {True: [], False: []}
-    for name in names:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"cannot import {name}: {error}; check for another package of that name in the current folder"
-            ) from error
-        modules[name.rpartition(".")[2].rstrip("_") in stems].append(module)
-    return Stubs(modules[True], modules[False])
+    import idlc  # here: most tools have no IDL files to compile, and importing the compiler takes time
+
+    try:
+        found = idlc.load_all(files, include_dirs=include_dirs, package="", prefer_installed=prefer_others)
+    except idlc.IdlError as error:
+        sys.stderr.write(f"{error}\n")
+        raise ConfigurationError(f"cannot compile {', '.join(map(str, files))}") from None
+    except ImportError as error:
+        raise ConfigurationError(
+            f"cannot import {error.name}: {error}; check for another package of that name in the current folder"
+        ) from error
+    return Stubs(found.requested, found.included)
 
 
 def _parents(service: Service) -> list[Service]:

@@ -20,8 +20,8 @@ import black
 import msgspec
 import pytest
 
+import idlc
 from idlc.diagnostics import Diagnostic
-from idlc.driver import Request, Result, compile_files
 
 _NUMBERS = itertools.count(1)
 
@@ -69,11 +69,11 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def compile_texts(folder: Path, files: Mapping[str, str], **options: Any) -> Result:
+def compile_texts(folder: Path, files: Mapping[str, str], **options: Any) -> idlc.Compiled:
     """Compile `files`, all of them asked for, into `folder`/gen."""
     write(folder, files)
     paths = tuple(folder / name for name in files)
-    return compile_files(Request(paths=paths, output=folder / "gen", use_cache=False, **options))
+    return idlc.compile(sources=paths, output=folder / "gen", use_cache=False, **options)
 
 
 def assert_black_stable(folder: Path) -> None:

@@ -7,11 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import black
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 from idlc.resources import resource_dir
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "templates.md"
@@ -20,13 +21,13 @@ OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def compiled(folder: Path, *names: str, templates: str | None = "mine") -> None:
-    request = Request(
-        paths=tuple(folder / name for name in names),
-        output=folder / "gen",
-        templates=None if templates is None else folder / templates,
-        use_cache=False,
-    )
-    result = compile_files(request)
+    request: dict[str, Any] = {
+        "sources": tuple(folder / name for name in names),
+        "output": folder / "gen",
+        "templates": None if templates is None else folder / templates,
+        "use_cache": False,
+    }
+    result = idlc.compile(**request)
     assert not result.report.has_errors
 
 

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import idlc
 from idlc.diagnostics import Diagnostic
-from idlc.driver import Request, compile_files
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def compile_into(output: Path, *paths: Path) -> list[Diagnostic]:
-    return list(compile_files(Request(paths=paths, output=output, use_cache=False)).report)
+    return list(idlc.compile(sources=paths, output=output, use_cache=False).report)
 
 
 def offered(output: Path) -> str:
@@ -129,8 +130,13 @@ def test_a_file_that_only_is_included_replaces_nothing(tmp_path: Path) -> None:
     write(tmp_path, {**ALIKE, "main.thrift": "include 'a_b.thrift'\nstruct M { 1: a_b.B b }"})
     output = tmp_path / "gen"
     compile_into(output, tmp_path / "a-b.thrift")
-    request = Request(paths=(tmp_path / "main.thrift",), output=output, use_cache=False, with_includes=False)
-    assert not compile_files(request).report.has_errors
+    request: dict[str, Any] = {
+        "sources": (tmp_path / "main.thrift",),
+        "output": output,
+        "use_cache": False,
+        "with_includes": False,
+    }
+    assert not idlc.compile(**request).report.has_errors
     assert (output / "demo/a_b.py").read_text().partition("\n")[0].endswith(" from a-b.thrift. Do not edit.")
 
 

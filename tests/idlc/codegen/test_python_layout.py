@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from idlc.driver import Request, compile_files
+import idlc
 
 pytestmark = pytest.mark.slow
 
@@ -185,8 +186,7 @@ def test_modules_of_one_package_are_imported_relatively(generate) -> None:
 def test_modules_of_different_top_level_packages_are_imported_absolutely(tmp_path: Path) -> None:
     (tmp_path / "a.thrift").write_text("namespace py first\nstruct A {}")
     (tmp_path / "b.thrift").write_text("namespace py second\ninclude 'a.thrift'\nstruct B { 1: a.A a }")
-    request = Request(paths=(tmp_path / "b.thrift",), output=tmp_path / "gen", use_cache=False)
-    assert not compile_files(request).report.has_errors
+    assert not idlc.compile(tmp_path / "b.thrift", tmp_path / "gen", use_cache=False).has_errors
     assert "\nfrom first import a as _a\n" in (tmp_path / "gen/second/b.py").read_text()
 
 
@@ -202,10 +202,13 @@ def test_under_a_package_everything_is_imported_relatively(generate) -> None:
 
 def test_a_package_may_be_dotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.thrift").write_text("namespace py demo\nstruct A { 1: i32 x }")
-    request = Request(
-        paths=(tmp_path / "a.thrift",), output=tmp_path / "gen", package="nested_x.rpc.v1", use_cache=False
-    )
-    written = compile_files(request).written
+    request: dict[str, Any] = {
+        "sources": (tmp_path / "a.thrift",),
+        "output": tmp_path / "gen",
+        "package": "nested_x.rpc.v1",
+        "use_cache": False,
+    }
+    written = idlc.compile(**request).written
     assert tmp_path / "gen/nested_x/rpc/v1/demo/a.py" in written
 
 
@@ -286,7 +289,7 @@ def test_the_order_of_files_does_not_change_the_output(tmp_path: Path) -> None:
     for order in itertools.permutations("abc"):
         folder = tmp_path / f"gen_{''.join(order)}"
         paths = tuple(tmp_path / f"{name}.thrift" for name in order)
-        compile_files(Request(paths=paths, output=folder, use_cache=False))
+        idlc.compile(sources=paths, output=folder, use_cache=False)
         outputs.add(tuple((str(path.relative_to(folder)), path.read_text()) for path in sorted(folder.rglob("*.py"))))
     assert len(outputs) == 1
 

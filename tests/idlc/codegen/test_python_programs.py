@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+import idlc
 import idlrt.codegen
-from idlc.driver import Request, compile_files
 
 NUMBERS = itertools.count(1)
 
@@ -166,9 +166,7 @@ def test_whatever_compiles_is_stable_and_imports(texts: dict[str, str]) -> None:
         folder = Path(name)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        result = compile_files(
-            Request(paths=(folder / "main.thrift",), output=folder, package=package, use_cache=False)
-        )
+        result = idlc.compile(folder / "main.thrift", folder, package=package, use_cache=False)
         assume(not result.report.has_errors)
         for path in folder.rglob("*.py"):
             text = path.read_text(encoding="utf-8")

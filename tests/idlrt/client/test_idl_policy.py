@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from eventually import eventually
 
-from idlc.driver import Request, compile_files
+import idlc
 from idlrt.core import Call, CallPolicy
 from idlrt.errors import DeadlineExceeded
 from idlrt.registry import Registry
@@ -72,7 +72,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     name = f"told_{uuid.uuid4().hex}"
     path = folder / f"{name}.thrift"
     path.write_text(IDL, encoding="utf-8")
-    result = compile_files(Request(paths=(path,), output=folder, use_cache=False))
+    result = idlc.compile(sources=(path,), output=folder, use_cache=False)
     assert not result.report.has_errors
     sys.path.insert(0, str(folder))
     (made,) = [each for each in Path(folder).rglob("*.py") if each.stem == name]

@@ -1,0 +1,250 @@
+"""Python API: parse, check, generate and compile, in memory or with files.
+
+All functions can be called any number of times, and from several threads. What they are given and what they return is
+data; nothing is printed. Diagnostics are in the report of each result, also those of files that cannot be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from idlc.diagnostics import Diagnostic, Report, render
+from idlc.driver import FrontEnd, Generation, Request, check_files, compile_files, find_sources, generate_files
+
+if TYPE_CHECKING:
+    from idlc.codegen import GeneratedFile
+    from idlc.model import Program
+    from idlc.syntax import Document
+
+__all__ = ["Checked", "Compiled", "Generated", "IdlError", "Parsed", "Sources", "check", "compile", "generate", "parse"]
+
+_Path: TypeAlias = str | os.PathLike[str]
+
+Sources: TypeAlias = _Path | Iterable[_Path] | Mapping[_Path, str] | Mapping[str, str] | Mapping[Path, str]
+"""A path, several paths, or a mapping of paths to texts, which need not exist as files.
+
+Folders stand for all `.idl` and `.thrift` files below them. Files that are included are searched among the texts, too.
+"""
+
+
+class IdlError(ValueError):
+    """IDL files have errors. The message is the text of all diagnostics, as the command line prints them.
+
+    Attributes:
+        report: all diagnostics.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(render(report).rstrip("\n"))
+        self.report = report
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    report: Report
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All diagnostics, ordered by file and position."""
+        return tuple(self.report)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there is at least one error."""
+        return self.report.has_errors
+
+    def raise_for_errors(self) -> None:
+        """Raise an exception if there are errors.
+
+        Raises:
+            IdlError: there is at least one error.
+        """
+        if self.report.has_errors:
+            raise IdlError(self.report)
+
+
+class Parsed(_Result, frozen=True, kw_only=True):
+    """Result of `parse`.
+
+    Attributes:
+        report: syntax errors.
+        document: syntax tree; items with errors are missing.
+    """
+
+    document: Document
+
+
+class Checked(_Result, frozen=True, kw_only=True):
+    """Result of `check`.
+
+    Attributes:
+        report: all diagnostics.
+        programs: linked files: the requested ones in the given order, then included ones. If there are errors,
+            declarations may be missing.
+    """
+
+    programs: tuple[Program, ...]
+
+
+class Generated(_Result, frozen=True, kw_only=True):
+    """Result of `generate`.
+
+    Attributes:
+        report: all diagnostics.
+        files: paths below an output folder, and texts; empty if there are errors.
+    """
+
+    files: tuple[GeneratedFile, ...] = ()
+
+
+class Compiled(_Result, frozen=True, kw_only=True):
+    """Result of `compile`.
+
+    Attributes:
+        report: all diagnostics. If it has errors, nothing was written.
+        written: files that were new or have changed (with `only_compare`: that would be written).
+        unchanged: files that were up to date.
+        inputs: IDL files that were read, including included ones.
+    """
+
+    written: list[Path] = []
+    unchanged: list[Path] = []
+    inputs: list[Path] = []
+
+
+def parse(text: str, *, name: str = "<text>") -> Parsed:
+    """Parse the text of one IDL file. Includes are not read, and names are not resolved.
+
+    Args:
+        name: file name in diagnostics.
+    """
+    from idlc.source import SourceFile
+    from idlc.syntax import parse as parse_source
+
+    report = Report()
+    document = parse_source(SourceFile(Path(name), text, name=name), report)
+    return Parsed(report=report, document=document)
+
+
+def check(sources: Sources, *, include_dirs: Sequence[_Path] = (), allow_negative_ids: bool = False) -> Checked:
+    """Parse and link IDL files and the files that they include, and run all checks.
+
+    Args:
+        sources: a path, several paths, or a mapping of paths to texts.
+        include_dirs: folders that are searched for includes, after the folder of the including file.
+        allow_negative_ids: keep field ids that are zero or negative.
+    """
+    found = check_files(_front_end(sources, include_dirs, allow_negative_ids))
+    return Checked(report=found.report, programs=tuple(found.programs))
+
+
+def generate(
+    sources: Sources,
+    *,
+    target: str = "python",
+    package: str = "",
+    templates: _Path | None = None,
+    with_includes: bool = True,
+    nullable_arguments: bool = False,
+    include_dirs: Sequence[_Path] = (),
+    allow_negative_ids: bool = False,
+    use_cache: bool = True,
+) -> Generated:
+    """Generate code in memory.
+
+    Args:
+        sources: a path, several paths, or a mapping of paths to texts.
+        target: output: `python`, `openapi`, or a plugin.
+        package: dotted name of the package that all generated packages are placed in.
+        templates: folder with templates that override built-in ones of the same name.
+        with_includes: generate included files, too.
+        nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
+        include_dirs: folders that are searched for includes, after the folder of the including file.
+        allow_negative_ids: keep field ids that are zero or negative.
+        use_cache: cache compiled templates in the user's cache folder.
+
+    Raises:
+        UnknownTarget: no target has that name.
+    """
+    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids))
+    generation = _generation(target, package, templates, with_includes, nullable_arguments)
+    files = [] if checked.report.has_errors else generate_files(checked, generation, use_cache=use_cache)
+    return Generated(report=checked.report, files=() if checked.report.has_errors else tuple(files))
+
+
+def compile(
+    sources: Sources,
+    output: _Path,
+    *,
+    target: str = "python",
+    package: str = "",
+    templates: _Path | None = None,
+    with_includes: bool = True,
+    nullable_arguments: bool = False,
+    include_dirs: Sequence[_Path] = (),
+    allow_negative_ids: bool = False,
+    only_compare: bool = False,
+    use_cache: bool = True,
+) -> Compiled:
+    """Generate code and write it below a folder: all files, or none. Files that have not changed are not written.
+
+    Args:
+        sources: a path, several paths, or a mapping of paths to texts.
+        output: output folder; created if it does not exist.
+        target: output: `python`, `openapi`, or a plugin.
+        package: dotted name of the package that all generated packages are placed in.
+        templates: folder with templates that override built-in ones of the same name.
+        with_includes: generate included files, too.
+        nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
+        include_dirs: folders that are searched for includes, after the folder of the including file.
+        allow_negative_ids: keep field ids that are zero or negative.
+        only_compare: write nothing; return which files would be written.
+        use_cache: skip the compile if inputs, options and outputs are unchanged since the last one.
+
+    Raises:
+        UnknownTarget: no target has that name.
+        OSError: a file cannot be written; nothing was changed.
+    """
+    found = compile_files(
+        Request(
+            front_end=_front_end(sources, include_dirs, allow_negative_ids),
+            generation=_generation(target, package, templates, with_includes, nullable_arguments),
+            output=Path(output),
+            only_compare=only_compare,
+            use_cache=use_cache,
+        )
+    )
+    return Compiled(report=found.report, written=found.written, unchanged=found.unchanged, inputs=found.inputs)
+
+
+def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_ids: bool) -> FrontEnd:
+    texts: dict[Path, str] = {}
+    if isinstance(sources, Mapping):
+        texts = {Path(path): text for path, text in sources.items()}
+        paths = list(texts)
+    elif isinstance(sources, str | os.PathLike):
+        paths = find_sources([Path(sources)])
+    else:
+        paths = find_sources(map(Path, sources))
+    return FrontEnd(
+        paths=tuple(paths),
+        texts=texts,
+        include_dirs=tuple(map(Path, include_dirs)),
+        allow_negative_ids=allow_negative_ids,
+    )
+
+
+def _generation(
+    target: str, package: str, templates: _Path | None, with_includes: bool, nullable_arguments: bool
+) -> Generation:
+    return Generation(
+        target=target,
+        package=package,
+        templates=None if templates is None else Path(templates),
+        with_includes=with_includes,
+        nullable_arguments=nullable_arguments,
+    )
