@@ -14,7 +14,7 @@ IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-all test-fast bench bench-compare simulate check format fuzz sanitize soak mutants clean
+.PHONY: help setup native demo test test-all test-fast bench bench-compare simulate check lint mypy pyright format fuzz sanitize soak mutants clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -66,12 +66,18 @@ bench-compare: $(READY) $(NATIVE) ## compare the speed with that of a commit: RE
 simulate: $(READY) $(NATIVE) ## simulate 1,000 instances at 100,000 calls per second, and check balancers and fault modes at scale
 	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)
 
-check: $(READY) $(NATIVE) ## run ruff, mypy (strict for the package), pyright strict, and the tests of architecture and wording
+check: lint mypy pyright ## run ruff, mypy (strict for the package), pyright strict, and the tests of architecture and wording
+	@echo "==> architecture and wording" && $(BIN)/python -m pytest tests/architecture tests/wording
+
+lint: $(READY)
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+
+mypy: $(READY) $(NATIVE)
 	@echo "==> mypy --strict" && $(BIN)/mypy
 	@echo "==> mypy, tests and benchmarks" && $(BIN)/mypy --config-file tests/mypy.ini
+
+pyright: $(READY) $(NATIVE)
 	@echo "==> pyright strict" && $(BIN)/pyright
-	@echo "==> architecture and wording" && $(BIN)/python -m pytest tests/architecture tests/wording
 
 format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
