@@ -7,6 +7,9 @@ Everything in one space of names (a module, a class, a parameter list) claims a 
 
 So the result depends on nothing but the claims and their order, a declared name never changes because of a derived one,
 and a definition that is added changes other names only where it takes the very name that one of them had.
+
+Names that the IDL chooses with `py.name` have the rank of declared ones, but do not change: where one is not free, or
+takes the name of another declaration, that is an error.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from enum import IntEnum
 
 import msgspec
 
+from idlc.codegen.python.chosen import ANNOTATION, annotation_span, chosen_name, problem_of
 from idlc.diagnostics import Label, Report
 from idlc.model import Declaration
 
@@ -42,16 +46,27 @@ class Claim(msgspec.Struct, frozen=True):
         owner: the declaration that needs the name.
         name: the requested name.
         kind: the kind of thing to name, as messages put it before the owner's name (`client of service`).
+        is_chosen: the IDL chooses the name with `py.name`.
     """
 
     owner: Declaration
     name: str
     rank: Rank
     kind: str
+    is_chosen: bool = False
+
+    @property
+    def declared_name(self) -> str:
+        """The name as the IDL has it: the chosen one, or that of the declaration."""
+        return self.name if self.is_chosen else self.owner.name
 
     @classmethod
-    def of(cls, owner: Declaration, name: str, kind: str) -> Claim:
-        """Return the claim of a declaration to its own name, escaped if Python does not allow it."""
+    def of(cls, owner: Declaration, escape: Callable[[str], str], kind: str) -> Claim:
+        """Return the claim of a declaration to its chosen name, or to its own, escaped if Python does not allow it."""
+        chosen = chosen_name(owner)
+        if chosen is not None:
+            return cls(owner, chosen, Rank.CONSTANT if kind == "constant" else Rank.DECLARED, kind, is_chosen=True)
+        name = escape(owner.name)
         rank = Rank.ESCAPED if name != owner.name else Rank.CONSTANT if kind == "constant" else Rank.DECLARED
         return cls(owner, name, rank, kind)
 
@@ -70,6 +85,8 @@ class Grant(msgspec.Struct, frozen=True):
             is_always: also for files that are only included.
         """
         claim, holder = self.claim, self.holder
+        if (claim.is_chosen and self._report_impossible(report)) or self._report_collision(report):
+            return
         if self.name == claim.name or not (is_always or claim.owner.program.is_requested):
             return
         labels: tuple[Label, ...] = ()
@@ -83,6 +100,39 @@ class Grant(msgspec.Struct, frozen=True):
             claim.owner.span,
             labels=labels,
         )
+
+    def _report_impossible(self, report: Report) -> bool:
+        """Add an error if the chosen name is not possible; whether there is one."""
+        claim = self.claim
+        problem, help = problem_of(claim.owner, claim.name)
+        if not problem and self.name != claim.name and self.holder is None:
+            problem, help = f"`{claim.name}` is reserved here", f"choose another name, such as `{self.name}`"
+        if problem:
+            report.error(
+                "python.name.invalid",
+                f"invalid `{ANNOTATION}` of {claim.kind} `{claim.owner.name}`: {problem}",
+                annotation_span(claim.owner),
+                help=help,
+            )
+        return bool(problem)
+
+    def _report_collision(self, report: Report) -> bool:
+        """Add an error if a chosen name is that of another declaration; whether there is one."""
+        claim, holder = self.claim, self.holder
+        if self.name == claim.name or holder is None:
+            return False
+        if not claim.is_chosen and not (holder.is_chosen and claim.rank <= Rank.CONSTANT):
+            return False
+        chosen, other = (claim, holder) if claim.is_chosen else (holder, claim)
+        report.error(
+            "python.name.collision",
+            f"`{ANNOTATION}` of {chosen.kind} `{chosen.owner.name}` is `{chosen.name}`, "
+            f"which is the name of {other.kind} `{other.owner.name}`",
+            annotation_span(chosen.owner),
+            labels=(Label(annotation_span(other.owner) if other.is_chosen else other.owner.span, "the other one"),),
+            help="choose another name",
+        )
+        return True
 
 
 def resolve_claims(claims: Sequence[Claim], is_taken: Callable[[str], bool] = lambda name: False) -> list[Grant]:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from idlc.codegen.python import names
+from idlc.codegen.python.chosen import chosen_name
 from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.codegen.python.known import Known
 from idlc.codegen.python.members import Members
@@ -97,7 +98,7 @@ class Layout:
         values = [*self.known.of(program.typedefs), *self.known.of(program.consts)]
         declared: list[Declaration] = [*program.enums, *program.structs, *values, *program.services]
         declared.sort(key=lambda declaration: declaration.span.start)
-        claims = [Claim.of(each, names.top_level_name(each.name), _kind(each)) for each in declared]
+        claims = [Claim.of(each, names.top_level_name, _kind(each)) for each in declared]
         for service in program.services:
             claims += _derived(service)
         given: dict[int, list[str]] = {}
@@ -113,12 +114,13 @@ class Layout:
 
 def _derived(service: Service) -> list[Claim]:
     """Return the claims to names derived from the name of a service, in the order of `ServiceNames`."""
-    plain = names.top_level_name(service.name)
-    bind = names.top_level_name(names.snake_case(service.name))
+    name = chosen_name(service) or service.name
+    plain = names.top_level_name(name)
+    bind = names.top_level_name(names.snake_case(name))
     wanted = {
-        "asyncio Protocol of service": f"Async{service.name}",
-        "client of service": f"{service.name}Client",
-        "asyncio client of service": f"Async{service.name}Client",
+        "asyncio Protocol of service": f"Async{name}",
+        "client of service": f"{name}Client",
+        "asyncio client of service": f"Async{name}Client",
         "function that binds service": bind + "_" if bind == plain else bind,
     }
     return [Claim(service, name, Rank.DERIVED, kind) for kind, name in wanted.items()]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
+import msgspec
+
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, resolve_claims
 from idlc.codegen.python.known import Known
@@ -74,11 +76,8 @@ class Members:
     def _resolved(
         self, members: Sequence[Declaration], kind: str, taken: AbstractSet[str] = frozenset()
     ) -> dict[int, str]:
-        claims = [Claim.of(member, names.member_name(member.name, taken), kind) for member in members]
-        return self._names_of(claims, lambda name: names.is_taken(name, taken))
-
-    def _names_of(self, claims: Sequence[Claim], is_taken: Callable[[str], bool]) -> dict[int, str]:
-        grants = resolve_claims(claims, is_taken)
+        claims = [Claim.of(member, lambda name: names.member_name(name, taken), kind) for member in members]
+        grants = resolve_claims(claims, lambda name: names.is_taken(name, taken))
         for grant in grants:
             grant.report_to(self._report)
         return {id(grant.claim.owner): grant.name for grant in grants}
@@ -92,10 +91,14 @@ class Members:
             if type is not None
         )
         taken = names.CLIENT_NAMES | self._hidden(types, service.program)
-        claims = [Claim.of(each, names.member_name(each.name, taken), "function") for each in functions]
-        found = self._names_of(
+        claims = [Claim.of(each, lambda name: names.member_name(name, taken), "function") for each in functions]
+        grants = resolve_claims(
             claims, lambda name: names.is_taken(name, taken) or self._inherited(name, service) is not None
         )
+        for grant in grants:
+            inherited = self._inherited(grant.claim.name, service) if grant.claim.is_chosen else None
+            (msgspec.structs.replace(grant, holder=inherited) if inherited else grant).report_to(self._report)
+        found = {id(grant.claim.owner): grant.name for grant in grants}
         for claim in claims:
             self._homes.setdefault(found[id(claim.owner)], {})[id(service)] = claim
         return found

@@ -18,6 +18,7 @@ from unicodedata import normalize
 import msgspec
 
 from idlc.codegen.python import names
+from idlc.codegen.python.chosen import ANNOTATION
 from idlc.codegen.python.claims import Claim, Rank, resolve_claims
 from idlc.codegen.python.docs import comment_text
 from idlc.codegen.python.earlier import EarlierModule, EarlierName, is_subpackage, read_table, source_of
@@ -59,7 +60,7 @@ class _Offer(msgspec.Struct, frozen=True):
             return False
         if self.claim is None or other.claim is None:
             return self.rank is other.rank
-        return self.claim.owner.name == other.claim.owner.name
+        return self.claim.declared_name == other.claim.declared_name
 
 
 class OfferedModule(msgspec.Struct, frozen=True):
@@ -245,7 +246,8 @@ class Package:
                 f"two declarations are called `{name}` in Python in package {package}",
                 second.claim.owner.span,
                 labels=(Label(first.claim.owner.span, "the other one"),),
-                help="rename one of them, or put the files into different namespaces (`namespace py ...`)",
+                help=f'rename one of them with `({ANNOTATION} = "...")`, or put the files into different namespaces '
+                "(`namespace py ...`)",
             )
             return
         new, old = (first, second) if second.claim is None else (second, first)
@@ -270,7 +272,7 @@ def place(program: Program) -> tuple[str, ...]:
 def file_claim(program: Program, kind: str) -> Claim:
     """Return the claim of a file to a module or package named after it."""
     file = Declaration(name=program.stem, span=Span(program.source, 0, 0), program=program)
-    return Claim.of(file, names.module_file_name(program.stem), f"{kind} of file")
+    return Claim.of(file, names.module_file_name, f"{kind} of file")
 
 
 def _is_source(name: str, program: Program) -> bool:

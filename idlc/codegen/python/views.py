@@ -75,6 +75,7 @@ class EnumView(msgspec.Struct, frozen=True):
         name: its name in Python.
         wire_name: its name in the IDL.
         deprecated: the text of its deprecation, or `None`.
+        wire_names: name in Python → name in the IDL, of members where these differ.
     """
 
     name: str
@@ -82,6 +83,7 @@ class EnumView(msgspec.Struct, frozen=True):
     doc: str | None
     deprecated: str | None
     annotations: Annotations
+    wire_names: dict[str, str]
     members: list[MemberView]
 
 
@@ -180,6 +182,7 @@ def enum_view(enum: Enum, context: Context) -> EnumView:
         doc=_doc(enum),
         deprecated=deprecation(enum),
         annotations=enum.annotations,
+        wire_names={given[id(member)]: member.name for member in enum.members if given[id(member)] != member.name},
         members=[
             MemberView(given[id(member)], member.name, member.value, _doc(member), member.annotations)
             for member in enum.members

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard
 import msgspec
 
 from idlrt.openapi.scalars import Schema
+from idlrt.spec import name_of
 
 __all__ = ["Key", "names_of", "reference", "resolved"]
 
@@ -68,14 +69,14 @@ def names_of(classes: Iterable[Any], package: str = "") -> dict[Any, str]:
         names = {cls: attempt(cls, package) for cls in found}
         if attempt is not _short:
             shared = Counter(_short(cls, package) for cls in found)
-            names = {cls: name if shared[cls.__name__] > 1 else cls.__name__ for cls, name in names.items()}
+            names = {cls: name if shared[name_of(cls)] > 1 else name_of(cls) for cls, name in names.items()}
         if len({*names.values()}) == len(found):
             return names
-    return {cls: f"{cls.__name__}.{number}" for number, cls in enumerate(found, 1)}
+    return {cls: f"{name_of(cls)}.{number}" for number, cls in enumerate(found, 1)}
 
 
 def _short(cls: Any, package: str) -> str:
-    return str(cls.__name__)
+    return name_of(cls)
 
 
 def _with_namespace(cls: Any, package: str) -> str:
@@ -89,4 +90,4 @@ def _with_module(cls: Any, package: str) -> str:
 def _joined(place: str, cls: Any, package: str) -> str:
     if package and f"{place}.".startswith(f"{package}."):
         place = place[len(package) + 1 :]
-    return f"{place}.{cls.__name__}" if place else str(cls.__name__)
+    return f"{place}.{name_of(cls)}" if place else name_of(cls)

@@ -13,7 +13,7 @@ from idlrt.protocol.http.responses import DeclaredResponse, LocatedField, declar
 from idlrt.protocol.http.routes import Route
 from idlrt.protocol.http.statuses import code_of, title
 from idlrt.serialization.plain_json import json_key
-from idlrt.spec import BaseType, StructType, Union
+from idlrt.spec import BaseType, StructType, Union, name_of
 
 __all__ = ["PROBLEM", "PROBLEM_SCHEMA", "responses"]
 
@@ -158,7 +158,7 @@ def _named(declared: Iterable[DeclaredResponse]) -> Iterator[_Declared]:
     classes: set[Any] = set()
     for each in declared:
         if each.cls not in classes:
-            name: str = each.cls.__name__
+            name: str = name_of(each.cls)
             name = f"{each.field.name}.{name}" if name in names else name
             yield _Declared(name, each)
             names.add(name)
@@ -231,4 +231,4 @@ def _problem(declared: _Declared, schemas: Schemas) -> Schema:
     found = {key: value for key, value in found.items() if key not in ("description", "examples")}
     found |= {"description": text} if text else {}
     # Where two exceptions of a method have one name, the type depends on the method.
-    return schemas.add(Key(cls, "problem"), found) if name == cls.__name__ else found
+    return schemas.add(Key(cls, "problem"), found) if name == name_of(cls) else found

@@ -7,7 +7,7 @@ import keyword
 import math
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -196,7 +196,7 @@ def no_member(cls: type[Enum], names: dict[str, Any], plain: str) -> ConversionE
 
 def member_names(cls: type[Enum]) -> dict[str, Any]:
     """Return the members of an enum by their names in the IDL."""
-    return {_idl_name(name): member for name, member in cls.__members__.items()}
+    return {_idl_name(cls, name): member for name, member in cls.__members__.items()}
 
 
 def names_of(cls: type[Enum]) -> dict[str, Any]:
@@ -204,8 +204,12 @@ def names_of(cls: type[Enum]) -> dict[str, Any]:
     return {**cls.__members__, **member_names(cls)}
 
 
-def _idl_name(name: str) -> str:
-    """Return the IDL's name of an enum member: `None` is `None_` in Python."""
+def _idl_name(cls: type[Enum], name: str) -> str:
+    """Return the IDL's name of an enum member."""
+    known: Mapping[str, str] = getattr(cls, "__thrift_members__", {})
+    if name in known:
+        return known[name]
+    # Stubs of earlier versions do not have it: `None` is `None_` in Python.
     stem = name[:-1]
     is_taken = name.endswith("_") and (keyword.iskeyword(stem) or stem in _TAKEN)
     return stem if is_taken else name
@@ -335,7 +339,7 @@ def _write_enum_number(cls: type[Enum]) -> Convert:
 def _enum_writer(cls: type[Enum]) -> Convert:
     names: dict[Any, str] = {}
     for number, member in cls._value2member_map_.items():
-        names[number] = _idl_name(member.name)
+        names[number] = _idl_name(cls, member.name)
     write_number = _write_enum_number(cls)
 
     def write(value: Any, depth: int) -> int | str:

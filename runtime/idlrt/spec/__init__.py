@@ -5,7 +5,7 @@ from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Argument, Field, argument, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
 from idlrt.spec.methods import Method, Service, method, service
-from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, empty_union, which
+from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, empty_union, name_of, which
 from idlrt.spec.types import (
     BINARY,
     BOOL,
@@ -79,6 +79,7 @@ __all__ = [
     "list_of",
     "map_of",
     "method",
+    "name_of",
     "optional",
     "required",
     "service",

@@ -45,6 +45,7 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
     """Base of generated exceptions. They are regular responses of the server, so they are never retried."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __declared_defaults__: ClassVar[dict[str, Any]] = {}
     if not TYPE_CHECKING:

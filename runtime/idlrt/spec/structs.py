@@ -18,7 +18,7 @@ from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
 from idlrt.spec.unknown import PreservesUnknown, set_unknown, unknown_ids, unknown_of
 
-__all__ = ["Enum", "FrozenStruct", "Struct", "Union", "empty_union", "which"]
+__all__ = ["Enum", "FrozenStruct", "Struct", "Union", "empty_union", "name_of", "which"]
 
 _I32_MIN, _I32_MAX = -(2**31), 2**31 - 1
 
@@ -28,7 +28,14 @@ class Enum(enum.IntEnum):
 
     `Color(7)` for an undeclared number is an instance of `Color` that equals 7, has the name `UNKNOWN_7`, and is not in
     `list(Color)`.
+
+    Attributes:
+        __thrift_name__: name in the IDL, if it differs from the name in Python.
+        __thrift_members__: name in Python → name in the IDL, of members where these differ.
     """
+
+    __thrift_name__: ClassVar[str] = ""
+    __thrift_members__: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def _missing_(cls, value: object) -> Enum | None:
@@ -52,6 +59,7 @@ class Struct(PreservesUnknown, msgspec.Struct):
     """Base of generated structs. Compared and hashed by value."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
 
     def __hash__(self) -> int:
@@ -63,6 +71,7 @@ class FrozenStruct(PreservesUnknown, msgspec.Struct, frozen=True):
     """Base of generated immutable structs (`python.immutable` in the IDL)."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
 
     def __hash__(self) -> int:
@@ -79,6 +88,7 @@ class Union(PreservesUnknown, msgspec.Struct):
     """
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __thrift_default__: ClassVar[tuple[str, Callable[[], Any]] | None] = None
 
@@ -117,6 +127,11 @@ class Union(PreservesUnknown, msgspec.Struct):
             if encoded is None or which(self) is not None:
                 return super().__reduce__()
             return empty_union, (type(self), encoded)
+
+
+def name_of(cls: type[Any]) -> str:
+    """Return the name in the IDL of a generated class, which messages and documents have."""
+    return getattr(cls, "__thrift_name__", "") or cls.__name__
 
 
 def which(union: Union) -> str | None:

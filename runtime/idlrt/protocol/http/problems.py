@@ -19,7 +19,7 @@ from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.printable import printable
 from idlrt.protocol.http.responses import DeclaredResponse, declared_responses
 from idlrt.protocol.http.statuses import application_error, code_of, title
-from idlrt.spec import Method
+from idlrt.spec import Method, name_of
 
 __all__ = [
     "PROBLEM",
@@ -92,8 +92,8 @@ def problem_types(method: Method[..., Any]) -> dict[str, DeclaredResponse]:
     """
     found: dict[str, DeclaredResponse] = {}
     for each in declared_responses(method):
-        name = f"{TYPE_PREFIX}{each.cls.__name__}"
-        found[f"{TYPE_PREFIX}{each.field.name}.{each.cls.__name__}" if name in found else name] = each
+        name = f"{TYPE_PREFIX}{name_of(each.cls)}"
+        found[f"{TYPE_PREFIX}{each.field.name}.{name_of(each.cls)}" if name in found else name] = each
     return found
 
 

@@ -18,7 +18,7 @@ from idlrt.protocol.http.statuses import code_of, title
 from idlrt.serialization import Limits
 from idlrt.serialization.json_objects import encode_json
 from idlrt.serialization.plain_json import JsonOptions, json_key, to_plain
-from idlrt.spec import DeclaredError, Method, StructType, Type
+from idlrt.spec import DeclaredError, Method, StructType, Type, name_of
 
 __all__ = ["JSON", "PROBLEM", "Payload", "ResultWriter", "problem", "refusal_payload"]
 
@@ -132,7 +132,7 @@ class ResultWriter:
         self._throws: list[tuple[DeclaredResponse, str, _Writer]] = []
         names: set[str] = set()
         for each in declared_responses(method):
-            name: str = each.cls.__name__
+            name: str = name_of(each.cls)
             name = f"{each.field.name}.{name}" if name in names else name
             names.add(name)
             label = f"the exception {name} of {method.full_name}"

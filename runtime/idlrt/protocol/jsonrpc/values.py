@@ -23,7 +23,7 @@ from idlrt.serialization.plain_json import (
     from_plain,
     to_plain,
 )
-from idlrt.spec import DeclaredError, Field, Method, StructType, VoidType, required
+from idlrt.spec import DeclaredError, Field, Method, StructType, VoidType, name_of, required
 
 __all__ = ["MethodJson", "method_json", "missing_result"]
 
@@ -152,7 +152,7 @@ def _throws_of(method: Method[..., Any]) -> dict[str, tuple[Any, Field[Any]]]:
     for field in sorted(method.throws, key=lambda field: field.id):
         if isinstance(field.type, StructType):
             cls: Any = field.type.cls
-            name = cls.__name__
+            name = name_of(cls)
             found[f"{field.name}.{name}" if name in found else name] = cls, field
     return found
 

@@ -46,6 +46,15 @@ class Kind(rpc.Enum):
     mro_ = 5
     from_ = 6
 
+    __thrift_members__ = {
+        "name_": "name",
+        "value_": "value",
+        "None_": "None",
+        "self_": "self",
+        "mro_": "mro",
+        "from_": "from",
+    }
+
 
 class Color(rpc.Enum):
     RED = 0
@@ -69,6 +78,7 @@ class int_(rpc.Struct, kw_only=True):
         rpc.optional(3, "dict", rpc.map_of(rpc.STRING, rpc.BOOL), attribute="dict_"),
         rpc.optional(4, "str", rpc.STRING, attribute="str_"),
     )
+    __thrift_name__ = "int"
 
 
 class Fields(rpc.Struct, kw_only=True):
@@ -119,6 +129,7 @@ class Final_(rpc.Union, kw_only=True):
         rpc.optional(1, "from", rpc.I32, attribute="from_"),
         rpc.optional(2, "self", rpc.STRING, attribute="self_"),
     )
+    __thrift_name__ = "Final"
 
 
 class Protocol_(rpc.DeclaredError):
@@ -133,6 +144,7 @@ class Protocol_(rpc.DeclaredError):
         rpc.optional(3, "message", rpc.I32),
         rpc.optional(4, "class", rpc.I32, attribute="class_"),
     )
+    __thrift_name__ = "Protocol"
 
 
 Points: TypeAlias = list[Point]

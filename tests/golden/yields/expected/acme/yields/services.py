@@ -51,6 +51,7 @@ class int__(rpc.Struct, kw_only=True):
         rpc.optional(1, "from", rpc.I32, attribute="from__"),
         rpc.optional(2, "from_", rpc.I32),
     )
+    __thrift_name__ = "int"
 
 
 class int_(rpc.Struct, kw_only=True):
