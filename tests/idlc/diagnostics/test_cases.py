@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from idlc.checks import (
+    annotations,
     constraints,
     enums,
     fields,
@@ -31,6 +32,7 @@ from idlc.source import Loader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 MODULES = [
+    annotations,
     constraints,
     enums,
     fields,
