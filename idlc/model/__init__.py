@@ -1,7 +1,6 @@
 """Linked model of IDL files, with all names resolved; built by three passes, `gather`, `link` and `constants`."""
 
 from idlc.model.build import build
-from idlc.model.http import runtime_annotations
 from idlc.model.policy import policy_of
 from idlc.model.program import (
     BASE_TYPES,
@@ -34,6 +33,7 @@ from idlc.model.program import (
     Typedef,
     resolve,
 )
+from idlc.model.runtime_annotations import runtime_annotations
 
 __all__ = [
     "BASE_TYPES",

@@ -18,7 +18,7 @@ import msgspec
 
 from idlc.model.constraints import is_enforced
 from idlc.model.path_template import rewrite_path, rewrite_route
-from idlc.model.program import Annotations, BaseType, Declaration, Field, Function, Service, Struct, is_true, resolve
+from idlc.model.program import BaseType, Field, Function, Service, Struct, resolve
 from idlc.model.value_expression import Constraints, constraints_of
 from idlc.syntax import nodes
 
@@ -33,7 +33,7 @@ __all__ = [
     "cookie_names",
     "field_constraints",
     "given",
-    "runtime_annotations",
+    "is_synonym",
 ]
 
 ROUTES: Final = tuple(f"http.{verb}" for verb in ("get", "post", "put", "patch", "delete", "head", "options", "any"))
@@ -67,6 +67,12 @@ _SOURCES: Final = {
     "raw_body": "http.raw_body",
 }
 _TARGETS: Final = {"header": "http.header", "cookie": "http.cookie", "http_code": "http.status", "ignore": "http.none"}
+_SYNONYMS: Final = frozenset(
+    {
+        *(*_API_ROUTES, *_API_PLACES, *_JS_CONV, *_KEYS),
+        *("api.none", "api.http_code", "api.vd", "agw.source", "agw.target", "go.tag"),
+    }
+)
 _JSON_TAG: Final = re.compile(r'(?:^|\s)json:"([^"]*)"')
 
 
@@ -105,28 +111,6 @@ def given(declaration: Function | Field | Struct | Service) -> list[Given]:
             found = []
     unique = {(each.name, each.value): each for each in reversed(found)}
     return [each for each in found if unique[each.name, each.value] is each]
-
-
-def runtime_annotations(declaration: Function | Field | Struct | Service) -> Annotations:
-    """Return the annotations that generated code contains: name → values, in the order of the IDL."""
-    if not declaration.annotations:
-        return {}
-    found: Annotations = {}
-    for each in given(declaration):
-        found[each.name] = (*found.get(each.name, ()), each.value)
-    return found | _deprecation(declaration) | _core(declaration)
-
-
-def _deprecation(declaration: Declaration) -> Annotations:
-    text = declaration.deprecated
-    return {} if text is None else {"deprecated": (text,)}
-
-
-def _core(declaration: Declaration) -> Annotations:
-    """Return the annotation that marks a core service or method, whose figures come first."""
-    values = declaration.annotations.get("core")
-    is_core = isinstance(declaration, Function | Service) and values is not None and is_true(values[-1])
-    return {"core": ("true",)} if is_core else {}
 
 
 def _of_function(function: Function) -> Iterator[Given]:
@@ -180,6 +164,11 @@ def _of_field(field: Field) -> list[Given]:
             if "string" in options and resolve(field.type) == BaseType("i64"):
                 own.append(Given("http.as_text", "", node))
     return _resolved(own, twins, keys, is_hidden)
+
+
+def is_synonym(name: str) -> bool:
+    """Return whether an annotation of other tools is read here, so that it has another name in generated code."""
+    return name.lower() in _SYNONYMS
 
 
 def cookie_names(value: str) -> tuple[str, ...]:

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from idlrt.serialization.plain_json import from_json, to_json
     from idlrt.server import Admin, AsyncServer, ProcessServer, Server, ServerOptions, check_constraints
     from idlrt.server.registration import InstanceOptions
-    from idlrt.spec import DeclaredError, which
+    from idlrt.spec import Annotations, DeclaredError, annotations_of, which
 
 __all__ = [
     "Admin",
+    "Annotations",
     "ApplicationCode",
     "ApplicationError",
     "AsyncServer",
@@ -73,6 +74,7 @@ __all__ = [
     "Tls",
     "Unknown",
     "__version__",
+    "annotations_of",
     "check_constraints",
     "client_stats",
     "codec",
@@ -117,7 +119,7 @@ if not TYPE_CHECKING:
             "idlrt.serialization.plain_json": ("from_json", "to_json"),
             "idlrt.server": ("Admin", "AsyncServer", "ProcessServer", "Server", "ServerOptions", "check_constraints"),
             "idlrt.server.registration": ("InstanceOptions",),
-            "idlrt.spec": ("DeclaredError", "which"),
+            "idlrt.spec": ("Annotations", "DeclaredError", "annotations_of", "which"),
         },
         (
             "codecs",

@@ -44,7 +44,7 @@ class MethodView(msgspec.Struct, frozen=True):
         throws: the exceptions that it declares.
         policy: setting → value, from the annotations of the method and its service.
         deprecated: the text of its deprecation, or `None`.
-        runtime_annotations: annotations that the runtime reads, by their current names.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ServiceView(msgspec.Struct, frozen=True):
         parent: the same names of the service that it extends, as this module writes them; `None` if there is none.
         constant: the private name of its description.
         deprecated: the text of its deprecation, or `None`.
-        runtime_annotations: annotations that the runtime reads, by their current names.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
         methods: without the inherited ones.
     """
 

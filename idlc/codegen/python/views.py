@@ -59,6 +59,7 @@ class MemberView(msgspec.Struct, frozen=True):
         name: its name in Python.
         wire_name: its name in the IDL.
         value: its number.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class MemberView(msgspec.Struct, frozen=True):
     value: int
     doc: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
 
 
 class EnumView(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ class EnumView(msgspec.Struct, frozen=True):
         name: its name in Python.
         wire_name: its name in the IDL.
         deprecated: the text of its deprecation, or `None`.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
         wire_names: name in Python → name in the IDL, of members where these differ.
     """
 
@@ -83,6 +86,7 @@ class EnumView(msgspec.Struct, frozen=True):
     doc: str | None
     deprecated: str | None
     annotations: Annotations
+    runtime_annotations: Annotations
     wire_names: dict[str, str]
     members: list[MemberView]
 
@@ -100,7 +104,7 @@ class FieldView(msgspec.Struct, frozen=True):
         presence: the function of `rpc` that describes it in the table.
         default: the expression of its default, which may be `"None"`; `None` if it has none.
         is_default_mutable: each instance needs a separate default.
-        runtime_annotations: annotations that the runtime reads, by their current names.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
     """
 
     id: int
@@ -134,7 +138,7 @@ class StructView(msgspec.Struct, frozen=True):
         is_frozen: instances cannot be changed (the annotation `python.immutable`).
         deprecated: the text of its deprecation, or `None`.
         default: the default of a union, or `None`.
-        runtime_annotations: annotations that the runtime reads, by their current names.
+        runtime_annotations: annotations that generated code contains, see `idlc.model.runtime_annotations`.
     """
 
     name: str
@@ -182,9 +186,17 @@ def enum_view(enum: Enum, context: Context) -> EnumView:
         doc=_doc(enum),
         deprecated=deprecation(enum),
         annotations=enum.annotations,
+        runtime_annotations=runtime_annotations(enum),
         wire_names={given[id(member)]: member.name for member in enum.members if given[id(member)] != member.name},
         members=[
-            MemberView(given[id(member)], member.name, member.value, _doc(member), member.annotations)
+            MemberView(
+                name=given[id(member)],
+                wire_name=member.name,
+                value=member.value,
+                doc=_doc(member),
+                annotations=member.annotations,
+                runtime_annotations=runtime_annotations(member),
+            )
             for member in enum.members
         ],
     )

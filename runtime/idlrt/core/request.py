@@ -45,7 +45,7 @@ class ServerCall(msgspec.Struct, eq=False):
     Attributes that it shares with a client's `Call` have the same names, so one filter can serve both sides.
 
     Attributes:
-        method: the method that is called.
+        method: the method that is called; filters may decide by its `annotations`, and by `service_annotations`.
         arguments: one value per argument of the method, in order. Filters may replace them.
         peer: the client.
         metadata: metadata that the client sent; empty with framings that carry none.

@@ -1,6 +1,7 @@
 """Descriptions of types, methods and services in generated code: plain data, no serialization, no I/O."""
 
-from idlrt.spec.annotations import NO_ANNOTATIONS, Annotations, annotations_of, check_annotations
+from idlrt.spec.annotated import annotations_of
+from idlrt.spec.annotations import NO_ANNOTATIONS, SENSITIVE, Annotations, check_annotations
 from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Argument, Field, argument, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
@@ -45,6 +46,7 @@ __all__ = [
     "I32",
     "I64",
     "NO_ANNOTATIONS",
+    "SENSITIVE",
     "STRING",
     "UNKNOWN",
     "UUID",

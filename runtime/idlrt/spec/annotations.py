@@ -1,21 +1,24 @@
-"""Annotations of the IDL that the runtime reads, by their current names.
+"""Annotations of the IDL.
 
-The compiler decides which ones stubs contain: those of HTTP (`http.get`, `http.path`), constraints of values (`vt.gt`)
-and `deprecated`. It replaces synonyms, such as CloudWeGo's `api.get`, so that the runtime knows one name for each.
+Stubs contain those that the runtime reads by their current names (HTTP, constraints, `deprecated`, `sensitive`), where
+the IDL may have a synonym such as CloudWeGo's `api.get`, and the annotations of programs as the IDL has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["NO_ANNOTATIONS", "Annotations", "annotations_of", "check_annotations"]
+__all__ = ["NO_ANNOTATIONS", "SENSITIVE", "Annotations", "check_annotations"]
 
 Annotations: TypeAlias = Mapping[str, tuple[str, ...]]
 """Values by annotation name, in the order of the IDL; an annotation without a value has the value `""`."""
 
 NO_ANNOTATIONS: Final[Annotations] = MappingProxyType({})
+
+SENSITIVE: Final = "sensitive"
+"""Annotation of fields and arguments whose values are not shown."""
 
 
 def check_annotations(given: Mapping[str, str | tuple[str, ...]]) -> Annotations:
@@ -23,8 +26,3 @@ def check_annotations(given: Mapping[str, str | tuple[str, ...]]) -> Annotations
     if not given:
         return NO_ANNOTATIONS
     return {name: (values,) if isinstance(values, str) else tuple(values) for name, values in given.items()}
-
-
-def annotations_of(cls: Any) -> Annotations:
-    """Return the annotations of a generated struct, union or exception."""
-    return check_annotations(cls.__thrift_annotations__)

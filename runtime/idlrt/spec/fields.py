@@ -27,7 +27,7 @@ class Field(Generic[T]):
         type: type of the values.
         is_required: whether a reader rejects messages without it, and a writer rejects `None`.
         attribute: name in Python, which differs from `name` if that is reserved (`from` → `from_`).
-        annotations: annotations that the runtime reads, such as `http.path`.
+        annotations: annotations in the IDL, such as `http.path` or those of a program.
     """
 
     __slots__ = ("annotations", "attribute", "id", "is_required", "name", "type")

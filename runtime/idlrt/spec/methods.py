@@ -37,7 +37,8 @@ class Method(Generic[P, R]):
         is_oneway: whether the server sends no response, not even an error.
         is_idempotent: whether it is safe to retry when the outcome is unknown.
         policy: call settings in the IDL, as text by configuration key.
-        annotations: annotations that the runtime reads, such as `http.get`.
+        annotations: annotations in the IDL, such as `http.get` or those of a program; see `idlrt.annotations`.
+        service_annotations: annotations of the service that declares it.
         full_name: `Service.method`, for messages and metrics.
         function: function of the service's Protocol, with its docstring; `None` if there is none.
     """
@@ -57,6 +58,7 @@ class Method(Generic[P, R]):
         "name",
         "policy",
         "result",
+        "service_annotations",
         "throws",
     )  # fmt: skip
 
@@ -86,6 +88,7 @@ class Method(Generic[P, R]):
         self.is_idempotent = is_idempotent
         self.policy = policy
         self.annotations: Annotations = check_annotations(annotations)
+        self.service_annotations: Annotations = NO_ANNOTATIONS
         self._service = ""
         self.full_name = name
         self.function: Callable[..., Any] | None = None
@@ -140,7 +143,7 @@ def method(
         function: function of the service's Protocol; the method has its signature.
         arguments: argument fields in the order of the parameters.
         policy: call settings in the IDL, e.g. `{"timeout": "0.5"}`.
-        annotations: annotations that the runtime reads, e.g. `{"http.get": "/v1/users/{id}"}`.
+        annotations: annotations in the IDL, e.g. `{"http.get": "/v1/users/{id}"}`.
         name: name on the wire, if it differs from the name in Python.
     """
     attribute = function.__name__
@@ -164,7 +167,7 @@ class Service:
     """Description of a service: its name and its methods by wire name, including inherited ones.
 
     Attributes:
-        annotations: annotations that the runtime reads.
+        annotations: annotations in the IDL.
     """
 
     __slots__ = ("annotations", "extends", "methods", "name")
@@ -182,6 +185,7 @@ class Service:
         self.methods: dict[str, Method[..., Any]] = dict(extends.methods) if extends is not None else {}
         for each in methods:
             each.service = name
+            each.service_annotations = self.annotations
             self.methods[each.name] = each
 
     def __repr__(self) -> str:
@@ -202,7 +206,7 @@ def service(
 
     Args:
         extends: client class of the parent service.
-        annotations: annotations that the runtime reads.
+        annotations: annotations in the IDL.
     """
     parent = extends.__thrift_service__ if extends is not None else None
     return Service(name, *methods, extends=parent, annotations=annotations)

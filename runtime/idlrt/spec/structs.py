@@ -32,10 +32,14 @@ class Enum(enum.IntEnum):
     Attributes:
         __thrift_name__: name in the IDL, if it differs from the name in Python.
         __thrift_members__: name in Python → name in the IDL, of members where these differ.
+        __thrift_annotations__: annotations of the enum.
+        __thrift_member_annotations__: name in Python → annotations, of members that have some.
     """
 
     __thrift_name__: ClassVar[str] = ""
     __thrift_members__: ClassVar[Mapping[str, str]] = {}
+    __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
+    __thrift_member_annotations__: ClassVar[Mapping[str, Mapping[str, str | tuple[str, ...]]]] = {}
 
     @classmethod
     def _missing_(cls, value: object) -> Enum | None:

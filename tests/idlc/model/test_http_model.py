@@ -56,7 +56,10 @@ def of_function(build_well: Build, annotations: str) -> Annotations:
         ('agw.target = "http_code"', {"http.status": ("",)}),
         ('agw.target = "ignore"', {"http.none": ("",)}),
         ('agw.target = "sse"', {}),
-        ('api.category = "x", api.gen_path = "y", other = "z"', {}),
+        (
+            'api.category = "x", go.name = "X", other = "z", other = "y"',
+            {"api.category": ("x",), "other": ("z", "y")},
+        ),
         ('vt.gt = "1", vt.skip = "false"', {"vt.gt": ("1",), "vt.skip": ("false",)}),
         ('vt.gt = "$other", vt.lt = "@add($x, 1)", vt.ge = "x", vt.min_size = "1", vt.gtt = "1"', {}),
         ('vt.in = "1", vt.in = "2"', {"vt.in": ("1", "2")}),
@@ -112,7 +115,10 @@ def test_the_string_option_of_go_is_for_numbers_only(build_well: Build) -> None:
         ('api.post = "/a", api.post = "/b", api.put = "/c"', {"http.post": ("/a", "/b"), "http.put": ("/c",)}),
         ('http.get = "/:id", http.status = "201"', {"http.get": ("/{id}",), "http.status": ("201",)}),
         ('http.post = "/v1/users:search"', {"http.post": ("/v1/users:search",)}),
-        ('api.serializer = "json", api.baseurl = "x", api.query = "q"', {}),
+        (
+            'api.serializer = "json", api.baseurl = "x", api.query = "q"',
+            {"api.serializer": ("json",), "api.baseurl": ("x",)},
+        ),
         ('deprecated = "use g", api.get = "/"', {"http.get": ("/",), "deprecated": ("use g",)}),
     ],
 )
@@ -127,9 +133,9 @@ def test_names_of_exceptions_throws_and_services(build_well: Build) -> None:
         service S { void f() throws (1: X x (http.status = "410")) } (deprecated = "old", api.base_domain = "x")
         """
     )
-    assert runtime_annotations(program.structs[0]) == {"http.status": ("404",)}
+    assert runtime_annotations(program.structs[0]) == {"http.status": ("404",), "other": ("1",)}
     assert runtime_annotations(program.services[0].functions[0].throws[0]) == {"http.status": ("410",)}
-    assert runtime_annotations(program.services[0]) == {"deprecated": ("old",)}
+    assert runtime_annotations(program.services[0]) == {"deprecated": ("old",), "api.base_domain": ("x",)}
 
 
 def test_each_annotation_knows_its_place_in_the_idl(build_well: Build) -> None:
