@@ -26,7 +26,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},
-        {"idlc.model"},
+        {"idlc.formatting", "idlc.model"},
         {"idlc.checks", "idlc.codegen"},
         {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},

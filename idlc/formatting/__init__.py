@@ -1,0 +1,5 @@
+"""Formatter of IDL files: one style, which keeps comments and never changes the syntax tree."""
+
+from idlc.formatting.formatter import DEFAULT_WIDTH, MIN_WIDTH, format_source
+
+__all__ = ["DEFAULT_WIDTH", "MIN_WIDTH", "format_source"]
