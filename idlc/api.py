@@ -109,11 +109,13 @@ class Compiled(_Result, frozen=True, kw_only=True):
         written: files that were new or have changed (with `only_compare`: that would be written).
         unchanged: files that were up to date.
         inputs: IDL files that were read, including included ones.
+        texts: texts of the files that were written.
     """
 
     written: list[Path] = []
     unchanged: list[Path] = []
     inputs: list[Path] = []
+    texts: Mapping[Path, str] = {}
 
 
 def parse(text: str, *, name: str = "<text>") -> Parsed:
@@ -218,7 +220,13 @@ def compile(
             use_cache=use_cache,
         )
     )
-    return Compiled(report=found.report, written=found.written, unchanged=found.unchanged, inputs=found.inputs)
+    return Compiled(
+        report=found.report,
+        written=found.written,
+        unchanged=found.unchanged,
+        inputs=found.inputs,
+        texts=found.texts,
+    )
 
 
 def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_ids: bool) -> FrontEnd:

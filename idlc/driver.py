@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -55,12 +55,14 @@ class CompiledFiles(msgspec.Struct, frozen=True, kw_only=True):
         written: files that were new or have changed (with `only_compare`: that would be written).
         unchanged: files that were up to date.
         inputs: IDL files that were read.
+        texts: texts of the files that were written.
     """
 
     report: Report
     written: list[Path] = []
     unchanged: list[Path] = []
     inputs: list[Path] = []
+    texts: Mapping[Path, str] = {}
 
 
 class OutputFolder:
@@ -181,4 +183,11 @@ def compile_files(request: Request) -> CompiledFiles:
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)
     if key is not None and not (request.only_compare and outcome.written):
         compile_cache.store(key, checked.loader, report, files, folder.consulted, folder.elsewhere)
-    return CompiledFiles(report=report, written=outcome.written, unchanged=outcome.unchanged, inputs=inputs)
+    texts = {request.output / file.path: file.text for file in files}
+    return CompiledFiles(
+        report=report,
+        written=outcome.written,
+        unchanged=outcome.unchanged,
+        inputs=inputs,
+        texts={path: texts[path] for path in outcome.written},
+    )

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from keyword import iskeyword
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import idlc
 from idlc.cli.findings import finding_options, show
+from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.files import readable
 from idlc.text import plural
-
-if TYPE_CHECKING:
-    from idlc import Compiled
 
 __all__ = ["command"]
 
 
 @click.command("compile", short_help="Compile IDL files into stubs.")
-@click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o",
     "--output",
@@ -72,6 +71,22 @@ __all__ = ["command"]
     help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
 )
 @click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is out of date.")
+@click.option("--diff", "with_diff", is_flag=True, help="With --check, print what would change.")
+@click.option(
+    "--stdin-filename",
+    type=click.Path(path_type=Path),
+    default=Path("stdin.thrift"),
+    show_default=True,
+    metavar="FILE",
+    help="Name of the IDL file that is read from standard input (`-`), for its includes, output and diagnostics.",
+)
+@click.option(
+    "--depfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the outputs and the IDL files that they depend on to FILE, as a rule of make.",
+)
+@click.option("--list-outputs", is_flag=True, help="Write nothing; print the paths of all output files.")
 @click.option(
     "--cache/--no-cache",
     "use_cache",
@@ -81,41 +96,78 @@ __all__ = ["command"]
 )
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
-def command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
-    """Compile FILES (IDL files, or folders with `.idl` and `.thrift` files) into Python stubs.
+def command(
+    paths: tuple[Path, ...],
+    output: Path,
+    stdin_filename: Path,
+    with_diff: bool,
+    depfile: Path | None,
+    list_outputs: bool,
+    style: str,
+    color: str,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Compile FILES (IDL files, or folders with `.idl` and `.thrift` files) into Python stubs; `-` is standard input.
 
-    Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. Output
-    files that have not changed are not written.
+    Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. All
+    output files are written, or none; those that have not changed are not written.
 
     Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
-    for path in paths:
-        if not path.exists():
-            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
-    sources = idlc.find_sources(paths)
-    if not sources:
-        searched = ", ".join(f"'{readable(path)}'" for path in paths)
-        raise click.UsageError(f"no .idl or .thrift files in {searched}")
+    sources = _sources(paths, stdin_filename)
     if output.exists() and not output.is_dir():
         raise click.UsageError(f"--output '{readable(output)}': is a file, must be a folder")
     package: str = options["package"]
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
+    options["only_compare"] = only_compare = options["only_compare"] or list_outputs
     try:
         result = idlc.compile(sources, output, **options)
     except idlc.UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
-        raise click.ClickException(
-            f"cannot write '{readable(error.filename or output)}': {error.strerror or error}"
-        ) from None
+        raise cannot_write(error, output) from None
     show(result.report, style=style, color=color)
-    if result.report.has_errors:
+    if result.has_errors:
         sys.exit(1)
-    sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
+    outputs = [*result.written, *result.unchanged]
+    if depfile is not None:
+        write_depfile(depfile, outputs, result.inputs)
+    if list_outputs:
+        for path in sorted(outputs):
+            click.echo(readable(path))
+        return
+    if only_compare and with_diff:
+        for path in result.written:
+            print_diff(path, result.texts[path])
+    sys.exit(_conclude(result, output, quiet=quiet, only_compare=only_compare))
 
 
-def _conclude(result: Compiled, output: Path, *, quiet: bool, only_compare: bool) -> int:
+def _sources(paths: Sequence[Path], stdin_filename: Path) -> list[Path] | dict[Path, str]:
+    """Return the IDL files; with standard input among them, their texts."""
+    files = [path for path in paths if str(path) != "-"]
+    for path in files:
+        if not path.exists():
+            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
+    sources = idlc.find_sources(files)
+    if len(files) == len(paths):
+        if not sources:
+            searched = ", ".join(f"'{readable(path)}'" for path in paths)
+            raise click.UsageError(f"no .idl or .thrift files in {searched}")
+        return sources
+    texts = {path: _text(path.read_bytes(), f"'{readable(path)}'") for path in sources}
+    return {**texts, stdin_filename: _text(sys.stdin.buffer.read(), "standard input")}
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"cannot read {name}: not UTF-8") from None
+
+
+def _conclude(result: idlc.Compiled, output: Path, *, quiet: bool, only_compare: bool) -> int:
     count = len(result.written) + len(result.unchanged)
     if only_compare and result.written:
         for path in result.written:

@@ -262,3 +262,35 @@ def test_a_file_of_arguments_that_cannot_be_read(run, tmp_path: Path, text: str 
     result = run("compile", "@args")
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_standard_input(run, tmp_path: Path) -> None:
+    text = "namespace py demo\ninclude 'user.thrift'\nstruct Main { 1: user.User user }\n"
+    result = CliRunner().invoke(main, ["compile", "-", "--stdin-filename", "main.thrift"], input=text)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "gen/demo/main.py").is_file()
+    assert not (tmp_path / "main.thrift").exists()
+    result = CliRunner().invoke(main, ["compile", "-"], input="struct {")
+    assert result.exit_code == 1
+    assert " --> stdin.thrift:1:8\n" in result.stderr
+
+
+def test_outputs_and_inputs_for_build_tools(run, tmp_path: Path) -> None:
+    (tmp_path / "a b.thrift").write_text("namespace py demo\n")
+    listed = run("user.thrift", "a b.thrift", "--list-outputs").stdout
+    assert listed == "gen/demo/__init__.py\ngen/demo/a_b.py\ngen/demo/py.typed\ngen/demo/user.py\n"
+    assert not (tmp_path / "gen").exists()
+    for _ in range(2):  # written, and up to date
+        run("user.thrift", "a b.thrift", "--depfile", "deps/out.d")
+        outputs, inputs = (tmp_path / "deps/out.d").read_text().rstrip("\n").split(": ")
+        assert outputs.split() == listed.split()
+        assert inputs == f"{tmp_path}/a\\ b.thrift {tmp_path}/user.thrift"
+
+
+def test_check_with_a_diff(run, tmp_path: Path) -> None:
+    run("user.thrift")
+    (tmp_path / "user.thrift").write_text(GOOD.replace("1: i64 id", "1: i64 id, 2: string name"))
+    result = run("user.thrift", "--check", "--diff")
+    assert result.exit_code == 1
+    assert "+++ gen/demo/user.py (generated)\n" in result.stdout
+    assert "+    name: str | None = None\n" in result.stdout
