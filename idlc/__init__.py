@@ -20,16 +20,21 @@ from idlc.version import __version__
 if TYPE_CHECKING:
     from idlc.api import Checked, Compiled, Generated, IdlError, Parsed, Sources, check, compile, generate, parse
     from idlc.codegen import GeneratedFile, UnknownTarget
+    from idlc.config import Config, ConfigError, find_config, read_config
     from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity, render, render_short
     from idlc.driver import find_sources
     from idlc.loading import LoadedModules, load, load_all
+    from idlc.project import FolderResult, ProjectResult, generate_project
     from idlc.source import Position, SourceFile, Span
 
 __all__ = [
     "Checked",
     "Compiled",
+    "Config",
+    "ConfigError",
     "Diagnostic",
     "Fix",
+    "FolderResult",
     "Generated",
     "GeneratedFile",
     "IdlError",
@@ -37,6 +42,7 @@ __all__ = [
     "LoadedModules",
     "Parsed",
     "Position",
+    "ProjectResult",
     "Report",
     "Severity",
     "SourceFile",
@@ -46,11 +52,14 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "find_config",
     "find_sources",
     "generate",
+    "generate_project",
     "load",
     "load_all",
     "parse",
+    "read_config",
     "render",
     "render_short",
 ]
@@ -62,8 +71,10 @@ _MODULES = {
     **dict.fromkeys(("GeneratedFile", "UnknownTarget"), "idlc.codegen"),
     **dict.fromkeys(("Diagnostic", "Fix", "Label", "Report", "Severity"), "idlc.diagnostics"),
     **dict.fromkeys(("render", "render_short"), "idlc.diagnostics"),
+    **dict.fromkeys(("Config", "ConfigError", "find_config", "read_config"), "idlc.config"),
     "find_sources": "idlc.driver",
     **dict.fromkeys(("LoadedModules", "load", "load_all"), "idlc.loading"),
+    **dict.fromkeys(("FolderResult", "ProjectResult", "generate_project"), "idlc.project"),
     **dict.fromkeys(("Position", "SourceFile", "Span"), "idlc.source"),
 }
 

@@ -21,7 +21,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "doctor")
+_COMMANDS = ("compile", "generate", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 
@@ -74,6 +74,7 @@ def main() -> None:
       idlc shop.idl -o gen
       idlc compile idl/ -o src -I idl/common --package myapp.rpc
       idlc compile idl/ -o gen --check
+      idlc generate --check
       idlc doctor
 
     `idlc COMMAND --help` shows the options of a command.

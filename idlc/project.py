@@ -1,0 +1,307 @@
+"""Generation of everything that a configuration asks for: all files of all targets, or none.
+
+Each output folder has a manifest, `.idlc-manifest.json`: the generated files, each with the configuration and target
+that it comes from. A file of the manifest that is no longer generated is an orphan. Files of other configurations in
+the same folder are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from idlc import compile_cache
+from idlc.config import Config, ConfigError, TargetConfig
+from idlc.diagnostics import Report
+from idlc.driver import Checked, OutputFolder, check_files, generate_files
+from idlc.files import readable
+from idlc.request import FrontEnd, Generation, Request
+from idlc.transaction import Transaction
+
+if TYPE_CHECKING:
+    from idlc.codegen import GeneratedFile
+
+__all__ = ["MANIFEST", "FolderResult", "ProjectResult", "generate_project"]
+
+MANIFEST = ".idlc-manifest.json"
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """Generated files of a folder.
+
+    Attributes:
+        files: path below the folder → `CONFIGURATION#TARGET`, the configuration relative to the folder.
+    """
+
+    files: dict[str, str] = {}
+
+
+class FolderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of one output folder.
+
+    Attributes:
+        folder: output folder.
+        written: files that were new or have changed (with `only_compare`: that would be written).
+        unchanged: files that were up to date.
+        orphaned: files that earlier runs generated and this one does not; they still exist.
+        removed: orphans that were removed.
+        texts: new text of each written file.
+    """
+
+    folder: Path
+    written: list[Path]
+    unchanged: list[Path]
+    orphaned: list[Path]
+    removed: list[Path]
+    texts: Mapping[Path, str]
+
+
+class ProjectResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `generate_project`.
+
+    Attributes:
+        report: all diagnostics. If it has errors, nothing was written.
+        folders: results, in the order of the configuration.
+        inputs: IDL files that were read, including included ones.
+    """
+
+    report: Report
+    folders: list[FolderResult] = []
+    inputs: list[Path] = []
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether no file is out of date or orphaned."""
+        return not any(each.written or each.orphaned for each in self.folders)
+
+
+class _Folder(msgspec.Struct):
+    """Targets with the same output folder.
+
+    Attributes:
+        manifest: the manifest as it is.
+        owners: owners of files that this run replaces.
+    """
+
+    path: Path
+    targets: list[TargetConfig]
+    manifest: _Manifest
+    owners: set[str]
+
+    @property
+    def own(self) -> set[PurePosixPath]:
+        """Files that earlier runs have generated."""
+        return {PurePosixPath(name) for name, owner in self.manifest.files.items() if owner in self.owners}
+
+
+def generate_project(
+    config: Config,
+    *,
+    targets: Sequence[str] = (),
+    only_compare: bool = False,
+    clean: bool = False,
+    use_cache: bool = True,
+) -> ProjectResult:
+    """Generate everything that a configuration asks for.
+
+    Args:
+        targets: names of the targets to generate; empty for all.
+        only_compare: write nothing; return which files would be written, and which are orphaned.
+        clean: remove orphaned files.
+        use_cache: skip the generation if inputs, options and outputs are unchanged since the last one.
+
+    Raises:
+        ConfigError: the configuration has no targets or inputs, or targets that contradict each other.
+        UnknownTarget: no target has the name that the configuration has.
+        OSError: a file cannot be written; nothing was changed.
+    """
+    folders = _folders(config, targets)
+    front_end = _front_end(config)
+    requests = {
+        id(target): Request(front_end=front_end, generation=_generation(config, target), output=folder.path)
+        for folder in folders
+        for target in folder.targets
+    }
+    if use_cache:
+        known = _up_to_date(folders, requests)
+        if known is not None:
+            return known
+    checked = check_files(front_end)
+    inputs = list(checked.loader.files)
+    if checked.report.has_errors:
+        return ProjectResult(report=checked.report, inputs=inputs)
+    files = {id(folder): _generate(config, folder, checked, requests, use_cache) for folder in folders}
+    if checked.report.has_errors:
+        return ProjectResult(report=checked.report, inputs=inputs)
+    results = _write(config, folders, files, only_compare=only_compare, clean=clean)
+    return ProjectResult(report=checked.report, folders=results, inputs=inputs)
+
+
+def _folders(config: Config, names: Sequence[str]) -> list[_Folder]:
+    if not config.targets:
+        raise ConfigError(f"{readable(config.file)}: no targets; add a table [[targets]] with a key `output`")
+    known = {name for target in config.targets for name in (target.name, target.label)}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{readable(config.file)}: no target {name!r}; known: {', '.join(sorted(known))}")
+    found: dict[Path, _Folder] = {}
+    for target in config.targets:
+        if names and target.name not in names and target.label not in names:
+            continue
+        path = config.path(target.output)
+        folder = found.setdefault(path.resolve(), _Folder(path, [], _read_manifest(path), set()))
+        folder.targets.append(target)
+        folder.owners.add(_owner(config, folder.path, target))
+    for folder in found.values() if not names else ():
+        # Targets that are no longer in the configuration.
+        prefix = _owner(config, folder.path, None)
+        folder.owners |= {owner for owner in folder.manifest.files.values() if owner.startswith(prefix)}
+    return list(found.values())
+
+
+def _owner(config: Config, folder: Path, target: TargetConfig | None) -> str:
+    file = os.path.relpath(config.file.resolve(), folder.resolve()).replace(os.sep, "/")
+    return f"{file}#{'' if target is None else target.name}"
+
+
+def _front_end(config: Config) -> FrontEnd:
+    try:
+        sources = config.sources()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{readable(config.file)}: inputs: '{readable(str(error))}' matches no .idl or .thrift file"
+        ) from None
+    if not sources:
+        raise ConfigError(f"{readable(config.file)}: all inputs are excluded")
+    return FrontEnd(
+        paths=tuple(sources), include_dirs=config.include_dirs, allow_negative_ids=config.allow_negative_ids
+    )
+
+
+def _generation(config: Config, target: TargetConfig) -> Generation:
+    return Generation(
+        target=target.name,
+        package=target.package,
+        templates=config.path(target.templates) if target.templates else None,
+        with_includes=target.with_includes,
+        nullable_arguments=target.nullable_arguments,
+    )
+
+
+def _generate(
+    config: Config, folder: _Folder, checked: Checked, requests: Mapping[int, Request], use_cache: bool
+) -> dict[PurePosixPath, tuple[GeneratedFile, str]]:
+    """Generate the files of a folder, and record them in the compile cache: path → file and owner."""
+    generated: dict[PurePosixPath, tuple[GeneratedFile, str]] = {}
+    for target in folder.targets:
+        request = requests[id(target)]
+        output = OutputFolder(folder.path, folder.own)
+        files = generate_files(checked, request.generation, use_cache=use_cache, folder=output)
+        owner = _owner(config, folder.path, target)
+        for file in files:
+            if file.path in generated:
+                raise ConfigError(
+                    f"{readable(config.file)}: two targets generate '{file.path}' in '{readable(folder.path)}'; give "
+                    "them different output folders"
+                )
+            generated[file.path] = (file, owner)
+        if use_cache and not checked.report.has_errors:
+            key = _cache_key(request)
+            compile_cache.store(key, checked.loader, checked.report, files, output.consulted, output.elsewhere)
+    return generated
+
+
+def _write(
+    config: Config,
+    folders: Iterable[_Folder],
+    files: Mapping[int, Mapping[PurePosixPath, tuple[GeneratedFile, str]]],
+    *,
+    only_compare: bool,
+    clean: bool,
+) -> list[FolderResult]:
+    from idlc.codegen import GeneratedFile, compare_outputs, prepare_outputs
+
+    results: list[FolderResult] = []
+    with ExitStack() as stack:
+        transactions: list[Transaction] = []
+        for folder in folders:
+            generated = files[id(folder)]
+            orphans = sorted(path for path in folder.own - generated.keys() if (folder.path / path).is_file())
+            entries = {name: owner for name, owner in folder.manifest.files.items() if owner not in folder.owners}
+            entries |= {str(path): owner for path, (_, owner) in generated.items()}
+            if not clean:
+                entries |= {str(path): folder.manifest.files[str(path)] for path in orphans}
+            texts = [file for file, _ in generated.values()]
+            texts.append(GeneratedFile(PurePosixPath(MANIFEST), _manifest_text(entries)))
+            if only_compare:
+                outcome = compare_outputs(folder.path, texts)
+            else:
+                transaction = stack.enter_context(Transaction(folder.path))
+                transactions.append(transaction)
+                outcome = prepare_outputs(folder.path, texts, transaction, orphans if clean else ())
+            places = [folder.path / path for path in orphans]
+            is_removed = clean and not only_compare
+            results.append(
+                FolderResult(
+                    folder=folder.path,
+                    written=outcome.written,
+                    unchanged=outcome.unchanged,
+                    orphaned=[] if is_removed else places,
+                    removed=places if is_removed else [],
+                    texts={folder.path / file.path: file.text for file in texts},
+                )
+            )
+        for transaction in transactions:
+            transaction.commit()
+    return results
+
+
+def _up_to_date(folders: Iterable[_Folder], requests: Mapping[int, Request]) -> ProjectResult | None:
+    """Return the result of a run that would change nothing, from the compile cache; else `None`."""
+    report = Report()
+    inputs: dict[Path, None] = {}
+    results: list[FolderResult] = []
+    for folder in folders:
+        unchanged: list[Path] = []
+        for target in folder.targets:
+            known = compile_cache.load(_cache_key(requests[id(target)]), folder.path)
+            if known is None:
+                return None
+            for diagnostic in known.report:
+                report.add(diagnostic)
+            inputs.update(dict.fromkeys(known.inputs))
+            unchanged += known.outputs
+        if folder.own != {PurePosixPath(path.relative_to(folder.path)) for path in unchanged}:
+            return None
+        unchanged.append(folder.path / MANIFEST)
+        results.append(
+            FolderResult(folder=folder.path, written=[], unchanged=unchanged, orphaned=[], removed=[], texts={})
+        )
+    return ProjectResult(report=report, folders=results, inputs=list(inputs))
+
+
+def _cache_key(request: Request) -> str:
+    return f"{compile_cache.cache_key(request)}-project"
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    file = folder / MANIFEST
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Manifest)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Manifest()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(
+            f"cannot read '{readable(file)}': {error}; restore it, or remove it and look for orphaned files yourself"
+        ) from None
+
+
+def _manifest_text(entries: Mapping[str, str]) -> str:
+    # One line for each file, so that changes of different branches can be merged.
+    return json.dumps({"files": dict(sorted(entries.items()))}, indent=2) + "\n"

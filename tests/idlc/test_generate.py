@@ -1,0 +1,192 @@
+"""`idlc generate`: all files of all targets or none, stale and orphaned files, manifests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from idlc.cli import main
+
+CONFIG = 'roots = ["idl"]\n[[targets]]\noutput = "src"\n'
+FILES = {
+    "idlc.toml": CONFIG,
+    "idl/user.thrift": "namespace py shop\nstruct User { 1: i64 id }\n",
+    "idl/order.thrift": "namespace py shop\ninclude 'user.thrift'\nstruct Order { 1: user.User user }\n",
+}
+OUTPUTS = ["shop/__init__.py", "shop/order.py", "shop/py.typed", "shop/user.py"]
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`idlc generate ARGUMENTS...` in the folder of a project."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path / "cache"))
+    write(tmp_path, FILES)
+    return lambda *arguments: CliRunner().invoke(main, ["generate", *arguments])
+
+
+def generated(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_all_files_and_a_manifest_are_written(run, tmp_path: Path) -> None:
+    result = run()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "src: 5 files, 5 written, 0 unchanged\n"
+    assert generated(tmp_path / "src") == [".idlc-manifest.json", *OUTPUTS]
+    manifest = json.loads((tmp_path / "src/.idlc-manifest.json").read_text())
+    assert manifest == {"files": dict.fromkeys(OUTPUTS, "../idlc.toml#python")}
+
+
+@pytest.mark.parametrize("options", [(), ("--no-cache",)])
+def test_a_second_run_writes_nothing(run, options: tuple[str, ...]) -> None:
+    run(*options)
+    assert run(*options).stdout == "src: 5 files, 0 written, 5 unchanged\n"
+    assert run("--check", *options).exit_code == 0
+
+
+def test_it_runs_in_folders_below(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path / "idl")
+    assert run().stdout == f"{tmp_path}/src: 5 files, 5 written, 0 unchanged\n"
+
+
+def test_check_shows_what_is_stale(run, tmp_path: Path) -> None:
+    run()
+    write(tmp_path, {"idl/user.thrift": "namespace py shop\nstruct User { 1: i64 user_id }\n"})
+    before = (tmp_path / "src/shop/user.py").read_text()
+    result = run("--check")
+    assert result.exit_code == 1
+    assert "-    id: int | None = None\n+    user_id: int | None = None\n" in result.stdout
+    assert result.stderr == "out of date: src/shop/user.py\n1 file out of date, 0 orphaned; run `idlc generate`\n"
+    assert run("--check", "--no-diff").stdout == ""
+    assert (tmp_path / "src/shop/user.py").read_text() == before
+
+
+def test_a_missing_file_is_stale(run, tmp_path: Path) -> None:
+    run()
+    (tmp_path / "src/shop/py.typed").unlink()
+    assert "out of date: src/shop/py.typed" in run("--check").stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--no-cache",)])
+def test_orphans_are_told_kept_and_removed(run, tmp_path: Path, options: tuple[str, ...]) -> None:
+    run(*options)
+    (tmp_path / "idl/order.thrift").unlink()
+    assert run("--check", "--no-diff", *options).stderr == (
+        "out of date: src/shop/__init__.py\norphaned: src/shop/order.py\n"
+        "1 file out of date, 1 orphaned; run `idlc generate --clean`\n"
+    )
+    kept = run(*options)
+    assert kept.stderr == "orphaned: src/shop/order.py; `idlc generate --clean` removes it\n"
+    assert "order" not in (tmp_path / "src/shop/__init__.py").read_text()
+    assert run("--check", *options).exit_code == 1
+    assert run("--clean", *options).stdout == "src: 4 files, 1 written, 3 unchanged, 1 removed\n"
+    assert generated(tmp_path / "src") == [".idlc-manifest.json", "shop/__init__.py", "shop/py.typed", "shop/user.py"]
+    assert run("--check", *options).exit_code == 0
+
+
+def test_orphans_of_a_target_that_is_gone(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idlc.toml": CONFIG + '[[targets]]\nname = "openapi"\noutput = "src"\n'})
+    run()
+    assert "openapi.json" in generated(tmp_path / "src")
+    write(tmp_path, {"idlc.toml": CONFIG})
+    assert "orphaned: src/openapi.json" in run("--check").stderr
+    run("--clean")
+    assert generated(tmp_path / "src") == [".idlc-manifest.json", *OUTPUTS]
+
+
+def test_files_of_others_are_left_alone(run, tmp_path: Path) -> None:
+    run()
+    write(
+        tmp_path,
+        {
+            "src/shop/mine.py": "",
+            "other/idlc.toml": CONFIG.replace('"src"', '"../src"'),
+            "other/idl/pay.thrift": "namespace py pay\nstruct Pay {}",
+        },
+    )
+    assert run("--config", "other/idlc.toml", "--clean").exit_code == 0
+    assert run("--clean").exit_code == 0
+    assert {"shop/mine.py", "shop/user.py", "pay/pay.py"} <= set(generated(tmp_path / "src"))
+
+
+def test_one_target_of_several(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idlc.toml": CONFIG + '[[targets]]\nname = "openapi"\noutput = "api"\n'})
+    assert run("--target", "openapi").stdout.startswith("api: 2 files, 2 written")
+    assert not (tmp_path / "src").exists()
+    result = run("--target", "opnapi")
+    assert result.exit_code == 2
+    assert "no target 'opnapi'; known: openapi, openapi:api, python, python:src" in result.stderr
+
+
+def test_with_errors_nothing_is_written(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idl/wrong.thrift": "struct A { 1: B b }"})
+    result = run()
+    assert (result.exit_code, (tmp_path / "src").exists()) == (1, False)
+    assert "error[type.undefined]" in result.stderr
+
+
+def test_no_folder_is_changed_if_one_cannot_be_written(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idlc.toml": CONFIG + '[[targets]]\nname = "openapi"\noutput = "api/file"\n', "api": ""})
+    result = run()
+    assert result.exit_code == 1
+    assert "cannot write" in result.stderr
+    assert not (tmp_path / "src").exists()
+
+
+def test_outputs_are_listed_and_nothing_is_written(run, tmp_path: Path) -> None:
+    listed = run("--list-outputs").stdout.split()
+    assert not (tmp_path / "src").exists()
+    run()
+    assert listed == [f"src/{name}" for name in generated(tmp_path / "src")]
+    assert run("--list-outputs").stdout.split() == listed
+
+
+def test_a_depfile_names_outputs_and_inputs(run, tmp_path: Path) -> None:
+    for _ in range(2):  # written, and up to date
+        run("--depfile", "out.d")
+        outputs, _, inputs = (tmp_path / "out.d").read_text().partition(": ")
+        assert sorted(outputs.split()) == sorted(f"src/{name}" for name in generated(tmp_path / "src"))
+        assert inputs.split() == [str(tmp_path / name) for name in ("idl/order.thrift", "idl/user.thrift")]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('roots = ["idl"]', "idlc.toml: no targets; add a table [[targets]] with a key `output`"),
+        (CONFIG.replace('"idl"', '"ild"'), "idlc.toml: inputs: 'ild' matches no .idl or .thrift file"),
+        (CONFIG.replace("]\n", ']\nexclude = ["idl/*"]\n', 1), "idlc.toml: all inputs are excluded"),
+        (CONFIG + 'name = "perl"\n', "no target named 'perl'"),
+        (CONFIG + '[[targets]]\nname = "python"\noutput = "./src"\n', "two targets generate 'shop/order.py' in 'src'"),
+    ],
+)
+def test_configurations_that_make_no_sense(run, tmp_path: Path, config: str, message: str) -> None:
+    write(tmp_path, {"idlc.toml": config})
+    result = run()
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_without_a_configuration(run, tmp_path: Path) -> None:
+    (tmp_path / "idlc.toml").unlink()
+    result = run()
+    assert result.exit_code == 2
+    assert "no idlc.toml, and no pyproject.toml with [tool.idlc]" in result.stderr
+
+
+def test_a_damaged_manifest_is_not_overwritten(run, tmp_path: Path) -> None:
+    run()
+    write(tmp_path, {"src/.idlc-manifest.json": "<<<<<<< HEAD"})
+    result = run()
+    assert result.exit_code == 2
+    assert "cannot read 'src/.idlc-manifest.json'" in result.stderr
