@@ -1,6 +1,6 @@
 """Checks of the names of annotations and of the scopes of namespaces: near misses of known ones.
 
-Annotations are open: every tool has names of its own, and ignores those of others. So only a name that differs from a
+Annotations are open: every tool has its names, and ignores those of others. So only a name that differs from a
 known one by a slip of the keyboard is reported, and an unknown name behind `py.`, which belongs to this compiler.
 Other checks look at `http.`, `rpc.` and `vt.` (`http.annotation`, `policy.key`, `constraint.unknown`).
 """

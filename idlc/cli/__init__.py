@@ -21,7 +21,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "generate", "doctor")
+_COMMANDS = ("compile", "generate", "format", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 
@@ -75,6 +75,7 @@ def main() -> None:
       idlc compile idl/ -o src -I idl/common --package myapp.rpc
       idlc compile idl/ -o gen --check
       idlc generate --check
+      idlc format idl/ --write
       idlc doctor
 
     `idlc COMMAND --help` shows the options of a command.

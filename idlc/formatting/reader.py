@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from idlc.formatting.comments import is_doc, is_line
+from idlc.formatting.comments import is_doc, is_line, is_owned_by_previous
 from idlc.formatting.elements import ElementReader, Unreadable
 from idlc.formatting.stream import TokenStream
 from idlc.formatting.tree import Element, Leading
@@ -80,10 +80,15 @@ class Reader(ElementReader):
                 self.at_end = leading
                 return
             self.is_unusual = self.must_keep = False
-            last = self._readable_item()
+            item = self._readable_item()
+            if last is not None and self.is_unusual and self._documents(item, last):
+                last.raw = (last.raw or self.text[last.start : last.end]) + self.text[last.end : item.end]
+                last.trailing, last.end = [], item.end
+            else:
+                item.leading, item.blank_before, item.is_unusual = leading, is_blank, self.is_unusual
+                items.append(item)
+                last = item
             end = last.end
-            last.leading, last.blank_before, last.is_unusual = leading, is_blank, self.is_unusual
-            items.append(last)
 
     # Items
 
@@ -102,6 +107,12 @@ class Reader(ElementReader):
             item.raw = self.text[item.start : item.end]
             item.trailing = []
         return item
+
+    def _documents(self, item: Element, last: Element) -> bool:
+        """Return whether a comment within an item documents the item before it, which ends on the same line."""
+        line = self.text.find("\n", last.end)
+        end = min(item.end, line if line >= 0 else item.end)
+        return any(item.start < each.start < end and is_owned_by_previous(each) for each in self.stream.comments)
 
     def _any_item(self) -> None:
         first = self._item_start = self.index

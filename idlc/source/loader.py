@@ -13,6 +13,7 @@ that were read are unchanged *and* none of these paths exists.
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 from idlc.files import readable
 from idlc.source.file import SourceFile, Span
 
-__all__ = ["Loader", "SourceNotFound", "SourceUnreadable"]
+__all__ = ["Loader", "SourceNotFound", "SourceUnreadable", "decode"]
 
 _SUFFIXES = (".thrift", ".idl")
 _NOT_IDL = "the file name must end in `.thrift` or `.idl`"
@@ -58,6 +59,29 @@ class SourceUnreadable(Exception):
         self.name = name
         self.reason = reason
         self.span = span
+
+
+def decode(data: bytes, path: Path, *, name: str | None = None) -> SourceFile:
+    """Return a file with the given content, without its byte order mark.
+
+    Args:
+        path: resolved, absolute path.
+        name: file name in messages; the path if it is not given.
+
+    Raises:
+        SourceUnreadable: the content is not UTF-8.
+    """
+    name = name if name is not None else readable(path)
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return SourceFile(path, data.decode("utf-8"), name=name)
+    except UnicodeDecodeError as error:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise SourceUnreadable(name, "the file is UTF-16, must be UTF-8") from error
+        before = len(data[: error.start].decode("utf-8"))
+        file = SourceFile(path, data.decode("utf-8", errors="replace"), name=name)
+        reason = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise SourceUnreadable(name, reason, Span(file, before, before + 1)) from error
 
 
 class Loader:
@@ -141,16 +165,7 @@ class Loader:
             data = path.read_bytes()
         except OSError as error:
             raise SourceUnreadable(name, (error.strerror or str(error)).lower()) from error
-        data = data.removeprefix(b"\xef\xbb\xbf")
-        try:
-            return SourceFile(path, data.decode("utf-8"), name=name)
-        except UnicodeDecodeError as error:
-            if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise SourceUnreadable(name, "the file is UTF-16, must be UTF-8") from error
-            before = len(data[: error.start].decode("utf-8"))
-            file = SourceFile(path, data.decode("utf-8", errors="replace"), name=name)
-            reason = f"byte 0x{data[error.start]:02x} is not UTF-8"
-            raise SourceUnreadable(name, reason, Span(file, before, before + 1)) from error
+        return decode(data, path, name=name)
 
     def _display(self, path: Path) -> str:
         try:

@@ -113,6 +113,7 @@ def test_trailing_white_space_of_comments_is_removed() -> None:
         "const map<string, string> M = {'a': 'b' /**< of M */, 'c': 'a text that makes the line too long'}",
         "struct S { 1: i32 a\n, ///< of nothing\n 2: i32 b }",
         "struct A {} /** of nothing */; struct B {}",
+        "struct A {} struct /**< of A */ B { 1: i32 b }",
         "struct A {\n1: i32 a } ///< of A,\n/// and also this\nstruct B {}",
         "struct A {\n1: i32 a } /// of B,\n/// and also this\nstruct B {}",
         "/// of S\n\n/// only this\nstruct S { 1: i32 a, ///< of a\n /// and this\n 2: i32 b }",
