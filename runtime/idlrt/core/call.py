@@ -10,7 +10,7 @@ import msgspec
 from idlrt.core.decisions import Listener
 from idlrt.core.driver import Driver
 from idlrt.core.policy import CallPolicy
-from idlrt.spec import Method
+from idlrt.spec import Method, shown_values
 
 __all__ = ["Call", "Deadline"]
 
@@ -74,3 +74,7 @@ class Call(msgspec.Struct):
     received: int = 0
     in_attempts: int = 0
     trace: Any = None
+
+    def __repr__(self) -> str:
+        shown = shown_values(self.method.arguments, self.arguments)
+        return f"Call({self.method.full_name}{shown}, target={self.target!r}, metadata={sorted(self.metadata)})"

@@ -16,7 +16,7 @@ from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.driver import Driver
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.core.outcome import Outcome
-from idlrt.spec import Method
+from idlrt.spec import Method, shown_values
 
 __all__ = ["CURRENT_TRACE", "Peer", "ServerCall", "current_call", "enter_call", "handler_context", "request_metadata"]
 
@@ -78,6 +78,10 @@ class ServerCall(msgspec.Struct, eq=False):
     is_begun: bool = False
     outcome: Outcome | None = None
     trace: Any = None
+
+    def __repr__(self) -> str:
+        shown = shown_values(self.method.arguments, self.arguments)
+        return f"ServerCall({self.method.full_name}{shown}, peer={self.peer!r}, metadata={sorted(self.metadata)})"
 
     def remaining(self) -> float:
         """Return the seconds until the deadline; zero or less if it has passed."""

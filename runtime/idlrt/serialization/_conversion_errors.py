@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["ConversionError", "briefly", "described", "located", "path_of", "step_of_key"]
+from idlrt.serialization._sensitive import SensitiveText, hide_conversion
+from idlrt.spec import Field, is_sensitive
+
+__all__ = ["ConversionError", "briefly", "described", "located", "path_of", "step_of_key", "what_of"]
 
 _BRIEF: Final = 40
 _LONGEST_PATH: Final = 160
@@ -34,8 +37,18 @@ class ConversionError(Exception):
 
 
 def located(error: ConversionError, root: str) -> str:
-    """Return `path: what is wrong`; `root` is where the path starts."""
+    """Return `path: what is wrong`; `root` is where the path starts. Sensitive values are not shown."""
+    path = error.path
+    for place in range(len(path) - 1, -1, -1):
+        if isinstance(path[place], SensitiveText):
+            error.path, error.what = path[place:], hide_conversion(error.what)
+            break
     return f"{path_of(error, root)}: {error.what}"
+
+
+def what_of(error: ConversionError, field: Field[Any]) -> str:
+    """Return what is wrong with the value of a field, without the value if the field is sensitive."""
+    return hide_conversion(error.what) if is_sensitive(field) else error.what
 
 
 def path_of(error: ConversionError, root: str) -> str:

@@ -48,6 +48,7 @@ from idlrt.serialization import _json_text as json_text
 from idlrt.serialization import _decoded_size as decoded_size
 from idlrt.serialization import _hash_probes as hash_probes
 from idlrt.serialization import _unknown as unknown
+from idlrt.serialization import _sensitive as sensitive
 from idlrt.serialization import errors as decode_errors
 from idlrt.serialization import explain, options
 from idlrt.serialization._binary_input import BinaryInput

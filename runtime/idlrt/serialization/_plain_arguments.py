@@ -9,6 +9,7 @@ from idlrt.serialization._plain_reader import PlainReader
 from idlrt.serialization._plain_scalars import Convert
 from idlrt.serialization._plain_writer import PlainWriter
 from idlrt.serialization._rest_fields import fields_of, key_of
+from idlrt.serialization._sensitive import key_text
 from idlrt.spec import Method
 
 __all__ = ["arguments_reader", "arguments_writer"]
@@ -49,7 +50,8 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
             if method.arguments[place].is_required:
                 raise ConversionError("required, but null")
         except ConversionError as error:
-            raise error.at(step) from None
+            text = f"[{step}]" if isinstance(step, int) else step
+            raise error.at(key_text(method.arguments[place], text)) from None
         return None
 
     def read(plain: Any, depth: int) -> tuple[Any, ...]:
@@ -118,7 +120,7 @@ def _writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
                 elif field.is_required:
                     raise ConversionError("required, but None")
             except ConversionError as error:
-                raise error.at(f".{key}") from None
+                raise error.at(key_text(field, f".{key}")) from None
         return plain
 
     return write

@@ -18,6 +18,7 @@ from idlrt.serialization._plain_scalars import Convert, is_scalar, key_reader, s
 from idlrt.serialization._plain_structs import Fields, Member, fields_reader, too_deep, unknown
 from idlrt.serialization._rest_fields import fields_of, is_as_text, key_of
 from idlrt.serialization._rest_scalars import rest_key_reader, rest_scalar_reader
+from idlrt.serialization._sensitive import key_text, step_text
 from idlrt.serialization.errors import DecodeError
 from idlrt.spec import BaseType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union, VoidType
 
@@ -118,7 +119,10 @@ class PlainReader:
         return fields_reader(cls, self._fields(cls), refuse_unknown=self.refuse_unknown)
 
     def _union(self, cls: Any) -> Convert:
-        fields = {member.key: (member.field.attribute, member.convert) for member in self._fields(cls)}
+        fields = {
+            member.key: (member.field.attribute, member.convert, step_text(key_text(member.field, member.key)))
+            for member in self._fields(cls)
+        }
 
         def read(plain: Any, depth: int) -> Any:
             if plain.__class__ is not dict:
@@ -130,13 +134,13 @@ class PlainReader:
             [(name, item)] = plain.items()
             if name not in fields:
                 raise unknown(cls, name)
-            attribute, read_item = fields[name]
+            attribute, read_item, step = fields[name]
             try:
                 if item is None:
                     raise ConversionError("the field of a union must not be null")
                 return cls(**{attribute: read_item(item, depth - 1)})
             except ConversionError as error:
-                raise error.at(f".{name}") from None
+                raise error.at(step) from None
 
         return read
 

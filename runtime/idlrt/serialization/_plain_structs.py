@@ -33,6 +33,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from idlrt.serialization._conversion_errors import ConversionError, briefly, described
 from idlrt.serialization._plain_batches import BITS
 from idlrt.serialization._plain_scalars import Convert
+from idlrt.serialization._sensitive import key_text, step_text
 from idlrt.serialization._source import Source
 from idlrt.spec import BaseType, Field
 
@@ -144,7 +145,7 @@ def _source(cls: type[Any], fields: Fields, absent: str) -> Source:
         "too_deep": too_deep,
         "absent": lambda: ConversionError(absent),
     }
-    return Source(names | {"steps": [f".{member.key}" for member in fields]})
+    return Source(names | {"steps": [step_text(key_text(member.field, member.key)) for member in fields]})
 
 
 @contextmanager

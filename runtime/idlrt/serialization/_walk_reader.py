@@ -27,6 +27,7 @@ from idlrt.serialization._decoded_size import (
     struct_cost,
 )
 from idlrt.serialization._hash_probes import HashProbes, watched_from
+from idlrt.serialization._sensitive import key_text
 from idlrt.serialization._unknown import keep, mark_of
 from idlrt.serialization._walk_primitives import Input
 from idlrt.serialization._walk_skip import skip_field
@@ -213,7 +214,7 @@ class WalkReader:
             mark: of the protocol, if unknown fields are kept.
         """
         known = {
-            (type_id(field.type), field.id): (keys[field.id], self._field(field), at_field(field.name))
+            (type_id(field.type), field.id): (keys[field.id], self._field(field), at_field(key_text(field, field.name)))
             for field in fields
         }
         find, limits, closes = known.get, self._limits, self._primitives.CLOSES_FIELDS

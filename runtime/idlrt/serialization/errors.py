@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.printable import plural
+from idlrt.serialization._sensitive import SensitiveText, hide_decoding, step_text
 from idlrt.serialization.types import TypeId
 
 __all__ = [
@@ -69,7 +70,12 @@ def public_error(error: DecodeError, root: str) -> RemoteProtocolError:
     Args:
         root: start of the path, for example the name of a class.
     """
-    return RemoteProtocolError(f"cannot read {root}{''.join(reversed(error.path))}: {error.what}")
+    path, what = error.path, error.what
+    for place in range(len(path) - 1, -1, -1):
+        if isinstance(path[place], SensitiveText):
+            path, what = path[place:], hide_decoding(what)
+            break
+    return RemoteProtocolError(f"cannot read {root}{''.join(reversed(path))}: {what}")
 
 
 def trailing_bytes(root: str, end: int, size: int) -> RemoteProtocolError:
@@ -81,8 +87,8 @@ def trailing_bytes(root: str, end: int, size: int) -> RemoteProtocolError:
 
 
 def at_field(name: str) -> str:
-    """Return the path step of a field."""
-    return f".{name}"
+    """Return the path step of a field; what is below it is not shown if the name is a `SensitiveText`."""
+    return step_text(name)
 
 
 def at_element(index: int) -> str:

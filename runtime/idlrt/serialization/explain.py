@@ -14,7 +14,20 @@ from typing import Any
 from idlrt.printable import plural
 from idlrt.serialization._unknown import UntranslatableError
 from idlrt.serialization.options import WriteErrors
-from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union, unknown_of
+from idlrt.spec import (
+    MASK,
+    BaseType,
+    EnumType,
+    Field,
+    ListType,
+    MapType,
+    SetType,
+    StructType,
+    Type,
+    Union,
+    is_sensitive,
+    unknown_of,
+)
 
 __all__ = ["WRITE_ERRORS", "explain_record", "explain_struct"]
 
@@ -82,6 +95,7 @@ class _Search:
         self._error = error
         self._max_depth = max_depth
         self._text_errors: WriteErrors = text_errors
+        self._is_hidden = False  # whether the search is inside of a sensitive field
 
     def in_struct(self, value: Any, path: str, depth: int) -> str | None:
         if depth > self._max_depth:
@@ -102,66 +116,74 @@ class _Search:
     def in_field(self, field: Field[Any], value: Any, path: str, depth: int) -> str | None:
         if value is None:
             return f"{path} is required, got None" if field.is_required else None
-        return self._in_value(field.type, value, path, depth)
+        was_hidden, self._is_hidden = self._is_hidden, self._is_hidden or is_sensitive(field)
+        found = self._in_value(field.type, value, path, depth)
+        self._is_hidden = was_hidden
+        return found
 
     def _in_value(self, spec: Type[Any], value: Any, path: str, depth: int) -> str | None:
         match spec:
             case BaseType() as base:
-                return _in_base(base, value, path, self._text_errors)
+                return self._in_base(base, value, path)
             case EnumType() as enum_type:
                 if not _is_whole(value):
-                    return f"{path} must be {enum_type.cls.__name__}, got {_describe(value)}"
-                return _in_base(BaseType[int]("i32"), value, path)
+                    return f"{path} must be {enum_type.cls.__name__}, got {self._describe(value)}"
+                return self._in_base(BaseType[int]("i32"), value, path)
             case StructType() as referred:
                 if not hasattr(value, "__thrift_fields__"):
-                    return f"{path} must be {referred.cls.__name__}, got {_describe(value)}"
+                    return f"{path} must be {referred.cls.__name__}, got {self._describe(value)}"
                 return self.in_struct(value, path, depth + 1)
             case ListType() | SetType() as sequence:
                 if not hasattr(value, "__iter__") or not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
-                    return f"{path} must be {spec!r}, got {_describe(value)}"
+                    return f"{path} must be {spec!r}, got {self._describe(value)}"
                 return _first(
                     self._in_value(sequence.element, item, f"{path}[{i}]", depth) for i, item in enumerate(value)
                 )
             case MapType() as mapping:
                 if not hasattr(value, "items"):
-                    return f"{path} must be {spec!r}, got {_describe(value)}"
+                    return f"{path} must be {spec!r}, got {self._describe(value)}"
                 for key, item in value.items():
                     found = self._in_value(mapping.key, key, f"a key of {path}", depth)
-                    found = found or self._in_value(mapping.value, item, f"{path}[{_brief(key)}]", depth)
+                    found = found or self._in_value(mapping.value, item, f"{path}[{self._brief(key)}]", depth)
                     if found is not None:
                         return found
                 return None
             case _:
                 return None
 
+    def _in_base(self, spec: BaseType[Any], value: Any, path: str) -> str | None:
+        name = spec.name
+        if name in _RANGES:
+            if not _is_whole(value):
+                return f"{path} must be {name}, got {self._describe(value)}"
+            if not -_RANGES[name] <= value < _RANGES[name]:
+                return f"{path} must be {name}, but {self._brief(value)} is out of range"
+            return None
+        if name == "string" and isinstance(value, str):
+            try:
+                value.encode("utf-8", self._text_errors)
+            except UnicodeEncodeError as error:
+                return f"{path} cannot be written as UTF-8: {error.reason}"
+            return None
+        if name == "double" and isinstance(value, int):
+            try:
+                float(value)
+            except OverflowError:
+                return f"{path} must be double, but {self._brief(value)} is out of range"
+            return None
+        is_suitable = {
+            "string": isinstance(value, str),
+            "binary": _shows_bytes(value),
+            "double": isinstance(value, float) or hasattr(value, "__float__") or _is_whole(value),
+            "uuid": isinstance(value, uuid.UUID),
+        }
+        return None if is_suitable.get(name, True) else f"{path} must be {name}, got {self._describe(value)}"
 
-def _in_base(spec: BaseType[Any], value: Any, path: str, text_errors: WriteErrors = "strict") -> str | None:
-    name = spec.name
-    if name in _RANGES:
-        if not _is_whole(value):
-            return f"{path} must be {name}, got {_describe(value)}"
-        if not -_RANGES[name] <= value < _RANGES[name]:
-            return f"{path} must be {name}, but {_brief(value)} is out of range"
-        return None
-    if name == "string" and isinstance(value, str):
-        try:
-            value.encode("utf-8", text_errors)
-        except UnicodeEncodeError as error:
-            return f"{path} cannot be written as UTF-8: {error.reason}"
-        return None
-    if name == "double" and isinstance(value, int):
-        try:
-            float(value)
-        except OverflowError:
-            return f"{path} must be double, but {_brief(value)} is out of range"
-        return None
-    is_suitable = {
-        "string": isinstance(value, str),
-        "binary": _shows_bytes(value),
-        "double": isinstance(value, float) or hasattr(value, "__float__") or _is_whole(value),
-        "uuid": isinstance(value, uuid.UUID),
-    }
-    return None if is_suitable.get(name, True) else f"{path} must be {name}, got {_describe(value)}"
+    def _describe(self, value: Any) -> str:
+        return f"{type(value).__name__} {self._brief(value)}"
+
+    def _brief(self, value: Any) -> str:
+        return MASK if self._is_hidden else _brief(value)
 
 
 def _is_whole(value: Any) -> bool:
@@ -177,10 +199,6 @@ def _shows_bytes(value: Any) -> bool:
 
 def _first(findings: Iterable[str | None]) -> str | None:
     return next((finding for finding in findings if finding is not None), None)
-
-
-def _describe(value: Any) -> str:
-    return f"{type(value).__name__} {_brief(value)}"
 
 
 def _brief(value: Any) -> str:

@@ -6,6 +6,7 @@ from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Argument, Field, argument, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
 from idlrt.spec.methods import Method, Service, method, service
+from idlrt.spec.sensitive import MASK, is_sensitive, shown_values
 from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, empty_union, name_of, which
 from idlrt.spec.types import (
     BINARY,
@@ -45,6 +46,7 @@ __all__ = [
     "I16",
     "I32",
     "I64",
+    "MASK",
     "NO_ANNOTATIONS",
     "SENSITIVE",
     "STRING",
@@ -78,6 +80,7 @@ __all__ = [
     "frozen_list_of",
     "frozen_map_of",
     "frozen_set_of",
+    "is_sensitive",
     "list_of",
     "map_of",
     "method",
@@ -87,6 +90,7 @@ __all__ = [
     "service",
     "set_of",
     "set_unknown",
+    "shown_values",
     "struct",
     "unknown_of",
     "unknown_records",

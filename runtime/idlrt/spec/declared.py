@@ -14,6 +14,7 @@ import msgspec
 from idlrt.errors import RpcError
 from idlrt.spec.annotations import NO_ANNOTATIONS
 from idlrt.spec.frozen import value_hash
+from idlrt.spec.sensitive import MASK, sensitive_attributes
 from idlrt.spec.unknown import UNKNOWN, set_unknown, unknown_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class _DeclaredErrorType(type):
         attributes = {field.attribute for field in table}
         names = [key for key in namespace.get("__annotations__", {}) if key in attributes]
         namespace["__declared_defaults__"] = {key: namespace.pop(key, _REQUIRED) for key in names}
+        namespace["__sensitive__"] = sensitive_attributes(table)
         namespace["__slots__"] = (*namespace.get("__slots__", ()), *names)
         return super().__new__(mcs, name, bases, namespace)
 
@@ -48,6 +50,7 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
     __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __declared_defaults__: ClassVar[dict[str, Any]] = {}
+    __sensitive__: ClassVar[frozenset[str]] = frozenset()
     if not TYPE_CHECKING:
         __slots__ = (UNKNOWN,)
 
@@ -68,12 +71,19 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__declared_defaults__}
 
+    def _shown(self) -> dict[str, str]:
+        hidden = self.__sensitive__
+        return {
+            name: MASK if name in hidden and value is not None else repr(value)
+            for name, value in self._values().items()
+        }
+
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self._values().items())
-        return f"{type(self).__name__}({fields})"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in self._shown().items())})"
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._values().items() if value is not None)
+        values = self._values()
+        return ", ".join(f"{name}={text}" for name, text in self._shown().items() if values[name] is not None)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

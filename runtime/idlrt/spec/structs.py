@@ -16,6 +16,7 @@ import msgspec
 from idlrt.spec.annotations import NO_ANNOTATIONS
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
+from idlrt.spec.sensitive import mask_fields
 from idlrt.spec.unknown import PreservesUnknown, set_unknown, unknown_ids, unknown_of
 
 __all__ = ["Enum", "FrozenStruct", "Struct", "Union", "empty_union", "name_of", "which"]
@@ -66,6 +67,9 @@ class Struct(PreservesUnknown, msgspec.Struct):
     __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
 
+    def __init_subclass__(cls) -> None:
+        mask_fields(cls)
+
     def __hash__(self) -> int:
         return _hash_of_fields(self)
 
@@ -77,6 +81,9 @@ class FrozenStruct(PreservesUnknown, msgspec.Struct, frozen=True):
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
     __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
+
+    def __init_subclass__(cls) -> None:
+        mask_fields(cls)
 
     def __hash__(self) -> int:
         return _hash_of_fields(self)
@@ -95,6 +102,9 @@ class Union(PreservesUnknown, msgspec.Struct):
     __thrift_name__: ClassVar[str] = ""
     __thrift_annotations__: ClassVar[Mapping[str, str | tuple[str, ...]]] = NO_ANNOTATIONS
     __thrift_default__: ClassVar[tuple[str, Callable[[], Any]] | None] = None
+
+    def __init_subclass__(cls) -> None:
+        mask_fields(cls)
 
     def __post_init__(self) -> None:
         names = [name for name in self.__struct_fields__ if getattr(self, name) is not None]

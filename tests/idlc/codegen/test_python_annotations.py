@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -182,3 +184,37 @@ def test_a_filter_authorizes_calls_by_annotations(compiled: Callable[[str], Modu
                 user.remove("a")
             with pytest.raises(idlrt.ApplicationError, match="needs role user"):
                 client.read("a")
+
+
+def test_sensitive_values_are_not_shown(compiled: Callable[[str], ModuleType]) -> None:
+    demo: Any = compiled("""
+    struct Login { 1: string name, 2: string password (sensitive), 3: list<string> keys = ["k"] (sensitive = "true") }
+    struct Shown { 1: string text (sensitive = "false") }
+    exception Denied { 1: Login login, 2: optional string token (sensitive) }
+    service S {
+      Login f(1: string name, 2: string password (sensitive), 3: i32 at (http.query, sensitive)) (http.get = "/")
+    }
+    """)
+    login = demo.Login(name="eve", password="hunter2")
+    assert repr(login) == "Login(name='eve', password=***, keys=***)"
+    assert repr(demo.Shown(text="x")) == "Shown(text='x')"
+    assert str(demo.Denied(login=login, token="t")) == f"login={login!r}, token=***"
+
+    class Handler:
+        def f(self, name: str, password: str, at: int) -> Any:
+            call = idlrt.current_call()
+            assert call is not None
+            return demo.Login(name=repr(call).partition(", peer=")[0])
+
+    with idlrt.Server(demo.s(Handler()), "tcp://127.0.0.1:0", http=True) as server:
+        server.start()
+        with demo.SClient.connect(server.address) as client:
+            assert client.f("eve", "hunter2", 7).name == "ServerCall(S.f('eve', ***, ***)"
+            with pytest.raises(idlrt.LocalProtocolError, match=r"password must be string, got int \*\*\*"):
+                client.f("eve", 7654321, 1)
+        url = f"http://{server.address.partition('://')[2]}/?name=eve&password=x&at=hunter2"
+        with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(url):
+            pass
+        problem = caught.value.read().decode()
+        assert "cannot read query at: expected i32, got ***" in problem
+        assert "hunter2" not in problem

@@ -19,7 +19,7 @@ from idlrt.protocol.http.options import Http
 from idlrt.protocol.http.routes import BoundField, Place, Route
 from idlrt.protocol.http.templates import unquoted
 from idlrt.serialization import Limits
-from idlrt.serialization._conversion_errors import ConversionError
+from idlrt.serialization._conversion_errors import ConversionError, what_of
 from idlrt.serialization.constraints import constraints_of
 from idlrt.serialization.json_costs import Meter
 from idlrt.serialization.json_objects import decode_json
@@ -78,6 +78,7 @@ class _Located(msgspec.Struct, frozen=True, eq=False):
     """A field whose value may be outside of the JSON body.
 
     Attributes:
+        field: the field.
         key: key in the JSON object.
         getters: functions that return its texts, by place in their order, with the name of the place for messages.
         read: converts one text to a JSON value.
@@ -85,6 +86,7 @@ class _Located(msgspec.Struct, frozen=True, eq=False):
         is_in_body: whether the body is one of its places.
     """
 
+    field: Field[Any]
     key: str
     getters: tuple[tuple[str, _Get], ...]
     read: Callable[[str], Any]
@@ -253,7 +255,8 @@ def _located(bound: BoundField, route: Route) -> _Located:
         if place.kind not in ("body", "raw_body")
     )
     read = _json_reader(cast("ListType[Any]", type).element if is_many else type)
-    return _Located(json_key(bound.field), getters, read, is_many, any(each.kind == "body" for each in bound.places))
+    is_in_body = any(each.kind == "body" for each in bound.places)
+    return _Located(bound.field, json_key(bound.field), getters, read, is_many, is_in_body)
 
 
 def _is_binary(type: Type[Any]) -> bool:
@@ -313,7 +316,7 @@ def _value(each: _Located, source: _Source) -> Any:
         try:
             found = [each.read(text) for text in texts]
         except ConversionError as error:
-            raise RemoteProtocolError(f"cannot read {what}: {error.what}") from None
+            raise RemoteProtocolError(f"cannot read {what}: {what_of(error, each.field)}") from None
         return found if each.is_many else found[0]
     return _ABSENT
 

@@ -29,7 +29,7 @@ from idlrt.protocol.http.texts import is_list_of_scalars
 from idlrt.protocol.http.values import json_options
 from idlrt.protocol.jsonrpc.values import missing_result
 from idlrt.serialization import Limits
-from idlrt.serialization._conversion_errors import ConversionError
+from idlrt.serialization._conversion_errors import ConversionError, what_of
 from idlrt.serialization.json_costs import Meter
 from idlrt.serialization.json_objects import decode_json
 from idlrt.serialization.plain_json import from_plain, json_key, to_plain
@@ -139,7 +139,7 @@ class _Record:
                 return [read(item) for text in texts for each in text.split(",") if (item := each.strip())]
             return read(texts[0])
         except ConversionError as error:
-            raise RemoteProtocolError(f"cannot read {where}: {error.what}") from None
+            raise RemoteProtocolError(f"cannot read {where}: {what_of(error, field)}") from None
 
 
 class ResponseCodec:

@@ -20,7 +20,7 @@ from idlrt.protocol.http.routes import ANY_VERB, BoundField, Place, Route, route
 from idlrt.protocol.http.texts import cookie_value, header_value, is_list_of_scalars, is_scalar, list_value
 from idlrt.protocol.http.values import json_options
 from idlrt.serialization import Limits
-from idlrt.serialization._conversion_errors import ConversionError
+from idlrt.serialization._conversion_errors import ConversionError, what_of
 from idlrt.serialization.json_objects import encode_json
 from idlrt.serialization.plain_json import JsonOptions, to_plain
 from idlrt.serialization.text_scalars import text_writer
@@ -123,7 +123,7 @@ class RequestWriter:
             try:
                 put(content, value)
             except ConversionError as error:
-                raise self._unsendable(field, error.what) from None
+                raise self._unsendable(field, what_of(error, field)) from None
             except LocalProtocolError as error:
                 raise self._unsendable(field, str(error)) from None
         if content.cookies:

@@ -210,7 +210,7 @@ cdef object error_of(Input* s, str root):
     finally:
         close_input(s)
 
-cdef str step_text(Step* step):
+cdef object step_text(Step* step):
     if step.where == IN_FIELD:
         return decode_errors.at_field(<object>step.thing)
     if step.where == IN_UNKNOWN:

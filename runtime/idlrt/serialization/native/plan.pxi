@@ -117,7 +117,7 @@ cdef class Plan:
             slot.id = field.id
             slot.is_required = field.is_required
             slot.offset = offsets[index]
-            slot.name = self.keep(field.name)
+            slot.name = self.keep(sensitive.key_text(field, field.name))
             slot.attribute = self.keep(field.attribute)
             absent, default = defaults[index]
             slot.absent, slot.default = absent, self.keep(default)
