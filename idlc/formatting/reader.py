@@ -124,8 +124,8 @@ class Reader(ElementReader):
     def _item_separator(self, item: Element) -> None:
         """Drop the separator after an item.
 
-        It is kept if otherwise a comment before it would become a doc comment of the next item, or a second separator
-        would be allowed.
+        It is kept if otherwise a comment before it would become a doc comment of the next item, or the text after it,
+        which is broken, a part of this item.
         """
         index = self.index
         if self.texts[index] not in (",", ";"):
@@ -133,7 +133,7 @@ class Reader(ElementReader):
         comments = self._before.get(index, [])
         if len(comments) == 1 and is_line(comments[0]) and not is_doc(comments[0]):
             item.trailing.append(comments[0])
-        elif comments or self.texts[index + 1] in (",", ";"):
+        elif comments or not (self.texts[index + 1] in self._rules or self.kinds[index + 1] == END):
             item.append((self._inline(index, "") if comments else "") + self.texts[index])
         self.index = index + 1
 

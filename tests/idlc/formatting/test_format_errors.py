@@ -50,6 +50,11 @@ def test_annotations_of_fbthrift_are_left_above_their_definitions() -> None:
     assert format_text("@foo.Bar{a  = 1}\nstruct  X{}\n")[0] == "@foo.Bar{a  = 1}\nstruct X {}\n"
 
 
+def test_broken_text_does_not_become_a_part_of_the_item_before_it() -> None:
+    for text in ("typedef i32 A;\n;\n", 'struct A {};\n(a = "b")\n'):
+        assert format_text(text)[0] == text
+
+
 def test_line_ends_of_broken_items_stay() -> None:
     assert format_text("struct A{}\r\nstruct X {\n 1: }\r\nstruct B{}\r\n")[0] == (
         "struct A {}\r\nstruct X {\n 1: }\r\nstruct B {}\r\n"
