@@ -21,7 +21,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "generate", "format", "doctor")
+_COMMANDS = ("compile", "generate", "format", "breaking", "snapshot", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 
@@ -76,6 +76,7 @@ def main() -> None:
       idlc compile idl/ -o gen --check
       idlc generate --check
       idlc format idl/ --write
+      idlc breaking idl/ --against git:origin/main
       idlc doctor
 
     `idlc COMMAND --help` shows the options of a command.

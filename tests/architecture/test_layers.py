@@ -27,7 +27,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.diagnostics"},
         {"idlc.syntax"},
         {"idlc.formatting", "idlc.model"},
-        {"idlc.checks", "idlc.codegen"},
+        {"idlc.breaking", "idlc.checks", "idlc.codegen"},
         {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},
         {"idlc.api", "idlc.config"},
