@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from idlc.diagnostics import Diagnostic, Label, Report, Severity
+from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity
 from idlc.files import replace_file, sweep
 from idlc.request import Request
 from idlc.resources import cache_dir, resource_dir
@@ -55,6 +55,7 @@ class _StoredDiagnostic(msgspec.Struct, frozen=True):
     note: str
     labels: list[tuple[_StoredSpan, str]]
     help: str
+    fixes: list[tuple[_StoredSpan, str, bool]]
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -185,6 +186,7 @@ def _to_stored(diagnostic: Diagnostic) -> _StoredDiagnostic:
         diagnostic.note,
         [(_stored_span(label.span), label.text) for label in diagnostic.labels],
         diagnostic.help,
+        [(_stored_span(fix.span), fix.text, fix.is_safe) for fix in diagnostic.fixes],
     )
 
 
@@ -200,4 +202,5 @@ def _from_stored(finding: _StoredDiagnostic, sources: dict[str, SourceFile]) -> 
         note=finding.note,
         labels=tuple(Label(span(place), text) for place, text in finding.labels),
         help=finding.help,
+        fixes=tuple(Fix(span(place), text, is_safe) for place, text, is_safe in finding.fixes),
     )

@@ -59,7 +59,7 @@ def constraints_are_known(program: Program) -> Iterator[Finding]:
                 f"unknown constraint `{name}` of `{field.name}`",
                 span,
                 help=f"did you mean `{fix}`?" if near else "it is not enforced",
-                fixes=(Fix(span, fix),) if near else (),
+                fixes=(Fix(span, fix, is_safe=False),) if near else (),
             )
 
 

@@ -61,7 +61,7 @@ def missing_ids(program: Program) -> Iterator[Finding]:
                 f"field `{first.name}`{others} no id",
                 first.span,
                 help=f"write `{free}:` before it; otherwise its id is {first.id}",
-                fixes=(Fix(at, f"{free}: "),),
+                fixes=(Fix(at, f"{free}: ", is_safe=False),),
             )
 
 

@@ -70,7 +70,7 @@ def annotations_are_known(program: Program) -> Iterator[Finding]:
                 f"unknown annotation `{name}` of {kind} `{owner.name}`",
                 span,
                 help=f"did you mean `{near}`?" if near else f"known ones are {', '.join(allowed or _KNOWN)}",
-                fixes=(Fix(span, near),) if near else (),
+                fixes=(Fix(span, near, is_safe=False),) if near else (),
             )
 
 

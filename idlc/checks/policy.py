@@ -61,7 +61,7 @@ def keys_are_known(program: Program) -> Iterator[Finding]:
                 f"unknown call setting `{key}`",
                 span,
                 help=f"did you mean `{PREFIX}{near}`?" if near else f"known settings are {', '.join(CALL_SETTINGS)}",
-                fixes=(Fix(span, PREFIX + near),) if near else (),
+                fixes=(Fix(span, PREFIX + near, is_safe=False),) if near else (),
             )
 
 

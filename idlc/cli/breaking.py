@@ -72,6 +72,7 @@ def command(
     include_dirs: tuple[Path, ...],
     style: str,
     color: str,
+    max_errors: int,
     *,
     is_list: bool,
     allow_negative_ids: bool,
@@ -107,13 +108,13 @@ def command(
         paths, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids, find=find_sources
     )
     if report.has_errors:
-        show(report, style=style, color=color)
+        show(report, style=style, color=color, max_errors=max_errors)
         sys.exit(1)
     earlier = Report()
     try:
         before, after = read_earlier(against, current, earlier)
         if earlier.has_errors:
-            show(earlier, style=style, color=color)
+            show(earlier, style=style, color=color, max_errors=max_errors)
             click.echo(f"cannot compare with '{readable(against)}': it has errors", err=True)
             sys.exit(1)
         found = compare(before, after, categories=wanted, ignore=expected)
@@ -121,7 +122,7 @@ def command(
         raise click.UsageError(str(error)) from None
     findings = Report()
     to_report(found, findings)
-    show(findings, style=style, color=color)
+    show(findings, style=style, color=color, max_errors=max_errors)
     if not quiet:
         click.echo(_summary(found, len(after.snapshot.files), against))
     sys.exit(1 if found else 0)

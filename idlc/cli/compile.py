@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import idlc
-from idlc.cli.findings import finding_options, show
+from idlc.cli.findings import finding_options, is_document, show
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.files import readable
 from idlc.text import plural
@@ -95,6 +95,13 @@ __all__ = ["command"]
     help="Skip the compile if nothing has changed since the last one.",
 )
 @finding_options
+@click.option(
+    "--format",
+    "old_style",
+    type=click.Choice(["full", "short"]),
+    hidden=True,
+    help="Old name of --error-format.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
 def command(
     paths: tuple[Path, ...],
@@ -103,8 +110,6 @@ def command(
     with_diff: bool,
     depfile: Path | None,
     list_outputs: bool,
-    style: str,
-    color: str,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -115,6 +120,11 @@ def command(
 
     Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
+    shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
+    old_style = options.pop("old_style")
+    if old_style is not None:
+        click.echo("warning: --format is deprecated; use --error-format", err=True)
+        shown["style"] = old_style
     sources = _sources(paths, stdin_filename)
     if output.exists() and not output.is_dir():
         raise click.UsageError(f"--output '{readable(output)}': is a file, must be a folder")
@@ -128,7 +138,7 @@ def command(
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise cannot_write(error, output) from None
-    show(result.report, style=style, color=color)
+    show(result.report, **shown)
     if result.has_errors:
         sys.exit(1)
     outputs = [*result.written, *result.unchanged]
@@ -141,6 +151,7 @@ def command(
     if only_compare and with_diff:
         for path in result.written:
             print_diff(path, result.texts[path])
+    quiet = quiet or is_document(shown["style"])
     sys.exit(_conclude(result, output, quiet=quiet, only_compare=only_compare))
 
 

@@ -1,54 +1,123 @@
-"""Options of all commands that print diagnostics, and their output."""
+"""Options of all commands that print diagnostics, and their output.
+
+Text (`full`, `short`) and the commands of GitHub Actions go to standard error; documents (`json`, `sarif`)
+go to standard output, which then has nothing else.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from idlc.text import plural
+from idlc.version import __version__
+
 if TYPE_CHECKING:
     from idlc.diagnostics import Report
 
-__all__ = ["finding_options", "show"]
+__all__ = ["finding_options", "is_document", "show"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+FORMATS = ("full", "short", "json", "github", "sarif")
+_DOCUMENTS = ("json", "sarif")
+
 
 def finding_options(function: Function) -> Function:
-    """Add the options of diagnostics to a command: `style` and `color`, which `show` takes."""
-    color = click.option(
-        "--color",
-        type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        show_default=True,
-        help="Colors in diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
+    """Add the options of diagnostics to a command: `style`, `color` and `max_errors`, which `show` takes."""
+    options = (
+        click.option(
+            "--error-format",
+            "style",
+            type=click.Choice(FORMATS),
+            default="full",
+            show_default=True,
+            help="Format of diagnostics: with source code, one line each (file:line:column: ...), a JSON document, "
+            "commands of GitHub Actions, or SARIF. JSON and SARIF go to standard output.",
+        ),
+        click.option(
+            "--max-errors",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Print at most N errors; 0 prints all.",
+        ),
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            show_default=True,
+            help="Colors in diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
+        ),
     )
-    style = click.option(
-        "--format",
-        "style",
-        type=click.Choice(["full", "short"]),
-        default="full",
-        show_default=True,
-        help="Format of diagnostics: with source code, or one line each (file:line:column: ...).",
-    )
-    return style(color(function))
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
-def show(report: Report, *, style: str = "full", color: str = "auto") -> None:
-    """Print all diagnostics and, in the full format, their number to standard error."""
-    if not len(report):
-        return
-    from idlc.diagnostics import render, render_short, summary
+def is_document(style: str) -> bool:
+    """Return whether diagnostics are one document on standard output, so that nothing else may be printed there."""
+    return style in _DOCUMENTS
 
-    is_colored = _is_colored(color)
+
+def show(report: Report, *, style: str = "full", color: str = "auto", max_errors: int = 0) -> None:
+    """Print all diagnostics and, in the full format, their number.
+
+    Args:
+        style: one of `FORMATS`.
+        max_errors: number of errors after which the others are only counted; 0 prints all.
+    """
+    from idlc.diagnostics import summary
+
+    total = summary(report)
+    shown, left_out = (report, 0) if max_errors == 0 else _limited(report, max_errors)
+    if is_document(style):
+        click.echo(_document(shown, style), nl=False)
+    elif len(shown):
+        _print_each(shown, style, is_colored=_is_colored(color))
+    if left_out:
+        click.echo(f"{plural(left_out, 'more error')} not shown (--max-errors {max_errors})", err=True)
+    if style == "full" and total:
+        click.echo(total, err=True)
+
+
+def _print_each(report: Report, style: str, *, is_colored: bool) -> None:
+    from idlc.diagnostics import render, render_github, render_short
+
     for diagnostic in report:
-        text = render_short(diagnostic) if style == "short" else render(diagnostic, color=is_colored)
-        click.echo(text.rstrip("\n") if style == "short" else text, err=True, color=is_colored)
-    if style == "full":
-        click.echo(summary(report), err=True)
+        if style == "full":
+            click.echo(render(diagnostic, color=is_colored), err=True, color=is_colored)
+        else:
+            text = render_short(diagnostic) if style == "short" else render_github((diagnostic,))
+            click.echo(text, err=True, nl=False)
+
+
+def _document(report: Report, style: str) -> str:
+    from idlc.diagnostics import render_json, render_sarif
+
+    if style == "json":
+        return render_json(report, tool_version=__version__)
+    return render_sarif(report, (), tool_version=__version__, root=Path.cwd())
+
+
+def _limited(report: Report, max_errors: int) -> tuple[Report, int]:
+    """Return a report with at most `max_errors` errors, and the number of errors that were left out."""
+    from idlc.diagnostics import Report
+
+    shown = Report()
+    left_out = 0
+    for diagnostic in report:
+        if diagnostic.severity == "error" and shown.errors == max_errors:
+            left_out += 1
+        else:
+            shown.add(diagnostic)
+    return shown, left_out
 
 
 def _is_colored(choice: str) -> bool:

@@ -53,6 +53,7 @@ def command(
     stdin_filename: str,
     style: str,
     color: str,
+    max_errors: int,
     quiet: bool,
 ) -> None:
     """Format FILES (IDL files, folders with `.idl` and `.thrift` files, or `-` for standard input).
@@ -86,7 +87,7 @@ def command(
                 _write(file, quiet=quiet)
         if not (is_written or is_checked or is_diff):
             click.echo(file.after, nl=False)
-    show(report, style=style, color=color)
+    show(report, style=style, color=color, max_errors=max_errors)
     if is_checked:
         _print_unformatted(changed, count, quiet=quiet or report.has_errors)
     elif is_written and not quiet:

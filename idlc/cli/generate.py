@@ -62,6 +62,7 @@ def command(
     use_cache: bool,
     style: str,
     color: str,
+    max_errors: int,
     quiet: bool,
 ) -> None:
     """Generate everything that `idlc.toml`, or `[tool.idlc]` in `pyproject.toml`, asks for.
@@ -83,7 +84,7 @@ def command(
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise cannot_write(error, config.folder) from None
-    show(result.report, style=style, color=color)
+    show(result.report, style=style, color=color, max_errors=max_errors)
     if result.report.has_errors:
         sys.exit(1)
     outputs = [path for each in result.folders for path in (*each.written, *each.unchanged)]

@@ -53,6 +53,7 @@ def command(
     since: Path | None,
     style: str,
     color: str,
+    max_errors: int,
     *,
     allow_negative_ids: bool,
 ) -> None:
@@ -78,7 +79,7 @@ def command(
         paths, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids, find=find_sources
     )
     if report.has_errors:
-        show(report, style=style, color=color)
+        show(report, style=style, color=color, max_errors=max_errors)
         sys.exit(1)
     found = current.described().snapshot
     if since is not None:

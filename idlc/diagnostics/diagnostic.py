@@ -27,10 +27,16 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """Edit that fixes the problem: replace the text of `span` by `text`."""
+    """Edit that fixes the problem: replace the text of `span` by `text`.
+
+    Attributes:
+        is_safe: whether the edit keeps what the IDL means, so that it can be applied without being read. Guesses of a
+            name, and changes of what is on the wire, are not safe.
+    """
 
     span: Span
     text: str
+    is_safe: bool = True
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +51,7 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
         note: text under the carets; may be empty.
         labels: secondary spans, at most two.
         help: how to fix the problem; may be empty.
-        fixes: edits that fix the problem.
+        fixes: edits that fix the problem, if all of them are applied.
     """
 
     name: str

@@ -178,7 +178,7 @@ class _Linker:
         constant = self._scope.find_constant(name.text)
         if foreign is not None:
             message, replacement = foreign
-            fixes = (Fix(span, replacement),) if replacement else ()
+            fixes = (Fix(span, replacement, is_safe=False),) if replacement else ()
             help = f"write `{replacement}`" if replacement else ""
         elif isinstance(constant, Found):
             message = f"`{name.text}` is {with_article(kind_of(constant.declaration))}, not {with_article(kind)}"

@@ -245,4 +245,4 @@ def suggest(name: str, span: Span, known: Iterator[str]) -> tuple[str, tuple[Fix
     near = nearest(name, known)
     if near is None:
         return "", ()
-    return f"did you mean `{near}`?", (Fix(span, near),)
+    return f"did you mean `{near}`?", (Fix(span, near, is_safe=False),)

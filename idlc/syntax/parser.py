@@ -309,7 +309,7 @@ class _Parser:
             last = self._tokens[min(len(self._tokens) - 1, index + hint.shown[1])]
         span = Span(self._source, first.start, last.end)
         if hint is not None and hint.fix:
-            fixes = (Fix(span, hint.fix),)
+            fixes = (Fix(span, hint.fix, is_safe=False),)
         if not message:
             expected, found = self._expected(level), describe_token(token)
             message = f"expected {expected}, found {found}" if expected else f"unexpected {found}"

@@ -87,7 +87,7 @@ def show(path: str, start: str, count: int) -> None:
 
 def main() -> None:
     step(1, "compile idl/shop.idl, and idl/common.idl that it includes")
-    run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
+    run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--error-format", "short")
 
     step(2, "what became of `union Payment` and of the exception `OutOfStock`")
     show("gen/company/shop/shop.py", "class Payment", 12)
@@ -147,7 +147,7 @@ def main() -> None:
         print(f"it ended with exit code {end(second)}")
 
     step(10, "compile again: nothing has changed, nothing is written")
-    run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
+    run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--error-format", "short")
 
 
 def until_collected(collector: str) -> None:

@@ -107,7 +107,7 @@ def test_warnings_are_printed_again_if_the_output_is_up_to_date(run) -> None:
         (["user.thrift", "--package", "a.class"], "--package 'a.class': must be a dotted Python name"),
         (["user.thrift", "--target", "perl"], "no target named 'perl'"),
         (["user.thrift", "--templates", "nowhere"], "nowhere"),
-        (["user.thrift", "--format", "fancy"], "fancy"),
+        (["user.thrift", "--error-format", "fancy"], "fancy"),
         (["user.thrift", "--nonsense"], "--nonsense"),
         (["compile"], "FILES"),
     ],
@@ -161,7 +161,7 @@ def test_the_cache_can_be_disabled(run, tmp_path: Path) -> None:
 
 
 def test_short_findings_are_one_line_each(run) -> None:
-    (line,) = run("wrong.thrift", "--format", "short").stderr.splitlines()
+    (line,) = run("wrong.thrift", "--error-format", "short").stderr.splitlines()
     assert line.startswith("wrong.thrift:2:18: error")
 
 

@@ -89,20 +89,20 @@ def test_a_cache_folder_of_such_a_name(folder: Path) -> None:
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
 def test_findings_in_them_are_shown_again(folder: Path, locale: dict[str, str]) -> None:
-    code, first = idlc(folder, b"told\xff.thrift", b"--format", b"short", **locale)
+    code, first = idlc(folder, b"told\xff.thrift", b"--error-format", b"short", **locale)
     assert code == 0
     assert "told\\xff.thrift:1:9: note: " in first
     assert "told\\xff.thrift:2:16: warning: " in first
     again = first.replace("3 written, 0", "0 written, 3")
-    assert idlc(folder, b"told\xff.thrift", b"--format", b"short", **locale) == (0, again)
+    assert idlc(folder, b"told\xff.thrift", b"--error-format", b"short", **locale) == (0, again)
     assert " --> told\\xff.thrift:1:9\n" in idlc(folder, b"told\xff.thrift", **locale)[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((b"bad\xff.thrift", b"--format", b"short"), "bad\\xff.thrift:1:15: error: type `Nope` is not declared"),
-        ((b"ring\n.thrift", b"--format", b"short"), "ring\\n.thrift:1:15: error: type `Nope` is not declared"),
+        ((b"bad\xff.thrift", b"--error-format", b"short"), "bad\\xff.thrift:1:15: error: type `Nope` is not declared"),
+        ((b"ring\n.thrift", b"--error-format", b"short"), "ring\\n.thrift:1:15: error: type `Nope` is not declared"),
         ((b"none\xff.thrift",), "no such file or folder: 'none\\xff.thrift'\n"),
         ((b"good.thrift", b"-o", b"a\xff.thrift/b"), "cannot write 'a\\xff.thrift/b"),
         ((b"good.thrift", b"--package", b"x\xff"), "--package 'x\\xff': must be a dotted Python name\n"),
