@@ -15,6 +15,7 @@ import msgspec
 
 from idlc.diagnostics import Diagnostic, Report, render
 from idlc.driver import FrontEnd, Generation, Request, check_files, compile_files, find_sources, generate_files
+from idlc.findings import Policy
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
@@ -30,6 +31,8 @@ Sources: TypeAlias = _Path | Iterable[_Path] | Mapping[_Path, str] | Mapping[str
 
 Folders stand for all `.idl` and `.thrift` files below them. Files that are included are searched among the texts, too.
 """
+
+_DEFAULT = Policy()
 
 
 class IdlError(ValueError):
@@ -132,16 +135,23 @@ def parse(text: str, *, name: str = "<text>") -> Parsed:
     return Parsed(report=report, document=document)
 
 
-def check(sources: Sources, *, include_dirs: Sequence[_Path] = (), allow_negative_ids: bool = False) -> Checked:
-    """Parse and link IDL files and the files that they include, and run all checks.
+def check(
+    sources: Sources,
+    *,
+    include_dirs: Sequence[_Path] = (),
+    allow_negative_ids: bool = False,
+    policy: Policy = _DEFAULT,
+) -> Checked:
+    """Parse and link IDL files and the files that they include, and run all checks that the policy does not turn off.
 
     Args:
         sources: a path, several paths, or a mapping of paths to texts.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
+        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
     """
-    found = check_files(_front_end(sources, include_dirs, allow_negative_ids))
-    return Checked(report=found.report, programs=tuple(found.programs))
+    found = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy))
+    return Checked(report=found.report(), programs=tuple(found.programs))
 
 
 def generate(
@@ -154,6 +164,7 @@ def generate(
     nullable_arguments: bool = False,
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
+    policy: Policy = _DEFAULT,
     use_cache: bool = True,
 ) -> Generated:
     """Generate code in memory.
@@ -167,15 +178,20 @@ def generate(
         nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
+        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
         use_cache: cache compiled templates in the user's cache folder.
 
     Raises:
         UnknownTarget: no target has that name.
     """
-    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids))
+    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy))
     generation = _generation(target, package, templates, with_includes, nullable_arguments)
-    files = [] if checked.report.has_errors else generate_files(checked, generation, use_cache=use_cache)
-    return Generated(report=checked.report, files=() if checked.report.has_errors else tuple(files))
+    report = checked.report()
+    if report.has_errors:
+        return Generated(report=report)
+    files = generate_files(checked, generation, use_cache=use_cache)
+    report = checked.report(has_output=True)
+    return Generated(report=report, files=() if report.has_errors else tuple(files))
 
 
 def compile(
@@ -189,6 +205,7 @@ def compile(
     nullable_arguments: bool = False,
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
+    policy: Policy = _DEFAULT,
     only_compare: bool = False,
     use_cache: bool = True,
 ) -> Compiled:
@@ -204,6 +221,7 @@ def compile(
         nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
+        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
         only_compare: write nothing; return which files would be written.
         use_cache: skip the compile if inputs, options and outputs are unchanged since the last one.
 
@@ -213,7 +231,7 @@ def compile(
     """
     found = compile_files(
         Request(
-            front_end=_front_end(sources, include_dirs, allow_negative_ids),
+            front_end=_front_end(sources, include_dirs, allow_negative_ids, policy),
             generation=_generation(target, package, templates, with_includes, nullable_arguments),
             output=Path(output),
             only_compare=only_compare,
@@ -229,7 +247,7 @@ def compile(
     )
 
 
-def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_ids: bool) -> FrontEnd:
+def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_ids: bool, policy: Policy) -> FrontEnd:
     texts: dict[Path, str] = {}
     if isinstance(sources, Mapping):
         texts = {Path(path): text for path, text in sources.items()}
@@ -243,6 +261,7 @@ def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_i
         texts=texts,
         include_dirs=tuple(map(Path, include_dirs)),
         allow_negative_ids=allow_negative_ids,
+        policy=policy,
     )
 
 

@@ -14,6 +14,7 @@ from idlc.request import FrontEnd, Generation, Request
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
+    from idlc.findings import Policy
     from idlc.model import Program
     from idlc.source import Loader
 
@@ -37,14 +38,28 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Linked and checked IDL files.
 
     Attributes:
-        report: all diagnostics. If it has errors, declarations may be missing from the programs.
+        found: all diagnostics, as the passes of the compiler report them.
         programs: requested files, then included files.
         loader: files that were read.
+        policy: severities of findings, and which are reported.
     """
 
-    report: Report
+    found: Report
     programs: Sequence[Program]
     loader: Loader
+    policy: Policy
+
+    def report(self, *, has_output: bool = False) -> Report:
+        """Return the diagnostics that are reported: those that are neither suppressed nor turned off.
+
+        If it has errors, declarations may be missing from the programs.
+
+        Args:
+            has_output: whether code was generated, so that suppressions of findings about it can be unused.
+        """
+        from idlc.findings import judged
+
+        return judged(self.found, self.policy, Path.cwd(), self.programs, has_output=has_output)
 
 
 class CompiledFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +136,8 @@ def check_files(request: FrontEnd) -> Checked:
     report = Report()
     loader = Loader(request.include_dirs, overlay=request.texts)
     programs = build(request.paths, loader, report, allow_negative_ids=request.allow_negative_ids)
-    run_checks(programs, report)
-    return Checked(report=report, programs=programs, loader=loader)
+    run_checks(programs, report, is_enabled=request.policy.may_report)
+    return Checked(found=report, programs=programs, loader=loader, policy=request.policy)
 
 
 def generate_files(
@@ -132,7 +147,7 @@ def generate_files(
     use_cache: bool = True,
     folder: OutputFolder | None = None,
 ) -> list[GeneratedFile]:
-    """Generate code in memory. Errors are added to the report of `checked`; the files must not be used then.
+    """Generate code in memory. Diagnostics are added to those of `checked`; after errors, the files must not be used.
 
     Args:
         use_cache: cache compiled templates.
@@ -153,7 +168,7 @@ def generate_files(
     )
     if folder is not None:
         options = msgspec.structs.replace(options, existing=folder.read, elsewhere=folder.find)
-    return find_target(request.target).generate(checked.programs, checked.report, options)
+    return find_target(request.target).generate(checked.programs, checked.found, options)
 
 
 def compile_files(request: Request) -> CompiledFiles:
@@ -173,11 +188,12 @@ def compile_files(request: Request) -> CompiledFiles:
 
     find_target(request.generation.target)  # an unknown target is reported before errors in the files
     checked = check_files(request.front_end)
-    report, inputs = checked.report, list(checked.loader.files)
+    report, inputs = checked.report(), list(checked.loader.files)
     if report.has_errors:
         return CompiledFiles(report=report, inputs=inputs)
     folder = OutputFolder(request.output)
     files = generate_files(checked, request.generation, use_cache=request.use_cache, folder=folder)
+    report = checked.report(has_output=True)
     if report.has_errors:
         return CompiledFiles(report=report, inputs=inputs)
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)

@@ -21,6 +21,7 @@ from idlc.config import Config, ConfigError, TargetConfig
 from idlc.diagnostics import Report
 from idlc.driver import Checked, OutputFolder, check_files, generate_files
 from idlc.files import readable
+from idlc.findings import Policy
 from idlc.request import FrontEnd, Generation, Request
 from idlc.transaction import Transaction
 
@@ -107,6 +108,7 @@ def generate_project(
     only_compare: bool = False,
     clean: bool = False,
     use_cache: bool = True,
+    policy: Policy | None = None,
 ) -> ProjectResult:
     """Generate everything that a configuration asks for.
 
@@ -115,6 +117,7 @@ def generate_project(
         only_compare: write nothing; return which files would be written, and which are orphaned.
         clean: remove orphaned files.
         use_cache: skip the generation if inputs, options and outputs are unchanged since the last one.
+        policy: severities of diagnostics; by default those of the configuration.
 
     Raises:
         ConfigError: the configuration has no targets or inputs, or targets that contradict each other.
@@ -122,7 +125,7 @@ def generate_project(
         OSError: a file cannot be written; nothing was changed.
     """
     folders = _folders(config, targets)
-    front_end = _front_end(config)
+    front_end = _front_end(config, policy if policy is not None else config.policy())
     requests = {
         id(target): Request(front_end=front_end, generation=_generation(config, target), output=folder.path)
         for folder in folders
@@ -133,14 +136,15 @@ def generate_project(
         if known is not None:
             return known
     checked = check_files(front_end)
-    inputs = list(checked.loader.files)
-    if checked.report.has_errors:
-        return ProjectResult(report=checked.report, inputs=inputs)
+    report, inputs = checked.report(), list(checked.loader.files)
+    if report.has_errors:
+        return ProjectResult(report=report, inputs=inputs)
     files = {id(folder): _generate(config, folder, checked, requests, use_cache) for folder in folders}
-    if checked.report.has_errors:
-        return ProjectResult(report=checked.report, inputs=inputs)
+    report = checked.report(has_output=True)
+    if report.has_errors:
+        return ProjectResult(report=report, inputs=inputs)
     results = _write(config, folders, files, only_compare=only_compare, clean=clean)
-    return ProjectResult(report=checked.report, folders=results, inputs=inputs)
+    return ProjectResult(report=report, folders=results, inputs=inputs)
 
 
 def _folders(config: Config, names: Sequence[str]) -> list[_Folder]:
@@ -170,7 +174,7 @@ def _owner(config: Config, folder: Path, target: TargetConfig | None) -> str:
     return f"{file}#{'' if target is None else target.name}"
 
 
-def _front_end(config: Config) -> FrontEnd:
+def _front_end(config: Config, policy: Policy) -> FrontEnd:
     try:
         sources = config.sources()
     except FileNotFoundError as error:
@@ -180,7 +184,10 @@ def _front_end(config: Config) -> FrontEnd:
     if not sources:
         raise ConfigError(f"{readable(config.file)}: all inputs are excluded")
     return FrontEnd(
-        paths=tuple(sources), include_dirs=config.include_dirs, allow_negative_ids=config.allow_negative_ids
+        paths=tuple(sources),
+        include_dirs=config.include_dirs,
+        allow_negative_ids=config.allow_negative_ids,
+        policy=policy,
     )
 
 
@@ -211,9 +218,9 @@ def _generate(
                     "them different output folders"
                 )
             generated[file.path] = (file, owner)
-        if use_cache and not checked.report.has_errors:
-            key = _cache_key(request)
-            compile_cache.store(key, checked.loader, checked.report, files, output.consulted, output.elsewhere)
+        report = checked.report(has_output=True)
+        if use_cache and not report.has_errors:
+            compile_cache.store(_cache_key(request), checked.loader, report, files, output.consulted, output.elsewhere)
     return generated
 
 

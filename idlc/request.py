@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from idlc.findings import Policy
+
 __all__ = ["FrontEnd", "Generation", "Request"]
 
 
@@ -18,12 +20,14 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True):
         texts: contents that replace those of files, by path; the files need not exist.
         include_dirs: folders that are searched for includes, in this order.
         allow_negative_ids: whether field ids that are zero or negative are kept.
+        policy: severities of findings, and which are reported; its paths are relative to the working directory.
     """
 
     paths: tuple[Path, ...]
     texts: Mapping[Path, str] = {}
     include_dirs: tuple[Path, ...] = ()
     allow_negative_ids: bool = False
+    policy: Policy = Policy()
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["plural", "with_article"]
+from collections.abc import Sequence
+
+__all__ = ["enumeration", "plural", "with_article"]
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """Return names as a list in words: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
 def plural(count: int, noun: str, plural: str = "") -> str:

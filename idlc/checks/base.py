@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
 import msgspec
 
-from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity
+from idlc.diagnostics import Category, Diagnostic, Fix, Label, Report, Rule, Severity
 from idlc.model import Program
 from idlc.source import Span
 
-__all__ = ["Check", "Finding", "check", "checks_in", "run_checks"]
+__all__ = ["Check", "Finding", "check", "checks_in", "registered_checks", "run_checks"]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -47,23 +48,40 @@ class Check(msgspec.Struct, frozen=True):
         name: stable dotted name.
         severity: severity of its findings, unless they have one of their own.
         run: function that examines one file.
+        category: what it is about. All but `correctness` are lint, which is off by default when files are compiled.
+        is_fixable: whether some of its findings have fixes.
     """
 
     name: str
     severity: Severity
     run: Callable[[Program], Iterator[Finding]]
+    category: Category = "correctness"
+    is_fixable: bool = False
 
     @property
     def doc(self) -> str:
         """Description of the rule and its reason."""
         return (self.run.__doc__ or "").strip()
 
+    @property
+    def rule(self) -> Rule:
+        """Description of the findings of the check."""
+        return Rule(
+            name=self.name,
+            severity=self.severity,
+            category=self.category,
+            summary=self.doc.partition("\n")[0],
+            is_fixable=self.is_fixable,
+        )
 
-def check(name: str, severity: Severity) -> Callable[[Callable[[Program], Iterator[Finding]]], Check]:
+
+def check(
+    name: str, severity: Severity, category: Category = "correctness", *, is_fixable: bool = False
+) -> Callable[[Callable[[Program], Iterator[Finding]]], Check]:
     """Decorate a function as a check."""
 
     def register(run: Callable[[Program], Iterator[Finding]]) -> Check:
-        return Check(name, severity, run)
+        return Check(name, severity, run, category, is_fixable)
 
     return register
 
@@ -74,13 +92,29 @@ def checks_in(modules: Iterable[ModuleType]) -> list[Check]:
     return sorted(found.values(), key=lambda check: check.name)
 
 
-def run_checks(programs: Sequence[Program], report: Report, modules: Iterable[ModuleType] | None = None) -> None:
+def registered_checks() -> list[Check]:
+    """Return the checks of all modules registered in `idlc.checks`, sorted by name."""
+    return checks_in(_registered())
+
+
+def run_checks(
+    programs: Sequence[Program],
+    report: Report,
+    modules: Iterable[ModuleType] | None = None,
+    *,
+    is_enabled: Callable[[Rule], bool] | None = None,
+) -> None:
     """Check all programs. Programs that are only included are checked for errors, but not for warnings.
 
     Args:
         modules: modules with checks; by default, all modules registered in `idlc.checks`.
+        is_enabled: decides which checks run; by default, all of them do.
     """
-    checks = checks_in(_registered() if modules is None else modules)
+    checks = [
+        each
+        for each in (registered_checks() if modules is None else checks_in(modules))
+        if is_enabled is None or is_enabled(each.rule)
+    ]
     for program in programs:
         for rule in checks:
             if rule.severity == "error" or program.is_requested:
@@ -102,6 +136,7 @@ def _diagnostic(rule: Check, finding: Finding) -> Diagnostic:
     )
 
 
+@cache
 def _registered() -> list[ModuleType]:
     from importlib.metadata import entry_points  # takes 30 ms, which callers with their own modules save
 

@@ -43,7 +43,7 @@ def _is_known(name: str) -> bool:
     return last in ALL_CONSTRAINTS and all(part in _PARTS for part in parts)
 
 
-@check("constraint.unknown", "warning")
+@check("constraint.unknown", "warning", is_fixable=True)
 def constraints_are_known(program: Program) -> Iterator[Finding]:
     """A constraint with a mistyped name would not be enforced."""
     for field in _fields(program):
@@ -90,7 +90,7 @@ def values_of_constraints_are_valid(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("constraint.expression", "warning")
+@check("constraint.expression", "warning", "portability")
 def expressions_are_not_enforced(program: Program) -> Iterator[Finding]:
     """Expressions are for other tools, except for `api.vd` in its simple forms."""
     for field in _fields(program):

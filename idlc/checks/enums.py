@@ -27,7 +27,7 @@ def duplicate_members(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("enum.value.duplicate", "warning")
+@check("enum.value.duplicate", "warning", "portability")
 def duplicate_values(program: Program) -> Iterator[Finding]:
     """Two members with the same value are indistinguishable on the wire.
 
@@ -48,7 +48,7 @@ def duplicate_values(program: Program) -> Iterator[Finding]:
                 )
 
 
-@check("enum.value.negative", "warning")
+@check("enum.value.negative", "warning", "portability")
 def negative_values(program: Program) -> Iterator[Finding]:
     """Some implementations reject negative values."""
     for enum in program.enums:

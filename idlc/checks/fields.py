@@ -47,7 +47,7 @@ def duplicate_names(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("field.id.missing", "warning")
+@check("field.id.missing", "warning", "compatibility", is_fixable=True)
 def missing_ids(program: Program) -> Iterator[Finding]:
     """Fields without an id are numbered by their order; inserting one is incompatible with users of the old file."""
     for fields in field_lists(program):
@@ -93,7 +93,7 @@ def ids_out_of_range(program: Program) -> Iterator[Finding]:
                 )
 
 
-@check("union.required", "warning")
+@check("union.required", "warning", is_fixable=True)
 def required_in_union(program: Program) -> Iterator[Finding]:
     """Exactly one field of a union is set, so no field can be required."""
     for struct in program.structs:
@@ -109,7 +109,7 @@ def required_in_union(program: Program) -> Iterator[Finding]:
                 )
 
 
-@check("union.empty", "warning")
+@check("union.empty", "warning", "portability")
 def unions_without_fields(program: Program) -> Iterator[Finding]:
     """A union has exactly one field set; a union without fields has no values and cannot be sent."""
     for struct in program.structs:
@@ -135,7 +135,7 @@ def two_defaults_in_union(program: Program) -> Iterator[Finding]:
                 )
 
 
-@check("field.type.exception", "warning")
+@check("field.type.exception", "warning", "portability")
 def exceptions_as_values(program: Program) -> Iterator[Finding]:
     """Exceptions are for `throws`; many implementations, newer Apache compilers included, reject them as values."""
     places = [(fields, "field") for fields in (struct.fields for struct in program.structs)]
@@ -158,7 +158,7 @@ def _is_exception(type: object) -> bool:
     return isinstance(type, Reference) and isinstance(type.target, Struct) and type.target.kind == "exception"
 
 
-@check("type.key", "warning")
+@check("type.key", "warning", "portability")
 def non_portable_keys(program: Program) -> Iterator[Finding]:
     """Many languages do not support structs and containers as map keys, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
@@ -166,7 +166,7 @@ def non_portable_keys(program: Program) -> Iterator[Finding]:
             yield Finding(f"`{type.key}` is not portable as a map key", program.document.span(node.key))
 
 
-@check("type.element", "warning")
+@check("type.element", "warning", "portability")
 def non_portable_elements(program: Program) -> Iterator[Finding]:
     """Many languages do not support structs and containers in sets, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
@@ -183,11 +183,14 @@ def _is_simple(type: Type) -> bool:
     return wire == UNKNOWN or is_enum or (isinstance(wire, BaseType) and wire.name != "double")
 
 
-@check("type.byte", "warning")
+@check("type.byte", "warning", "style", is_fixable=True)
 def byte_is_deprecated(program: Program) -> Iterator[Finding]:
     """`byte` is the old name of `i8`, which does not show that it is signed. Reported once per file."""
-    for _, node in type_nodes(program):
-        if isinstance(node, nodes.NamedType) and node.name.text == "byte":
-            span = program.document.span(node.name)
-            yield Finding("`byte` is deprecated", span, help="write `i8`", fixes=(Fix(span, "i8"),))
-            return
+    spans = [
+        program.document.span(node.name)
+        for _, node in type_nodes(program)
+        if isinstance(node, nodes.NamedType) and node.name.text == "byte"
+    ]
+    if spans:
+        fixes = tuple(Fix(span, "i8") for span in spans)
+        yield Finding("`byte` is deprecated", spans[0], help="write `i8`", fixes=fixes)

@@ -53,7 +53,7 @@ def _owners(program: Program) -> Iterator[tuple[_Owner, Sequence[str], str]]:
                 yield field, STRUCT_NAMES, "exception"
 
 
-@check("http.annotation", "error")
+@check("http.annotation", "error", is_fixable=True)
 def annotations_are_known(program: Program) -> Iterator[Finding]:
     """A mistyped annotation, or one in the wrong place, would be ignored."""
     for owner, allowed, kind in _owners(program):

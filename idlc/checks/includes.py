@@ -12,7 +12,7 @@ from idlc.syntax import nodes
 __all__: list[str] = []
 
 
-@check("include.unused", "warning")
+@check("include.unused", "warning", "style", is_fixable=True)
 def unused_includes(program: Program) -> Iterator[Finding]:
     """An unused include is misleading and slows the compile down."""
     if program.document.errors:
@@ -22,7 +22,7 @@ def unused_includes(program: Program) -> Iterator[Finding]:
             yield Finding(f"unused include `{include.name}`", include.span, fixes=(Fix(include.span, ""),))
 
 
-@check("include.duplicate", "warning")
+@check("include.duplicate", "warning", "style")
 def duplicate_includes(program: Program) -> Iterator[Finding]:
     """A second include of the same file has no effect."""
     first: dict[str, nodes.Include] = {}

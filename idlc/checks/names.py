@@ -69,7 +69,7 @@ def constants_named_like_types(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("namespace.duplicate", "warning")
+@check("namespace.duplicate", "warning", "style")
 def duplicate_namespaces(program: Program) -> Iterator[Finding]:
     """A file has at most one namespace per language; only the first one is used."""
     first: dict[str, int] = {}
@@ -96,7 +96,7 @@ def namespaces_of_python(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("namespace.hyphen", "warning")
+@check("namespace.hyphen", "warning", "portability")
 def hyphens_in_namespaces(program: Program) -> Iterator[Finding]:
     """Apache Thrift rejects namespaces with hyphens."""
     for node in program.document.items:

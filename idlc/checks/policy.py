@@ -42,7 +42,7 @@ def _functions(program: Program) -> Iterator[Function]:
         yield from service.functions
 
 
-@check("policy.key", "warning")
+@check("policy.key", "warning", is_fixable=True)
 def keys_are_known(program: Program) -> Iterator[Finding]:
     """A setting with a mistyped key would be ignored."""
     for owner in _owners(program):
@@ -65,7 +65,7 @@ def keys_are_known(program: Program) -> Iterator[Finding]:
             )
 
 
-@check("policy.renamed", "warning")
+@check("policy.renamed", "warning", is_fixable=True)
 def keys_are_current(program: Program) -> Iterator[Finding]:
     """Old names of keys work for one version only."""
     for owner in _owners(program):

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import idlc
-from idlc.cli.findings import finding_options, is_document, show
+from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.files import readable
 from idlc.text import plural
@@ -94,6 +94,7 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the compile if nothing has changed since the last one.",
 )
+@policy_option
 @finding_options
 @click.option(
     "--format",
@@ -121,6 +122,7 @@ def command(
     Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
     shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
+    policy = policy_of(options.pop("warnings"))
     old_style = options.pop("old_style")
     if old_style is not None:
         click.echo("warning: --format is deprecated; use --error-format", err=True)
@@ -133,7 +135,7 @@ def command(
         raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
     options["only_compare"] = only_compare = options["only_compare"] or list_outputs
     try:
-        result = idlc.compile(sources, output, **options)
+        result = idlc.compile(sources, output, policy=policy, **options)
     except idlc.UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:

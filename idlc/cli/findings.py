@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +19,9 @@ from idlc.version import __version__
 
 if TYPE_CHECKING:
     from idlc.diagnostics import Report
+    from idlc.findings import Policy
 
-__all__ = ["finding_options", "is_document", "show"]
+__all__ = ["finding_options", "is_document", "policy_of", "policy_option", "show"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -59,6 +60,32 @@ def finding_options(function: Function) -> Function:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def policy_option(function: Function) -> Function:
+    """Add `-W` to a command, as `warnings`, from which `policy_of` makes a policy."""
+    return click.option(
+        "-W",
+        "--warnings",
+        multiple=True,
+        metavar="NAME[=LEVEL]",
+        help="Severity of diagnostics: `error`, `warning`, `note` or `off` for a name, the start of a name, a "
+        "category, `lint` or `all`; without a level `warning`. `-W error` makes all warnings errors. Can be repeated.",
+    )(function)
+
+
+def policy_of(warnings: Iterable[str], policy: Policy | None = None) -> Policy:
+    """Return a policy with the options `-W` of the command line, which override it.
+
+    Raises:
+        click.UsageError: a name or level is unknown, or an error is turned off.
+    """
+    from idlc.findings import Policy, PolicyError
+
+    try:
+        return (policy if policy is not None else Policy()).with_options(warnings)
+    except PolicyError as error:
+        raise click.UsageError(f"-W: {error}") from None
 
 
 def is_document(style: str) -> bool:
@@ -100,10 +127,11 @@ def _print_each(report: Report, style: str, *, is_colored: bool) -> None:
 
 def _document(report: Report, style: str) -> str:
     from idlc.diagnostics import render_json, render_sarif
+    from idlc.findings import all_rules
 
     if style == "json":
         return render_json(report, tool_version=__version__)
-    return render_sarif(report, (), tool_version=__version__, root=Path.cwd())
+    return render_sarif(report, all_rules().values(), tool_version=__version__, root=Path.cwd())
 
 
 def _limited(report: Report, max_errors: int) -> tuple[Report, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import idlc
-from idlc.cli.findings import finding_options, show
+from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.cli.project import config_option, load_config
 from idlc.files import readable
@@ -49,6 +49,7 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the generation if nothing has changed since the last one.",
 )
+@policy_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
 def command(
@@ -60,6 +61,7 @@ def command(
     depfile: Path | None,
     list_outputs: bool,
     use_cache: bool,
+    warnings: tuple[str, ...],
     style: str,
     color: str,
     max_errors: int,
@@ -76,9 +78,15 @@ def command(
     if only_compare and clean:
         raise click.UsageError("--clean and --check exclude each other")
     config = load_config(config_file)
+    policy = policy_of(warnings, config.policy())
     try:
         result = idlc.generate_project(
-            config, targets=targets, only_compare=only_compare or list_outputs, clean=clean, use_cache=use_cache
+            config,
+            targets=targets,
+            only_compare=only_compare or list_outputs,
+            clean=clean,
+            use_cache=use_cache,
+            policy=policy,
         )
     except (idlc.ConfigError, idlc.UnknownTarget) as error:
         raise click.UsageError(str(error)) from None
@@ -96,7 +104,7 @@ def command(
     elif only_compare and not result.is_up_to_date:
         _print_stale(result, with_diff=with_diff)
         sys.exit(1)
-    elif not quiet:
+    elif not quiet and not is_document(style):
         _print_written(result)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from idlc.config.schema import BreakingConfig, Config, FormatConfig, TargetConfig
 from idlc.files import readable
+from idlc.findings import PolicyError
 from idlc.version import __version__
 
 __all__ = ["ConfigError", "find_config", "read_config"]
@@ -66,6 +67,10 @@ def read_config(file: Path) -> Config:
         config = msgspec.convert({**table, "file": file}, type=Config)
     except msgspec.ValidationError as error:
         raise ConfigError(_located(file, text, str(error))) from None
+    try:
+        config.policy()
+    except PolicyError as error:
+        raise ConfigError(f"{_place(file, text, ('checks',))}: checks: {error}") from None
     outputs = [target.label for target in config.targets]
     for label in outputs:
         if outputs.count(label) > 1:

@@ -6,9 +6,12 @@ Attributes are the keys of the file. Paths are relative to the folder of the fil
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from idlc.findings import Policy
 
 __all__ = ["BreakingConfig", "Config", "FormatConfig", "TargetConfig"]
 
@@ -111,6 +114,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def include_dirs(self) -> tuple[Path, ...]:
         """Folders that are searched for includes, in order."""
         return tuple(self.path(name) for name in (*self.roots, *self.include))
+
+    def policy(self) -> Policy:
+        """Return the severities of findings."""
+        from idlc.findings import Policy
+
+        return Policy.from_dict(self.checks)
 
     def sources(self) -> list[Path]:
         """Return the input files, in the order of the configuration and sorted within each folder and pattern.

@@ -15,11 +15,13 @@ from idlc.diagnostics.diagnostic import Severity
 
 __all__ = ["CATEGORIES", "LINT", "Category", "Rule"]
 
-Category: TypeAlias = Literal["correctness", "output", "portability", "compatibility", "naming", "style", "docs"]
+Category: TypeAlias = Literal[
+    "correctness", "output", "portability", "compatibility", "naming", "style", "security", "docs"
+]
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 
-LINT: Final[frozenset[Category]] = frozenset(("portability", "compatibility", "naming", "style", "docs"))
+LINT: Final[frozenset[Category]] = frozenset(("portability", "compatibility", "naming", "style", "security", "docs"))
 """Categories that are off by default when files are compiled."""
 
 

@@ -1,7 +1,8 @@
 """Tree that the reader builds and the writer lays out: elements, and groups of elements in brackets.
 
-An element is a definition, a field, an enum member, a function, a value or an annotation. Its parts are texts with the final spacing, and groups, which are either written flat or expanded:
-one element per line. Whatever can be written flat has its text in `flat`, so that most lines need no layout.
+An element is a definition, a field, an enum member, a function, a value or an annotation. Its parts are texts with the
+final spacing, and groups, which are either written flat or expanded: one element per line. Whatever can be written flat
+has its text in `flat`, so that most lines need no layout.
 """
 
 from __future__ import annotations

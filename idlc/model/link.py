@@ -95,7 +95,10 @@ class _Linker:
             if id(typedef) in used:
                 self._report.add(diagnostic)
                 continue
-            self._report.add(msgspec.structs.replace(diagnostic, severity="warning", note="this typedef is unused"))
+            note = "this typedef is unused"
+            self._report.add(
+                msgspec.structs.replace(diagnostic, name="typedef.undefined", severity="warning", note=note)
+            )
             typedefs = self._scope.program.typedefs
             typedefs[:] = [other for other in typedefs if other is not typedef]
             self._scope.types.pop(typedef.name, None)

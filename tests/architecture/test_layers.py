@@ -22,12 +22,14 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc.version"},
-        {"idlc.shadowing", "idlc.files", "idlc.request", "idlc.resources", "idlc.text", "idlc.transaction"},
+        {"idlc.shadowing", "idlc.files", "idlc.resources", "idlc.text", "idlc.transaction"},
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},
         {"idlc.formatting", "idlc.model"},
         {"idlc.breaking", "idlc.checks", "idlc.codegen"},
+        {"idlc.findings"},
+        {"idlc.request"},
         {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},
         {"idlc.api", "idlc.config"},

@@ -156,11 +156,15 @@ def test_warnings_are_shown_again(run, tmp_path: Path) -> None:
     from idlc.diagnostics import render
 
     (tmp_path / "main.thrift").write_text(UNUSED)
-    first, _ = run()
-    second, was_skipped = run()
+    policy = idlc.Policy().with_options(["include.unused"])
+    first, _ = run(policy=policy)
+    second, was_skipped = run(policy=policy)
     assert was_skipped
     assert [diagnostic.name for diagnostic in first.report] == ["include.unused"]
     assert [render(diagnostic) for diagnostic in second.report] == [render(diagnostic) for diagnostic in first.report]
+    assert [fix.text for each in second.report for fix in each.fixes] == [""]
+    third, was_skipped = run()
+    assert (was_skipped, len(third.report)) == (False, 0)
 
 
 def test_warnings_in_a_file_with_a_byte_order_mark_point_to_the_same_place(run, tmp_path: Path) -> None:

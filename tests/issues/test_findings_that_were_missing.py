@@ -108,6 +108,7 @@ WRONG = {
         "error include.empty: the path of an include is empty",
     ),
 }
+POLICY = idlc.Policy().with_options(["portability"])
 RIGHT = [
     "struct Endpoint { 1: optional Endpoint next }",
     "struct Endpoint { 1: i32 value, 2: optional list<Endpoint> children = [] }",
@@ -121,7 +122,7 @@ RIGHT = [
 def found(folder: Path, text: str) -> list[str]:
     path = folder / "a.thrift"
     path.write_text(text, encoding="utf-8")
-    result = idlc.compile(sources=(path,), output=folder / "gen", use_cache=False)
+    result = idlc.compile(sources=(path,), output=folder / "gen", policy=POLICY, use_cache=False)
     return [
         f"{each.severity} {each.name}: {each.message}" + (f"; {each.help}" if each.help else "")
         for each in result.report

@@ -91,12 +91,12 @@ def test_a_folder_against_a_folder(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "main", OLD)
     write(tmp_path, OLD | {"idl/shop.idl": NEW_SHOP})
     for arguments in (["idl", "--against", "main/idl"], ["idl/shop.idl", "idl/other.thrift", "--against", "main"]):
-        result = run("breaking", *arguments, "--format", "short", "-q")
+        result = run("breaking", *arguments, "--error-format", "short", "-q")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith(FINDING)
         assert len(result.stderr.splitlines()) == 1
     (tmp_path / "idl/other.thrift").unlink()
-    result = run("breaking", "idl", "--against", "main/idl", "--format", "short")
+    result = run("breaking", "idl", "--against", "main/idl", "--error-format", "short")
     assert "file `other.thrift` was removed" in result.stderr
     assert run("breaking", "idl/shop.idl", "--against", "main", "-c", "rest").exit_code == 0
 
@@ -109,7 +109,7 @@ def test_new_files_are_no_finding(run: Run, repository: Path) -> None:
 
 @pytest.mark.parametrize("against", ["git:HEAD", "git:main", "git:HEAD:idl"])
 def test_a_folder_against_a_revision(run: Run, repository: Path, against: str) -> None:
-    result = run("breaking", "idl", "--against", against, "--format", "short")
+    result = run("breaking", "idl", "--against", against, "--error-format", "short")
     assert result.exit_code == 1
     assert result.stderr.startswith(FINDING)
     assert len(result.stderr.splitlines()) == 1
@@ -124,7 +124,7 @@ def test_the_place_in_a_revision_is_shown(run: Run, repository: Path) -> None:
 
 def test_includes_are_those_of_the_revision(run: Run, repository: Path) -> None:
     write(repository, {"idl/common/types.idl": "typedef string Id\n", "idl/shop.idl": OLD["idl/shop.idl"]})
-    result = run("breaking", "idl/shop.idl", "--against", "git:HEAD", "--format", "short")
+    result = run("breaking", "idl/shop.idl", "--against", "git:HEAD", "--error-format", "short")
     assert "the type of typedef `Id` changed from `i64` to `string`" in result.stderr
 
 
@@ -136,7 +136,7 @@ def test_include_folders_are_those_of_the_revision(run: Run, tmp_path: Path) -> 
     git(tmp_path, "add", "lib", "app")
     git(tmp_path, "commit", "-q", "-m", "first")
     write(tmp_path, {"lib/base.idl": "typedef i32 Id\n"})
-    result = run("breaking", "app", "-I", "lib", "--against", "git:HEAD", "--format", "short")
+    result = run("breaking", "app", "-I", "lib", "--against", "git:HEAD", "--error-format", "short")
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["lib/base.idl:1:9"]
     # A file that is new in the working tree is not part of the revision.
     write(tmp_path, {"lib/base.idl": "typedef i64 Id\n", "lib/extra.idl": "typedef i64 Id\n"})
@@ -154,7 +154,7 @@ def test_links_and_files_that_are_not_utf8(run: Run, tmp_path: Path, monkeypatch
     write(tmp_path, {"deep/idl/a.idl": "struct A { 1: i64 a }\n"})
     (tmp_path / "deep/idl/c.idl").write_text("// café\nstruct C { 1: i64 c }\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path / "deep")
-    result = run("breaking", "idl", "--against", "git:HEAD", "--format", "short", "-q")
+    result = run("breaking", "idl", "--against", "git:HEAD", "--error-format", "short", "-q")
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["idl/a.idl:1:15", "idl/c.idl:2:15"]
 
 
@@ -256,12 +256,12 @@ def test_a_snapshot_is_written_and_compared(run: Run, repository: Path, monkeypa
     write(repository, {"idl/shop.idl": NEW_SHOP})
     every = ["idl/shop.idl", "idl/other.thrift", "idl/common/types.idl"]
     for arguments in (["idl"], every):
-        result = run("breaking", *arguments, "--against", "snapshot.json", "--format", "short")
+        result = run("breaking", *arguments, "--against", "snapshot.json", "--error-format", "short")
         assert result.exit_code == 1
         assert result.stderr.startswith(FINDING)
         assert len(result.stderr.splitlines()) == 1
     monkeypatch.chdir(repository / "idl")
-    result = run("breaking", ".", "--against", "../snapshot.json", "-q", "--format", "short")
+    result = run("breaking", ".", "--against", "../snapshot.json", "-q", "--error-format", "short")
     assert result.stderr.startswith(FINDING.removeprefix("idl/"))
 
 
@@ -271,7 +271,7 @@ def test_a_snapshot_keeps_removed_ids(run: Run, tmp_path: Path) -> None:
     write(tmp_path, {"a.idl": "struct A { 1: i32 a }"})
     assert run("snapshot", "a.idl", "-o", "s.json", "--since", "s.json").exit_code == 0
     write(tmp_path, {"a.idl": "struct A { 1: i32 a; 2: string c }"})
-    result = run("breaking", "a.idl", "--against", "s.json", "--format", "short")
+    result = run("breaking", "a.idl", "--against", "s.json", "--error-format", "short")
     assert result.stderr == (
         "a.idl:1:22: error: id 2 of `A` belonged to `b`, which was removed earlier [breaking.field.retired]\n"
     )

@@ -218,7 +218,7 @@ def test_warnings_are_reported_for_requested_files_only(tmp_path: Path) -> None:
 
 
 def test_built_in_checks_run_by_default(tmp_path: Path) -> None:
-    assert judged("enum E { A, A }", tmp_path, None) == [("enum.member.duplicate", "error")]
+    assert ("enum.member.duplicate", "error") in judged("enum E { A, A }", tmp_path, None)
 
 
 def test_a_custom_check_is_one_function(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from sarif_kit.validate import validation_errors
 
-from idlc.checks import run_checks
+from idlc.checks import fields, run_checks
 from idlc.diagnostics import Diagnostic, Fix, Label, Report, Rule, render_github, render_json, render_sarif
 from idlc.model import build
 from idlc.source import Loader, SourceFile, Span
@@ -26,14 +26,14 @@ typedef Uzer Other
 """
 RULES = [
     Rule(name="field.id.duplicate", severity="error", summary="Field ids are unique."),
-    Rule(name="type.byte", severity="warning", category="compatibility", summary="`byte` is old.", is_fixable=True),
+    Rule(name="type.byte", severity="warning", category="style", summary="`byte` is old.", is_fixable=True),
 ]
 
 
 def found(folder: Path, name: str = "user.thrift", text: str = TEXT) -> Report:
     report = Report()
     path = folder / name
-    run_checks(build([path], Loader(overlay={path: text}), report), report)
+    run_checks(build([path], Loader(overlay={path: text}), report), report, [fields])
     return report
 
 
@@ -72,7 +72,7 @@ def test_json_has_everything_that_a_diagnostic_has(tmp_path: Path, monkeypatch: 
         assert [(fix["text"], fix["is_safe"]) for fix in each["fixes"]] == [
             (fix.text, fix.is_safe) for fix in diagnostic.fixes
         ]
-    assert {each["name"] for each in document["diagnostics"]} >= {"field.id.duplicate", "type.undefined"}
+    assert {each["name"] for each in document["diagnostics"]} >= {"field.id.duplicate", "typedef.undefined"}
 
 
 def test_json_of_no_findings_is_a_document() -> None:

@@ -115,7 +115,7 @@ def test_standard_input(run) -> None:
 
 
 def test_files_with_errors_are_formatted_around_the_error(run, tmp_path: Path) -> None:
-    result = run("wrong.thrift", "idl/a.thrift", "-w", "--format", "short")
+    result = run("wrong.thrift", "idl/a.thrift", "-w", "--error-format", "short")
     assert result.exit_code == 1
     assert result.stderr == "wrong.thrift:1:14: error: expected a type, found `}` [syntax.unexpected]\n"
     assert (tmp_path / "wrong.thrift").read_text() == "struct  W{1: }\nstruct B {}\n"

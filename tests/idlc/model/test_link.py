@@ -137,7 +137,7 @@ def test_files_that_include_each_other_are_still_linked(build_files: Build) -> N
 
 def test_an_unused_typedef_of_an_unknown_type_is_dropped(build_files: Build) -> None:
     (program,), report = build_files("typedef Nothing A\ntypedef i32 B")
-    assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("type.undefined", "warning")]
+    assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("typedef.undefined", "warning")]
     assert [typedef.name for typedef in program.typedefs] == ["B"]
     _, report = build_files("typedef Nothing A\nstruct S { 1: A a }")
     assert report.errors == 1
