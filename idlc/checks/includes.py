@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from idlc.checks.base import Finding, check
+from idlc.checks.walk import with_line_end
 from idlc.diagnostics import Fix, Label
 from idlc.model import Program
 from idlc.syntax import nodes
@@ -19,7 +20,9 @@ def unused_includes(program: Program) -> Iterator[Finding]:
         return  # code that could not be parsed may use it
     for include in program.includes:
         if not include.is_used:
-            yield Finding(f"unused include `{include.name}`", include.span, fixes=(Fix(include.span, ""),))
+            yield Finding(
+                f"unused include `{include.name}`", include.span, fixes=(Fix(with_line_end(include.span), ""),)
+            )
 
 
 @check("include.duplicate", "warning", "style")

@@ -9,7 +9,7 @@ from idlc.model import Declaration, Field, ListType, MapType, Program, SetType, 
 from idlc.source import Span
 from idlc.syntax import nodes
 
-__all__ = ["declared_types", "duplicates", "field_lists", "id_span", "next_free_id", "type_nodes"]
+__all__ = ["declared_types", "duplicates", "field_lists", "id_span", "next_free_id", "type_nodes", "with_line_end"]
 
 T = TypeVar("T", bound=Declaration)
 
@@ -74,3 +74,12 @@ def id_span(field: Field) -> Span:
 def next_free_id(fields: Sequence[Field]) -> int:
     """Return the number after the highest id of a list."""
     return max((field.id for field in fields if 0 < field.id < 2**15), default=0) + 1
+
+
+def with_line_end(span: Span) -> Span:
+    """Return the span of the whole line, line end included, if there is nothing else on the lines of a span."""
+    text = span.file.text
+    start = text.rfind("\n", 0, span.start) + 1
+    end = text.find("\n", span.end) + 1 or len(text)
+    is_alone = not text[start : span.start].strip() and not text[span.end : end].strip()
+    return Span(span.file, start, end) if is_alone else span

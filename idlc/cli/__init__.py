@@ -21,7 +21,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "generate", "format", "breaking", "snapshot", "doctor")
+_COMMANDS = ("compile", "generate", "format", "lint", "breaking", "snapshot", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 
@@ -77,6 +77,7 @@ def main() -> None:
       idlc generate --check
       idlc format idl/ --write
       idlc breaking idl/ --against git:origin/main
+      idlc lint idl/ --fix
       idlc doctor
 
     `idlc COMMAND --help` shows the options of a command.

@@ -13,6 +13,7 @@ import click
 import idlc
 from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
+from idlc.cli.sources import require_sources
 from idlc.files import readable
 from idlc.text import plural
 
@@ -160,14 +161,8 @@ def command(
 def _sources(paths: Sequence[Path], stdin_filename: Path) -> list[Path] | dict[Path, str]:
     """Return the IDL files; with standard input among them, their texts."""
     files = [path for path in paths if str(path) != "-"]
-    for path in files:
-        if not path.exists():
-            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
-    sources = idlc.find_sources(files)
+    sources = require_sources(files) if files else []
     if len(files) == len(paths):
-        if not sources:
-            searched = ", ".join(f"'{readable(path)}'" for path in paths)
-            raise click.UsageError(f"no .idl or .thrift files in {searched}")
         return sources
     texts = {path: _text(path.read_bytes(), f"'{readable(path)}'") for path in sources}
     return {**texts, stdin_filename: _text(sys.stdin.buffer.read(), "standard input")}

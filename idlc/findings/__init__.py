@@ -1,7 +1,21 @@
-"""Control of findings: severities and which of them are reported."""
+"""Control of findings: severities, suppressions and fixes."""
 
 from idlc.findings.catalogue import UnknownSelector, all_rules
+from idlc.findings.fixes import FixPlan, SourceChanged, plan_fixes, unified_diff, write_fixes
 from idlc.findings.judge import judged
 from idlc.findings.policy import Level, Levels, Policy, PolicyError
 
-__all__ = ["Level", "Levels", "Policy", "PolicyError", "UnknownSelector", "all_rules", "judged"]
+__all__ = [
+    "FixPlan",
+    "Level",
+    "Levels",
+    "Policy",
+    "PolicyError",
+    "SourceChanged",
+    "UnknownSelector",
+    "all_rules",
+    "judged",
+    "plan_fixes",
+    "unified_diff",
+    "write_fixes",
+]

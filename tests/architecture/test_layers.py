@@ -32,7 +32,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.request"},
         {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},
-        {"idlc.api", "idlc.config"},
+        {"idlc.api", "idlc.config", "idlc.linting"},
         {"idlc.loading", "idlc.project"},
         {"idlc"},  # the Python API
         {"idlc.cli"},

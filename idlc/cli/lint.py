@@ -1,0 +1,126 @@
+"""`idlc lint`: all checks, lint included, without generating code; and their fixes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
+from idlc.cli.sources import require_sources
+from idlc.files import readable
+from idlc.text import plural
+
+if TYPE_CHECKING:
+    from idlc.driver import FrontEnd
+    from idlc.findings import FixPlan
+    from idlc.linting import LintResult
+
+__all__ = ["command"]
+
+
+@click.command("lint", short_help="Check IDL files, and fix them.")
+@click.argument("paths", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.option(
+    "-I",
+    "--include",
+    "include_dirs",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
+)
+@click.option(
+    "--allow-neg-keys",
+    "allow_negative_ids",
+    is_flag=True,
+    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
+)
+@click.option("--fix", "is_fixing", is_flag=True, help="Apply fixes that do not change what the IDL means.")
+@click.option("--diff", "is_diff", is_flag=True, help="Print these fixes as a unified diff, and apply none.")
+@click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: include all other fixes.")
+@click.option("--list", "is_listing", is_flag=True, help="List all checks and other diagnostics.")
+@policy_option
+@finding_options
+@click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
+def command(
+    paths: tuple[Path, ...], is_fixing: bool, is_diff: bool, with_unsafe: bool, is_listing: bool, **options: Any
+) -> None:
+    """Check FILES (IDL files, or folders with `.idl` and `.thrift` files) with all checks, and fix them.
+
+    Unlike `idlc compile`, this includes lint: portability, compatibility, names, style, security and docs.
+
+    Exits with 1 if there are errors or warnings.
+    """
+    from idlc.driver import FrontEnd
+    from idlc.findings import Policy
+    from idlc.linting import lint_files
+
+    shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
+    quiet = options.pop("quiet") or is_document(shown["style"])
+    policy = policy_of(options.pop("warnings"), Policy(with_lint=True))
+    if is_listing:
+        _print_list()
+        return
+    if not paths:
+        raise click.UsageError("missing argument 'FILES...'")
+    if with_unsafe and not (is_fixing or is_diff):
+        raise click.UsageError("--unsafe-fixes needs --fix or --diff")
+    if is_diff and (is_fixing or is_document(shown["style"])):
+        raise click.UsageError("--diff cannot be combined with --fix, or with a document on standard output")
+    sources = require_sources(paths)
+    request = FrontEnd(paths=tuple(sources), policy=policy, **options)
+    result = lint_files(request)
+    if is_fixing or is_diff:
+        result = _fix(request, result, with_unsafe=with_unsafe, is_diff=is_diff, quiet=quiet)
+    show(result.report, **shown)
+    if not quiet and not len(result.report):
+        click.echo(f"no findings in {plural(len(sources), 'file')}")
+    sys.exit(1 if result.report.errors or result.report.warnings else 0)
+
+
+def _fix(request: FrontEnd, result: LintResult, *, with_unsafe: bool, is_diff: bool, quiet: bool) -> LintResult:
+    from idlc.findings import SourceChanged, unified_diff, write_fixes
+    from idlc.linting import FixesRejected, safe_plan
+
+    try:
+        plan, fixed = safe_plan(request, result, with_unsafe=with_unsafe)
+    except FixesRejected as error:
+        raise click.ClickException(
+            f"cannot fix {error}: the result would have more errors; nothing was changed"
+        ) from None
+    _print_conflicts(plan)
+    if is_diff:
+        click.echo(unified_diff(plan), nl=False)
+        return result
+    try:
+        write_fixes(plan)
+    except SourceChanged as error:
+        raise click.ClickException(f"cannot fix {error}: the file was modified; nothing was changed") from None
+    except OSError as error:
+        name = readable(error.filename or "")
+        raise click.ClickException(f"cannot write '{name}': {error.strerror or error}") from None
+    if not quiet:
+        unsafe = f"; {plural(plan.unsafe, 'unsafe fix', 'unsafe fixes')} left (--unsafe-fixes)" if plan.unsafe else ""
+        click.echo(f"fixed {plural(len(plan.fixed), 'finding')} in {plural(len(plan.texts), 'file')}{unsafe}")
+    return fixed
+
+
+def _print_conflicts(plan: FixPlan) -> None:
+    for first, second in plan.conflicts:
+        click.echo(
+            f"not fixed, because their edits overlap: {first.span} [{first.name}] and {second.span} [{second.name}]",
+            err=True,
+        )
+
+
+def _print_list() -> None:
+    from idlc.findings import all_rules
+
+    width = max(map(len, all_rules()))
+    for rule in all_rules().values():
+        fix = "fix" if rule.is_fixable else ""
+        severity = "off" if rule.is_lint else rule.severity
+        click.echo(f"{rule.name:{width}}  {rule.category:13}  {severity:7}  {fix:3}  {rule.summary}")
