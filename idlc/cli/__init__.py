@@ -21,7 +21,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "generate", "format", "lint", "breaking", "snapshot", "doctor")
+_COMMANDS = ("compile", "generate", "format", "lint", "breaking", "snapshot", "explain", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 

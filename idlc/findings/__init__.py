@@ -1,6 +1,6 @@
 """Control of findings: severities, suppressions and fixes."""
 
-from idlc.findings.catalogue import UnknownSelector, all_rules
+from idlc.findings.catalogue import UnknownSelector, all_rules, require_known
 from idlc.findings.fixes import FixPlan, SourceChanged, plan_fixes, unified_diff, write_fixes
 from idlc.findings.judge import judged
 from idlc.findings.policy import Level, Levels, Policy, PolicyError
@@ -16,6 +16,7 @@ __all__ = [
     "all_rules",
     "judged",
     "plan_fixes",
+    "require_known",
     "unified_diff",
     "write_fixes",
 ]

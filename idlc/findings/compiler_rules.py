@@ -35,7 +35,7 @@ _TABLE: Final[dict[tuple[Severity, Category], dict[str, str]]] = {
         "syntax.comment.unclosed": "A comment that begins with `/*` ends with `*/`.",
         "syntax.depth": "Types and values are nested at most about 100 levels deep.",
         "syntax.many": "A file with more than 20 syntax errors is probably not Thrift; the others are not shown.",
-        "syntax.name": "Declarations have names, and names begin with a letter or an underscore.",
+        "syntax.name": "Names have no hyphens.",
         "syntax.number": "A number consists of digits, with a sign, a decimal point or an exponent.",
         "syntax.number.range": "A whole number fits in 64 bits.",
         "syntax.obsolete": "The file does not use syntax that Apache Thrift has removed.",
@@ -53,7 +53,7 @@ _TABLE: Final[dict[tuple[Severity, Category], dict[str, str]]] = {
     ("warning", "correctness"): {
         "constant.bool.number": "The value of a bool is `true` or `false`.",
         "constant.enum.number": "A number that is the value of an enum is the value of one of its members.",
-        "constant.enum.other": "The value of an enum is one of its own members.",
+        "constant.enum.other": "The value of an enum is one of its members.",
         "include.missing": "Included files exist.",
         "suppression.unknown": "A suppression in the source names a diagnostic.",
         "struct.endless": "A struct does not require itself.",
