@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from idlc.cli.findings import finding_options, show
+from idlc.cli.project import config_option, found_config, load_config, project_sources
+from idlc.cli.sources import require_sources
+from idlc.config import FormatConfig
 from idlc.files import readable
 from idlc.text import plural
 
@@ -20,21 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _STDIN = Path("-")
-_MIN_WIDTH, _WIDTH = 20, 100  # those of `idlc.formatting`, which takes long to import
+_MIN_WIDTH = 20  # that of `idlc.formatting`, which takes long to import
 
 
 @click.command("format", short_help="Format IDL files.")
-@click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-w", "--write", "is_written", is_flag=True, help="Write the files back; formatted ones are not touched.")
 @click.option("--check", "is_checked", is_flag=True, help="Write nothing; fail if a file is not formatted.")
 @click.option("--diff", "is_diff", is_flag=True, help="Print the changes as unified diffs.")
 @click.option(
     "--width",
     type=click.IntRange(min=_MIN_WIDTH),
-    default=_WIDTH,
-    show_default=True,
     metavar="COLUMNS",
-    help="Columns that a line should not exceed.",
+    help="Columns that a line should not exceed; by default `width` of [format] in the configuration, or 100.",
 )
 @click.option(
     "--stdin-filename",
@@ -42,6 +43,7 @@ _MIN_WIDTH, _WIDTH = 20, 100  # those of `idlc.formatting`, which takes long to 
     metavar="NAME",
     help="File name in messages and diffs if the input is `-`.",
 )
+@config_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print no counts and no names of formatted files.")
 def command(
@@ -49,14 +51,17 @@ def command(
     is_written: bool,
     is_checked: bool,
     is_diff: bool,
-    width: int,
+    width: int | None,
     stdin_filename: str,
+    config_file: Path | None,
     style: str,
     color: str,
     max_errors: int,
     quiet: bool,
 ) -> None:
     """Format FILES (IDL files, folders with `.idl` and `.thrift` files, or `-` for standard input).
+
+    Without FILES, the inputs of the project are formatted (`idlc.toml`).
 
     Without --write, --check or --diff, the formatted text of one file is printed.
 
@@ -67,11 +72,14 @@ def command(
     from idlc.diagnostics import Report
 
     _check_usage(paths, is_written=is_written, is_checked=is_checked, stdin_filename=stdin_filename)
+    config = found_config(config_file) if paths else load_config(config_file)
+    if width is None:
+        width = (FormatConfig() if config is None else config.format).width
     report = Report()
     if paths == (_STDIN,):
         files = _formatted_stdin(stdin_filename or "<stdin>", report, width)
     else:
-        sources = _sources(paths)
+        sources = project_sources(config) if config is not None and not paths else _sources(paths)
         if len(sources) > 1 and not (is_written or is_checked or is_diff):
             raise click.UsageError(f"cannot print {plural(len(sources), 'file')}; add --write, --check or --diff")
         files = _formatted(sources, report, width)
@@ -104,20 +112,11 @@ def _check_usage(paths: tuple[Path, ...], *, is_written: bool, is_checked: bool,
         raise click.UsageError("--write needs files; without it, formatted standard input is printed")
     if _STDIN not in paths and stdin_filename:
         raise click.UsageError("--stdin-filename needs the input `-`")
-    for path in paths:
-        if path != _STDIN and not path.exists():
-            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
 
 
 def _sources(paths: tuple[Path, ...]) -> list[Path]:
     """Return all files, each once."""
-    from idlc.driver import find_sources
-
-    sources = list({path.resolve(): path for path in reversed(find_sources(paths))}.values())[::-1]
-    if not sources:
-        searched = ", ".join(f"'{readable(path)}'" for path in paths)
-        raise click.UsageError(f"no .idl or .thrift files in {searched}")
-    return sources
+    return list({path.resolve(): path for path in reversed(require_sources(paths))}.values())[::-1]
 
 
 def _formatted(sources: list[Path], report: Report, width: int) -> Iterator[FormattedFile]:

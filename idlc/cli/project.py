@@ -11,7 +11,7 @@ import click
 import idlc
 from idlc.files import readable
 
-__all__ = ["config_option", "found_config", "load_config"]
+__all__ = ["config_option", "found_config", "load_config", "project_sources"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -41,6 +41,20 @@ def load_config(file: Path | None) -> idlc.Config:
             f"no idlc.toml, and no pyproject.toml with [tool.idlc], in '{where}' or above; `idlc init` creates one"
         )
     return found
+
+
+def project_sources(config: idlc.Config) -> list[Path]:
+    """Return the input files of a project.
+
+    Raises:
+        click.UsageError: an input matches nothing.
+    """
+    try:
+        return config.sources()
+    except FileNotFoundError as error:
+        raise click.UsageError(
+            f"{readable(config.file)}: inputs: '{readable(str(error))}' matches no .idl or .thrift file"
+        ) from None
 
 
 def found_config(file: Path | None) -> idlc.Config | None:

@@ -51,7 +51,7 @@ class FormatConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         width: maximum number of characters of a line.
     """
 
-    width: Annotated[int, msgspec.Meta(ge=40, le=400)] = 100
+    width: Annotated[int, msgspec.Meta(ge=20)] = 100
 
 
 class BreakingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,14 +60,12 @@ class BreakingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         against: what to compare with: a file, a folder, `git:REF` or a snapshot.
         categories: categories of rules that are reported: `WIRE`, `JSON`, `REST`, `SOURCE`; empty for all.
-        ignore: names of rules, or prefixes of names, that are not reported.
-        ignore_paths: patterns of paths whose files are not compared.
+        ignore: expected changes, `RULE` or `RULE:PLACE`, as those of `--ignore`.
     """
 
     against: str = ""
     categories: list[str] = []
     ignore: list[str] = []
-    ignore_paths: list[str] = []
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

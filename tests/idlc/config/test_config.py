@@ -100,7 +100,7 @@ def test_the_table_of_a_pyproject_file(tmp_path: Path) -> None:
         ("x = 1\nversion = '>= 1, < 2'", "idlc.toml:2: idlc >= 1, < 2 is required, but this is idlc"),
         ("version = 'new'", "idlc.toml:1: version: must be a version or a range such as '>=0.1,<0.2', got 'new'"),
         ("[format]\nwidth = 'wide'", "idlc.toml:2: format.width: expected 'int', got 'str'"),
-        ("[format]\nwidth = 4", "idlc.toml:2: format.width: expected 'int' >= 40"),
+        ("[format]\nwidth = 4", "idlc.toml:2: format.width: expected 'int' >= 20"),
         ("roots = 'idl'", "idlc.toml:1: roots: expected 'array', got 'str'"),
         ("\n[[targets]]\nname = 'python'", "idlc.toml:2: targets[0]: missing key 'output'"),
         ("[[targets]]\noutput = 'a'\n[[targets]]\noutput = 'a'", "two targets are 'python:a'"),

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from idlc.cli import main
+from idlc.config import FormatConfig
 
 UNTIDY, TIDY = "struct  A{1:i32 a}", "struct A {\n  1: i32 a,\n}\n"
 WRONG = "struct  W{1: }\nstruct  B{}\n"
@@ -184,5 +185,21 @@ def test_the_width_of_the_command_is_that_of_the_formatter() -> None:
     from idlc.formatting import DEFAULT_WIDTH, MIN_WIDTH
 
     width = next(option for option in command.params if option.name == "width")
-    assert width.default == DEFAULT_WIDTH
+    assert FormatConfig().width == DEFAULT_WIDTH
     assert getattr(width.type, "min") == MIN_WIDTH  # noqa: B009  # click's types do not say so
+
+
+def test_a_project_is_formatted_in_its_width(run, tmp_path: Path) -> None:
+    (tmp_path / "idl").mkdir(exist_ok=True)
+    for path in tmp_path.rglob("*.thrift"):
+        path.unlink()
+    (tmp_path / "idl/long.thrift").write_text("const list<i64> NUMBERS = [1000000, 2000000, 3000000, 4000000]\n")
+    (tmp_path / "idlc.toml").write_text('roots = ["idl"]\n[format]\nwidth = 40\n')
+    assert "not formatted: idl/long.thrift" in run("--check").stderr
+    assert run("--check", "--width", "100").exit_code == 0
+    assert run("-w").exit_code == 0
+    assert len((tmp_path / "idl/long.thrift").read_text().splitlines()) > 1
+    (tmp_path / "idlc.toml").unlink()
+    result = run("--check")
+    assert result.exit_code == 2
+    assert "no idlc.toml" in result.stderr
