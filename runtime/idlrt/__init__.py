@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from idlrt.protocol.http.options import Cors, Http
     from idlrt.serialization import Limits
     from idlrt.serialization.plain_json import from_json, to_json
+    from idlrt.serialization.validation import ValidationError, Violation, validate
     from idlrt.server import Admin, AsyncServer, ProcessServer, Server, ServerOptions, check_constraints
     from idlrt.server.registration import InstanceOptions
     from idlrt.spec import Annotations, DeclaredError, annotations_of, which
@@ -73,6 +74,8 @@ __all__ = [
     "ServerOptions",
     "Tls",
     "Unknown",
+    "ValidationError",
+    "Violation",
     "__version__",
     "annotations_of",
     "check_constraints",
@@ -84,6 +87,7 @@ __all__ = [
     "from_json",
     "request_metadata",
     "to_json",
+    "validate",
     "which",
 ]
 
@@ -117,6 +121,7 @@ if not TYPE_CHECKING:
             "idlrt.protocol.http.options": ("Cors", "Http"),
             "idlrt.serialization": ("Limits",),
             "idlrt.serialization.plain_json": ("from_json", "to_json"),
+            "idlrt.serialization.validation": ("ValidationError", "Violation", "validate"),
             "idlrt.server": ("Admin", "AsyncServer", "ProcessServer", "Server", "ServerOptions", "check_constraints"),
             "idlrt.server.registration": ("InstanceOptions",),
             "idlrt.spec": ("Annotations", "DeclaredError", "annotations_of", "which"),

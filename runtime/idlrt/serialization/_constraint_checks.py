@@ -27,12 +27,16 @@ class Check(msgspec.Struct, frozen=True, eq=False):
         text: what the value must be.
         measure: returns what the value is instead.
         is_costly: whether it is checked only if the other constraints of the value are satisfied.
+        name: name of the annotation.
+        limit: its value in the IDL, `a, b` of several; empty for flags.
     """
 
     is_valid: Callable[[Any], bool]
     text: str
     measure: Callable[[Any], str] = briefly
     is_costly: bool = False
+    name: str = ""
+    limit: str = ""
 
 
 _Parse: TypeAlias = Callable[[str], Any]
@@ -60,6 +64,7 @@ def checks_of(type: Type[Any], rules: Rules) -> list[Check]:
     for name, values in rules.own.items():
         if name in _OTHER:
             continue
+        before = len(found)
         if name in ("in", "not_in") and parse is not None:
             found.append(_listed(name, [_parsed(rules, name, parse, value) for value in values]))
         elif name in table:
@@ -70,6 +75,11 @@ def checks_of(type: Type[Any], rules: Rules) -> list[Check]:
                 found.append(Check(_is_known, f"must be a member of {type!r}", _shown))
         else:
             raise InvalidConstraint(rules.prefix + name, values[0] if values else "", f"not a constraint of {type!r}")
+        limits = values if len(found) - before == len(values) else (", ".join(values),)
+        found[before:] = [
+            msgspec.structs.replace(check, name=rules.prefix + name, limit=limit)
+            for check, limit in zip(found[before:], limits, strict=False)
+        ]
     return sorted(found, key=lambda check: check.is_costly)
 
 

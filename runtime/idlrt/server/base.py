@@ -20,6 +20,7 @@ from idlrt.observe.tracing.switch import TRACING
 from idlrt.protocol.base import ServerConnection
 from idlrt.protocol.detection import DetectingConnection, served_protocols
 from idlrt.server.admin.options import admin_options
+from idlrt.server.checks import with_validation
 from idlrt.server.context import CallObserver, Load, OnDone, ServerContext
 from idlrt.server.http import http_protocol
 from idlrt.server.method_table import ServerFilter, method_table
@@ -58,7 +59,8 @@ class ServerBase:
         self._calls = self._make_calls()
         listeners = (*settings.listeners, self._calls.decided) if self._calls is not None else settings.listeners
         self._notify = partial(notify, tuple(listeners)) if listeners else None
-        self._methods = method_table(self._served, settings.filters, self._guards(), self._run_plain)
+        filters = with_validation(settings.filters, is_on=settings.validate)
+        self._methods = method_table(self._served, filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
         self._http = http_protocol(self._served, settings, self._address)
         self._protocols = served_protocols(settings.protocols, self._http)

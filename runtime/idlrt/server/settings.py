@@ -37,6 +37,9 @@ class ServerOptions(TypedDict, total=False):
             send them again, as a proxy needs. Unknown fields of unions are always kept.
         filters: server filters, `async (call, next) -> result`, the outermost first. If one of them awaits anything but
             `next(call)`, all run on the server's event loop. Default: none.
+        validate: whether to reject calls whose arguments violate constraints of the IDL (`vt.*`), behind the filters,
+            with any protocol. The error names all violations by path. Structs in containers are checked where the IDL
+            says `vt.elem.skip = "false"`; `idlrt.check_constraints()` checks all. Default: `False`.
         workers: number of threads for plain handlers. 0, the default: plain handlers run on the server's own thread,
             one at a time, which is fastest for handlers that never block.
         max_queued: maximum number of calls that wait for a worker; further calls are rejected as `Overloaded`. Default:
@@ -96,6 +99,7 @@ class ServerOptions(TypedDict, total=False):
     text_errors: TextErrors
     unknown: UnknownFields
     filters: Sequence[ServerFilter]
+    validate: bool
     workers: int
     max_queued: int
     max_decoded_queued: int
@@ -137,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     text_errors: TextErrors = "strict"
     unknown: UnknownFields = "drop"
     filters: Sequence[ServerFilter] = ()
+    validate: bool = False
     workers: int = 0
     max_queued: int = 1024
     max_decoded_queued: int = 512 << 20
@@ -235,6 +240,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "metrics": ("True, False or None", (bool, type(None))),
     "reuse_port": ("True or False", (bool,)),
     "tls": ("an `idlrt.Tls`", (Tls, type(None))),
+    "validate": ("True or False", (bool,)),
 }
 
 _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {

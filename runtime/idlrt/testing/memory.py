@@ -26,6 +26,7 @@ from idlrt.core.keyword_options import check_names, documented
 from idlrt.net.address import Address
 from idlrt.protocol.detection import DetectingConnection, served_protocols
 from idlrt.server import ServerFilter, ServerOptions
+from idlrt.server.checks import with_validation
 from idlrt.server.context import Load, OnDone, ServerContext
 from idlrt.server.guards import server_guards
 from idlrt.server.method_table import RunPlain, method_table
@@ -144,7 +145,9 @@ class _Server:
         settings = self._settings
         shared = ServerContext(
             served=self._served,
-            methods=method_table(self._served, settings.filters, self._guards, run_plain),
+            methods=method_table(
+                self._served, with_validation(settings.filters, is_on=settings.validate), self._guards, run_plain
+            ),
             context=handler_context(),
             call_soon=call_soon,
             run_async=run_async,

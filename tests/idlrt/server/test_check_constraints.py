@@ -16,6 +16,7 @@ from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
 from idlrt.serialization.constraints import ConstraintViolation
 from idlrt.server import Server, ServerCallNext, check_constraints
 from idlrt.server.method_table import method_table
+from idlrt.testing import connected
 
 
 class Person(rpc.Struct, kw_only=True):
@@ -150,3 +151,83 @@ def test_an_invalid_constraint_is_reported_when_the_server_is_created() -> None:
 
     with pytest.raises(ConfigurationError, match=r"Wrong\.go: invalid constraint vt\.gt = 'y'"):
         Server(bind(rpc.service("Wrong", go), Going()), filters=[check_constraints()])
+
+
+def _assert_it_validates(address: str) -> None:
+    with PeopleClient.connect(address) as client:
+        assert client.add(150, "x") == 1
+        with pytest.raises(ApplicationError) as refused:
+            client.add(151, "")
+        assert client.ping() == 5
+    assert refused.value.code is ApplicationCode.PROTOCOL_ERROR
+    assert refused.value.message == (
+        "invalid arguments of People.add: person.age: must be at most 150, got 151; "
+        "note: must be at least 1 byte long, got 0"
+    )
+
+
+def test_the_option_validate_of_servers() -> None:
+    with Server(bind(SERVICE, Plain()), validate=True) as server:
+        server.start()
+        _assert_it_validates(server.address)
+
+
+def test_the_option_validate_of_servers_with_several_processes() -> None:
+    with idlrt.ProcessServer(bind(SERVICE, Plain()), processes=1, drain_s=0.01, validate=True) as server:
+        server.start()
+        _assert_it_validates(server.address)
+
+
+def test_the_option_validate_of_asyncio_servers() -> None:
+    async def run() -> None:
+        async with idlrt.AsyncServer(bind(SERVICE, Coroutines()), validate=True) as server:
+            await asyncio.to_thread(_assert_it_validates, server.address)
+
+    asyncio.run(run())
+
+
+def test_the_option_validate_comes_behind_the_filters() -> None:
+    async def deny(call: ServerCall, next: ServerCallNext) -> Any:
+        raise ApplicationError("denied", ApplicationCode.PERMISSION_DENIED)
+
+    with (
+        connected(PeopleClient, bind(SERVICE, Plain()), server_filters=[deny], server_options={"validate": True}) as it,
+        pytest.raises(ApplicationError, match="denied"),
+    ):
+        it.add(151, "")
+
+
+def test_the_option_validate_checks_structs_in_containers_as_cloudwego_does() -> None:
+    class Groups(Protocol):
+        def put(self, some: list[Person], all: list[Person]) -> None: ...
+
+    put = rpc.method(
+        Groups.put,
+        rpc.required(1, "some", rpc.list_of(rpc.struct(Person))),
+        rpc.required(2, "all", rpc.list_of(rpc.struct(Person)), annotations={"vt.elem.skip": "false"}),
+        result=rpc.VOID,
+    )
+    service = rpc.service("Groups", put)
+
+    class Handler:
+        def put(self, some: list[Person], all: list[Person]) -> None: ...
+
+    class GroupsClient(Client):
+        __thrift_service__ = service
+
+        def put(self, some: list[Person], all: list[Person]) -> None:
+            self._call(put, some, all)
+
+    old = [Person(age=151)]
+    with connected(GroupsClient, bind(service, Handler()), server_options={"validate": True}) as client:
+        client.put(old, [])
+        with pytest.raises(ApplicationError, match=r": all\[0\]\.age: must be at most 150, got 151$"):
+            client.put([], old)
+    client = connected(GroupsClient, bind(service, Handler()), server_filters=[check_constraints()])
+    with client, pytest.raises(ApplicationError, match=r": some\[0\]\.age: must be at most 150, got 151$"):
+        client.put(old, [])
+
+
+def test_the_option_validate_is_a_boolean() -> None:
+    with pytest.raises(ConfigurationError, match="validate: must be True or False, got 1"):
+        Server(bind(SERVICE, Plain()), validate=1)  # type: ignore[arg-type]
