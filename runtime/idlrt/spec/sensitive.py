@@ -30,7 +30,7 @@ def sensitive_attributes(fields: Iterable[Field[Any]]) -> frozenset[str]:
 
 
 def shown_values(fields: Sequence[Field[Any]], values: Iterable[Any]) -> str:
-    """Return values of fields for people, as in the `repr` of a tuple; of the values after the last field, too."""
+    """Return the text of values of fields, as in the `repr` of a tuple; of the values after the last field, too."""
     texts = [
         MASK if place < len(fields) and is_sensitive(fields[place]) and value is not None else repr(value)
         for place, value in enumerate(values)
