@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from idlc.config import Config, ConfigError, find_config, read_config
     from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity, render, render_short
     from idlc.driver import find_sources
-    from idlc.findings import Policy, PolicyError
+    from idlc.findings import BaselineError, Policy, PolicyError
     from idlc.loading import LoadedModules, load, load_all
     from idlc.project import FolderResult, ProjectResult, generate_project
     from idlc.source import Position, SourceFile, Span
 
 __all__ = [
+    "BaselineError",
     "Checked",
     "Compiled",
     "Config",
@@ -76,7 +77,7 @@ _MODULES = {
     **dict.fromkeys(("render", "render_short"), "idlc.diagnostics"),
     **dict.fromkeys(("Config", "ConfigError", "find_config", "read_config"), "idlc.config"),
     "find_sources": "idlc.driver",
-    **dict.fromkeys(("Policy", "PolicyError"), "idlc.findings"),
+    **dict.fromkeys(("BaselineError", "Policy", "PolicyError"), "idlc.findings"),
     **dict.fromkeys(("LoadedModules", "load", "load_all"), "idlc.loading"),
     **dict.fromkeys(("FolderResult", "ProjectResult", "generate_project"), "idlc.project"),
     **dict.fromkeys(("Position", "SourceFile", "Span"), "idlc.source"),

@@ -141,6 +141,7 @@ def check(
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    baseline: _Path | None = None,
 ) -> Checked:
     """Parse and link IDL files and the files that they include, and run all checks that the policy does not turn off.
 
@@ -149,8 +150,12 @@ def check(
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
         policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        baseline: file with findings that are accepted.
+
+    Raises:
+        BaselineError: the baseline cannot be read.
     """
-    found = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy))
+    found = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, baseline))
     return Checked(report=found.report(), programs=tuple(found.programs))
 
 
@@ -165,6 +170,7 @@ def generate(
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    baseline: _Path | None = None,
     use_cache: bool = True,
 ) -> Generated:
     """Generate code in memory.
@@ -179,12 +185,14 @@ def generate(
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
         policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        baseline: file with findings that are accepted.
         use_cache: cache compiled templates in the user's cache folder.
 
     Raises:
         UnknownTarget: no target has that name.
+        BaselineError: the baseline cannot be read.
     """
-    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy))
+    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, baseline))
     generation = _generation(target, package, templates, with_includes, nullable_arguments)
     report = checked.report()
     if report.has_errors:
@@ -206,6 +214,7 @@ def compile(
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    baseline: _Path | None = None,
     only_compare: bool = False,
     use_cache: bool = True,
 ) -> Compiled:
@@ -222,16 +231,18 @@ def compile(
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
         policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        baseline: file with findings that are accepted.
         only_compare: write nothing; return which files would be written.
         use_cache: skip the compile if inputs, options and outputs are unchanged since the last one.
 
     Raises:
         UnknownTarget: no target has that name.
+        BaselineError: the baseline cannot be read.
         OSError: a file cannot be written; nothing was changed.
     """
     found = compile_files(
         Request(
-            front_end=_front_end(sources, include_dirs, allow_negative_ids, policy),
+            front_end=_front_end(sources, include_dirs, allow_negative_ids, policy, baseline),
             generation=_generation(target, package, templates, with_includes, nullable_arguments),
             output=Path(output),
             only_compare=only_compare,
@@ -247,7 +258,13 @@ def compile(
     )
 
 
-def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_ids: bool, policy: Policy) -> FrontEnd:
+def _front_end(
+    sources: Sources,
+    include_dirs: Sequence[_Path],
+    allow_negative_ids: bool,
+    policy: Policy,
+    baseline: _Path | None,
+) -> FrontEnd:
     texts: dict[Path, str] = {}
     if isinstance(sources, Mapping):
         texts = {Path(path): text for path, text in sources.items()}
@@ -262,6 +279,7 @@ def _front_end(sources: Sources, include_dirs: Sequence[_Path], allow_negative_i
         include_dirs=tuple(map(Path, include_dirs)),
         allow_negative_ids=allow_negative_ids,
         policy=policy,
+        baseline=None if baseline is None else Path(baseline),
     )
 
 

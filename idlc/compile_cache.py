@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,9 @@ def cache_key(request: Request) -> str:
         *[f"p{path.resolve()}={path}" for path in front_end.paths],
         *[f"i{path.resolve()}" for path in front_end.include_dirs],
     ]
+    if front_end.baseline is not None:
+        with suppress(OSError):
+            parts += [f"b{front_end.baseline.resolve()}{_hash(front_end.baseline.read_bytes())}{date.today()}"]
     if generation.templates is not None:
         parts += [
             f"t{file}{_hash(file.read_bytes())}" for file in sorted(generation.templates.rglob("*")) if file.is_file()

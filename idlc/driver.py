@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from idlc.request import FrontEnd, Generation, Request
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
-    from idlc.findings import Policy
+    from idlc.diagnostics import Diagnostic
+    from idlc.findings import Baseline, Policy
     from idlc.model import Program
     from idlc.source import Loader
 
@@ -42,12 +44,14 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         programs: requested files, then included files.
         loader: files that were read.
         policy: severities of findings, and which are reported.
+        baseline: findings that are accepted, or `None`.
     """
 
     found: Report
     programs: Sequence[Program]
     loader: Loader
     policy: Policy
+    baseline: Baseline | None = None
 
     def report(self, *, has_output: bool = False) -> Report:
         """Return the diagnostics that are reported: those that are neither suppressed nor turned off.
@@ -57,9 +61,24 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             has_output: whether code was generated, so that suppressions of findings about it can be unused.
         """
+        from idlc.findings import BaselineFilter, checked_by, judged
+
+        root = Path.cwd()
+        if self.baseline is None:
+            return judged(self.found, self.policy, root, self.programs, has_output=has_output)
+        filter = BaselineFilter(self.baseline, date.today())
+        report = judged(self.found, self.policy, root, self.programs, has_output=has_output, accept=filter.accept)
+        files = [program.source.path for program in self.programs if program.is_requested]
+        filter.report_stale(report, files, checked_by(self.policy, root, has_output=has_output))
+        return report
+
+    def acceptable(self) -> list[Diagnostic]:
+        """Return the findings that a baseline can accept: those that are reported, but no errors other than lint."""
         from idlc.findings import judged
 
-        return judged(self.found, self.policy, Path.cwd(), self.programs, has_output=has_output)
+        found: list[Diagnostic] = []
+        judged(self.found, self.policy, Path.cwd(), self.programs, has_output=False, accept=found.append)
+        return found
 
 
 class CompiledFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,17 +146,23 @@ def find_sources(paths: Iterable[Path]) -> list[Path]:
 
 
 def check_files(request: FrontEnd) -> Checked:
-    """Read, parse, link and check files."""
+    """Read, parse, link and check files.
+
+    Raises:
+        BaselineError: the baseline cannot be read.
+    """
     # Imported here because they are slow to import, and an up-to-date compile does not need them.
     from idlc.checks import run_checks
+    from idlc.findings import read_baseline
     from idlc.model import build
     from idlc.source import Loader
 
+    baseline = None if request.baseline is None else read_baseline(request.baseline)
     report = Report()
     loader = Loader(request.include_dirs, overlay=request.texts)
     programs = build(request.paths, loader, report, allow_negative_ids=request.allow_negative_ids)
     run_checks(programs, report, is_enabled=request.policy.may_report)
-    return Checked(found=report, programs=programs, loader=loader, policy=request.policy)
+    return Checked(found=report, programs=programs, loader=loader, policy=request.policy, baseline=baseline)
 
 
 def generate_files(

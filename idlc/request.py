@@ -21,6 +21,7 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True):
         include_dirs: folders that are searched for includes, in this order.
         allow_negative_ids: whether field ids that are zero or negative are kept.
         policy: severities of findings, and which are reported; its paths are relative to the working directory.
+        baseline: file with findings that are accepted, or `None`.
     """
 
     paths: tuple[Path, ...]
@@ -28,6 +29,7 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True):
     include_dirs: tuple[Path, ...] = ()
     allow_negative_ids: bool = False
     policy: Policy = Policy()
+    baseline: Path | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ _PLAIN: Final = ("allow_alias", "deprecated", "hash_key", "idempotent", "sensiti
 _KEYS: Final = {
     _PYTHON: frozenset({"name"}),
     "python": frozenset({"immutable"}),
+    "idlc": frozenset({"ignore"}),
     "http": frozenset(name.removeprefix("http.") for name in (*FUNCTION_NAMES, *FIELD_NAMES)),
     "rpc": frozenset({*CALL_SETTINGS, "hash_key"}),
     "vt": frozenset(ALL_CONSTRAINTS),

@@ -11,9 +11,18 @@ from typing import Any
 import click
 
 import idlc
-from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
+from idlc.cli.findings import (
+    baseline_options,
+    finding_options,
+    is_document,
+    policy_of,
+    policy_option,
+    show,
+    write_baseline,
+)
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.cli.sources import require_sources
+from idlc.driver import FrontEnd
 from idlc.files import readable
 from idlc.text import plural
 
@@ -96,6 +105,7 @@ __all__ = ["command"]
     help="Skip the compile if nothing has changed since the last one.",
 )
 @policy_option
+@baseline_options
 @finding_options
 @click.option(
     "--format",
@@ -135,8 +145,21 @@ def command(
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
     options["only_compare"] = only_compare = options["only_compare"] or list_outputs
+    expires = options.pop("baseline_expires")
+    if options.pop("write_baseline"):
+        front_end = FrontEnd(
+            paths=tuple(sources),
+            texts=sources if isinstance(sources, dict) else {},
+            include_dirs=options["include_dirs"],
+            allow_negative_ids=options["allow_negative_ids"],
+            policy=policy,
+            baseline=options["baseline"],
+        )
+        write_baseline(front_end, expires)
     try:
         result = idlc.compile(sources, output, policy=policy, **options)
+    except idlc.BaselineError as error:
+        raise click.UsageError(f"--baseline '{readable(options['baseline'])}': {error}") from None
     except idlc.UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:

@@ -14,12 +14,20 @@ def command(name: str | None) -> None:
 
     Without NAME, lists all diagnostics.
     """
+    from idlc.breaking.rules import RULES
     from idlc.findings import UnknownSelector, all_rules, require_known
     from idlc.findings.explain import explain, render_explanation
 
     if name is None:
         for rule in all_rules().values():
-            click.echo(f"{rule.name:32}{rule.summary}")
+            click.echo(f"{rule.name:40}{rule.summary}")
+        for change in RULES.values():
+            click.echo(f"{change.name:40}{change.doc}")
+        return
+    if name in RULES:
+        change = RULES[name]
+        click.echo(f"{name}: incompatible change ({', '.join(change.categories)})\n\n{change.doc}\n")
+        click.echo(f"Reported by `idlc breaking`. Accept it with --ignore {name}.")
         return
     found = explain(name)
     if found is not None:

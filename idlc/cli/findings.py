@@ -9,19 +9,31 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+import msgspec
 
+from idlc.files import readable
 from idlc.text import plural
 from idlc.version import __version__
 
 if TYPE_CHECKING:
     from idlc.diagnostics import Report
+    from idlc.driver import FrontEnd
     from idlc.findings import Policy
 
-__all__ = ["finding_options", "is_document", "policy_of", "policy_option", "show"]
+__all__ = [
+    "baseline_options",
+    "finding_options",
+    "is_document",
+    "policy_of",
+    "policy_option",
+    "show",
+    "write_baseline",
+]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -74,6 +86,32 @@ def policy_option(function: Function) -> Function:
     )(function)
 
 
+def baseline_options(function: Function) -> Function:
+    """Add the options of baselines to a command: `baseline`, `write_baseline` and `baseline_expires`."""
+    options = (
+        click.option(
+            "--baseline",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Do not report the findings in FILE.",
+        ),
+        click.option(
+            "--write-baseline",
+            is_flag=True,
+            help="Write all findings, errors aside, to the file of --baseline.",
+        ),
+        click.option(
+            "--baseline-expires",
+            type=click.DateTime(["%Y-%m-%d"]),
+            metavar="DATE",
+            help="With --write-baseline: date from which new entries no longer apply (YYYY-MM-DD).",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def policy_of(warnings: Iterable[str], policy: Policy | None = None) -> Policy:
     """Return a policy with the options `-W` of the command line, which override it.
 
@@ -86,6 +124,29 @@ def policy_of(warnings: Iterable[str], policy: Policy | None = None) -> Policy:
         return (policy if policy is not None else Policy()).with_options(warnings)
     except PolicyError as error:
         raise click.UsageError(f"-W: {error}") from None
+
+
+def write_baseline(front_end: FrontEnd, expires: datetime | None) -> None:
+    """Write the baseline of a request, with the findings that it would have without one.
+
+    Raises:
+        click.UsageError: the request has no baseline, or its file exists and is not a baseline.
+        click.ClickException: the file cannot be written.
+    """
+    from idlc.driver import check_files
+    from idlc.findings import BaselineError, write_baseline
+
+    path = front_end.baseline
+    if path is None:
+        raise click.UsageError("--write-baseline needs --baseline FILE")
+    found = check_files(msgspec.structs.replace(front_end, baseline=None)).acceptable()
+    try:
+        count = write_baseline(path, found, expires=None if expires is None else expires.date())
+    except BaselineError as error:
+        raise click.UsageError(f"--baseline '{readable(path)}': {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{readable(path)}': {error.strerror or error}") from None
+    click.echo(f"{readable(path)}: {plural(count, 'finding')}", err=True)
 
 
 def is_document(style: str) -> bool:

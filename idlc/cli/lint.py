@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
+from idlc.cli.findings import (
+    baseline_options,
+    finding_options,
+    is_document,
+    policy_of,
+    policy_option,
+    show,
+    write_baseline,
+)
 from idlc.cli.sources import require_sources
 from idlc.files import readable
 from idlc.text import plural
@@ -43,6 +51,7 @@ __all__ = ["command"]
 @click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: include all other fixes.")
 @click.option("--list", "is_listing", is_flag=True, help="List all checks and other diagnostics.")
 @policy_option
+@baseline_options
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
 def command(
@@ -55,11 +64,12 @@ def command(
     Exits with 1 if there are errors or warnings.
     """
     from idlc.driver import FrontEnd
-    from idlc.findings import Policy
+    from idlc.findings import BaselineError, Policy
     from idlc.linting import lint_files
 
     shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
     quiet = options.pop("quiet") or is_document(shown["style"])
+    is_writing, expires = options.pop("write_baseline"), options.pop("baseline_expires")
     policy = policy_of(options.pop("warnings"), Policy(with_lint=True))
     if is_listing:
         _print_list()
@@ -72,7 +82,12 @@ def command(
         raise click.UsageError("--diff cannot be combined with --fix, or with a document on standard output")
     sources = require_sources(paths)
     request = FrontEnd(paths=tuple(sources), policy=policy, **options)
-    result = lint_files(request)
+    if is_writing:
+        write_baseline(request, expires)
+    try:
+        result = lint_files(request)
+    except BaselineError as error:
+        raise click.UsageError(f"--baseline '{readable(str(request.baseline))}': {error}") from None
     if is_fixing or is_diff:
         result = _fix(request, result, with_unsafe=with_unsafe, is_diff=is_diff, quiet=quiet)
     show(result.report, **shown)

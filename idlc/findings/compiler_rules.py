@@ -70,10 +70,14 @@ _TABLE: Final[dict[tuple[Severity, Category], dict[str, str]]] = {
     ("error", "output"): {
         "openapi": "Services can be described in OpenAPI.",
         "python.module.overwritten": "A module is not written over the module of another IDL file.",
+        "python.name.invalid": "The value of `py.name` is a name that Python code can have there.",
         "python.name.collision": "Declarations of one Python package have different names.",
     },
     ("warning", "output"): {
         "python.package.shadowed": "Python finds the generated package, not another one of the same name.",
+    },
+    ("note", "correctness"): {
+        "baseline.stale": "The entries of a baseline have findings.",
     },
     ("note", "output"): {
         "python.name.hidden": "A package offers the names of all its modules, unless several modules have a name.",
