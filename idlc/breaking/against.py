@@ -7,7 +7,8 @@ the root of their version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -41,19 +42,27 @@ class Current(msgspec.Struct, frozen=True):
         programs: linked files.
         include_dirs: include folders, resolved.
         allow_negative_ids: whether field ids that are zero or negative are kept.
+        home: folder that paths are relative to, unless one folder was requested.
+        exclude: patterns of paths (absolute) that are not compared, also in the earlier version.
     """
 
     paths: tuple[Path, ...]
     folders: tuple[Path, ...]
     programs: Sequence[Program]
     include_dirs: tuple[Path, ...]
-    allow_negative_ids: bool = False
+    allow_negative_ids: bool
+    home: Path
+    exclude: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
-        """The folder that paths are relative to: the only requested folder, otherwise the working directory."""
+        """The folder that paths are relative to: the only requested folder, otherwise `home`."""
         is_whole = len(self.folders) == 1 and all(path.is_relative_to(self.folders[0]) for path in self.paths)
-        return self.folders[0] if is_whole else Path.cwd()
+        return self.folders[0] if is_whole else self.home
+
+    def has(self, path: Path) -> bool:
+        """Return whether a file of the earlier version, by its path in the current one, is compared."""
+        return not any(fnmatchcase(str(path), pattern) for pattern in self.exclude)
 
     def described(self, root: Path | None = None) -> Described:
         """Describe the files, with paths relative to a folder."""
@@ -62,27 +71,33 @@ class Current(msgspec.Struct, frozen=True):
 
 
 def read_current(
-    paths: Sequence[Path],
+    files: Sequence[Path],
     report: Report,
     *,
     include_dirs: Sequence[Path] = (),
     allow_negative_ids: bool = False,
-    find: Callable[[Sequence[Path]], Sequence[Path]],
+    folders: Sequence[Path] = (),
+    home: Path | None = None,
+    exclude: Sequence[str] = (),
 ) -> Current:
     """Read and link the current IDL files; errors are reported.
 
     Args:
-        paths: files and folders.
-        find: returns the files in `paths` and below its folders.
+        files: files that were requested.
+        folders: folders that were requested as a whole: files that are missing in them were removed.
+        home: folder that paths are relative to, unless one folder was requested; the working directory by default.
+        exclude: patterns of files below `home` that are not compared.
     """
-    files = find(paths)
+    base = (home if home is not None else Path()).resolve()
     programs = build(files, Loader(include_dirs), report, allow_negative_ids=allow_negative_ids)
     return Current(
         tuple(path.resolve() for path in files),
-        tuple(path.resolve() for path in paths if path.is_dir()),
+        tuple(path.resolve() for path in folders),
         programs,
         tuple(path.resolve() for path in include_dirs),
         allow_negative_ids,
+        base,
+        tuple(str(base / pattern) for pattern in exclude),
     )
 
 
@@ -112,7 +127,8 @@ def read_earlier(against: str, current: Current, report: Report) -> tuple[Descri
     except SnapshotError as error:
         raise AgainstError(f"cannot compare with '{readable(path)}': {error}") from None
     known = {file.path for file in earlier.snapshot.files}
-    candidates = [current.root, Path.cwd(), path.resolve().parent, *(file.parent for file in current.paths)]
+    candidates = [current.root, current.home, Path.cwd(), path.resolve().parent]
+    candidates += {file.parent: None for file in current.paths}
     return earlier, max(map(current.described, candidates), key=lambda each: len(known & {*each.programs}))
 
 
@@ -137,7 +153,8 @@ def _read_folder(folder: Path, current: Current, report: Report) -> tuple[Descri
     for requested in current.folders:
         if requested.is_relative_to(current.root):
             below = root / requested.relative_to(current.root)
-            files += sorted(path for path in below.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+            found = sorted(path for path in below.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+            files += (path for path in found if current.has(current.root / path.relative_to(root)))
     if not files:
         raise AgainstError(
             f"'{readable(folder)}' has none of the files, at their paths below '{readable(current.root)}'; "
@@ -160,6 +177,7 @@ def _read_revision(against: str, current: Current, report: Report) -> tuple[Desc
     # A folder that does not exist, whose name is shown in messages: `HEAD~1:/idl/shop.idl`.
     root = Path.cwd() / f"{revision.replace('/', '_')}:"
     overlay = {root / path: text for path, text in texts.items()}
+    linked = {root / path for path in links}
     base = repository.root if not inside else current.root
     earlier_base = root / inside if inside else root
     wanted = [earlier_base / path.relative_to(base) for path in current.paths if path.is_relative_to(base)]
@@ -167,7 +185,8 @@ def _read_revision(against: str, current: Current, report: Report) -> tuple[Desc
     for requested in current.folders:
         if requested.is_relative_to(base):
             below = earlier_base / requested.relative_to(base)
-            files += sorted(root / path for path in texts if path not in links and (root / path).is_relative_to(below))
+            found = sorted(path for path in overlay if path.is_relative_to(below))
+            files += (path for path in found if current.has(base / path.relative_to(earlier_base)))
     if not files and inside and not any(PurePosixPath(path).is_relative_to(inside) for path in texts):
         raise AgainstError(f"cannot compare with '{readable(against)}': the revision has no IDL files below {inside!r}")
     outside = [path for path in current.paths if not path.is_relative_to(repository.root)]
@@ -178,7 +197,12 @@ def _read_revision(against: str, current: Current, report: Report) -> tuple[Desc
         )
     include_dirs = _moved((*current.include_dirs, Path.cwd()), base, earlier_base)
     loader = Loader(include_dirs, overlay=overlay)
-    programs = build(_unique(files), loader, report, allow_negative_ids=current.allow_negative_ids)
+    programs = build(
+        _unique(path for path in files if path not in linked),
+        loader,
+        report,
+        allow_negative_ids=current.allow_negative_ids,
+    )
     earlier = describe(programs, lambda program: path_in(earlier_base, program.source.path, include_dirs))
     return earlier, current.described(base)
 

@@ -192,8 +192,7 @@ def _name(declaration: model.Declaration) -> str:
 
 def _has_value(const: model.Const) -> bool:
     """Return whether a constant could be evaluated: not if its type is in a file that was not found."""
-    value: model.Constant | None = const.value
-    return value is not None
+    return getattr(const, "value", None) is not None
 
 
 def _python(declaration: model.Declaration) -> str | None:

@@ -18,7 +18,7 @@ __all__ = ["Owner", "compare_fields", "compare_types"]
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What fields belong to.
+    """The struct or function that fields belong to.
 
     Attributes:
         subject: `field` or `argument`.

@@ -145,7 +145,7 @@ class Ignored(msgspec.Struct, frozen=True):
 
     Attributes:
         rule: pattern of names of rules, with or without `breaking.`.
-        place: pattern of paths (`internal/*.idl`) or of elements (`Order.note`).
+        place: pattern of paths or of their ends (`internal/*.idl`), or of elements (`Order.note`).
     """
 
     rule: str
@@ -169,7 +169,9 @@ class Ignored(msgspec.Struct, frozen=True):
         """Return whether a finding is ignored."""
         if not fnmatchcase(finding.rule, self.rule):
             return False
-        return any(fnmatchcase(text, self.place) for text in (finding.file, finding.element))
+        paths = [finding.file, *([finding.span.file.path.as_posix()] if finding.span is not None else [])]
+        in_file = any(fnmatchcase(path, pattern) for path in paths for pattern in (self.place, f"*/{self.place}"))
+        return in_file or fnmatchcase(finding.element, self.place)
 
 
 def to_report(findings: Iterable[Finding], report: Report) -> None:

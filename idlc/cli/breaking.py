@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from idlc.cli.findings import finding_options, show
-from idlc.cli.sources import require_sources
+from idlc.cli.findings import finding_options, is_document, show
+from idlc.cli.project import config_option, found_config, load_config
+from idlc.cli.sources import read_sources
 from idlc.files import readable
 from idlc.text import plural
 
@@ -22,7 +23,7 @@ __all__ = ["command"]
 
 
 @click.command("breaking", short_help="Find incompatible changes of an interface.")
-@click.argument("paths", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[FILES...]", type=click.Path(path_type=Path))
 @click.option(
     "--against",
     metavar="VERSION",
@@ -33,10 +34,8 @@ __all__ = ["command"]
     "-c",
     "--categories",
     metavar="LIST",
-    default="WIRE,JSON,REST,SOURCE",
-    show_default=True,
     help="Categories to report, separated by commas: `WIRE` (`binary` and `compact`), `JSON`, `REST` (HTTP routes), "
-    "`SOURCE` (code that uses the stubs).",
+    "`SOURCE` (code that uses the stubs). Default: all.",
 )
 @click.option(
     "--ignore",
@@ -62,14 +61,16 @@ __all__ = ["command"]
     is_flag=True,
     help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
 )
+@config_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print findings only.")
 def command(
     paths: tuple[Path, ...],
     against: str | None,
-    categories: str,
+    categories: str | None,
     ignored: tuple[str, ...],
     include_dirs: tuple[Path, ...],
+    config_file: Path | None,
     style: str,
     color: str,
     max_errors: int,
@@ -86,27 +87,31 @@ def command(
       idlc breaking idl/ --against snapshot.json --categories WIRE
       idlc breaking shop.idl --against old/shop.idl --ignore field.removed:Order.note
 
+    Without FILES, the inputs of `idlc.toml` are compared. Its table [breaking] has defaults of the options: `against`,
+    `categories`, `ignore` and `ignore_paths`.
+
     Exits with 1 if there are incompatible changes, or errors in the IDL of one of both versions.
     """
     if is_list:
         _print_rules()
         return
-    from idlc.breaking import compare, to_report
-    from idlc.breaking.against import AgainstError, read_current, read_earlier
+    from idlc.breaking import Ignored, compare, to_report
+    from idlc.breaking.against import AgainstError, read_earlier
     from idlc.breaking.snapshot import SnapshotError
+    from idlc.config import BreakingConfig
     from idlc.diagnostics import Report
-    from idlc.driver import find_sources
 
-    if not paths:
-        raise click.UsageError("Missing argument 'FILES...'.")
+    config = load_config(config_file) if not paths or config_file is not None else found_config(None)
+    settings = BreakingConfig() if config is None else config.breaking
+    wanted = _categories(categories.split(",") if categories is not None else settings.categories)
+    expected = [*_ignored("--ignore", ignored), *_ignored("[breaking] ignore:", settings.ignore)]
+    expected += (Ignored("breaking.*", pattern) for pattern in settings.ignore_paths)
+    if against is None and config is not None and settings.against:
+        against = settings.against if settings.against.startswith("git:") else str(config.path(settings.against))
     if against is None:
         raise click.UsageError("missing option '--against': name the earlier version, such as git:origin/main")
-    wanted, expected = _categories(categories), _ignored(ignored)
-    require_sources(paths)
     report = Report()
-    current = read_current(
-        paths, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids, find=find_sources
-    )
+    current = read_sources(paths, config, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids)
     if report.has_errors:
         show(report, style=style, color=color, max_errors=max_errors)
         sys.exit(1)
@@ -123,7 +128,7 @@ def command(
     findings = Report()
     to_report(found, findings)
     show(findings, style=style, color=color, max_errors=max_errors)
-    if not quiet:
+    if not quiet and not is_document(style):
         click.echo(_summary(found, len(after.snapshot.files), against))
     sys.exit(1 if found else 0)
 
@@ -137,19 +142,17 @@ def _summary(found: Sequence[Finding], files: int, against: str) -> str:
     return f"{compared}: {plural(len(found), 'incompatible change')} ({each})"
 
 
-def _categories(text: str) -> list[Category]:
+def _categories(words: Sequence[str]) -> list[Category]:
     from idlc.breaking import CATEGORIES
 
-    names = [each.strip().upper() for each in text.split(",") if each.strip()]
+    names = [each.strip().upper() for each in words if each.strip()]
     for name in names:
         if name not in CATEGORIES:
-            raise click.UsageError(f"--categories: unknown category {name!r} (known: {', '.join(CATEGORIES)})")
-    if not names:
-        raise click.UsageError(f"--categories: no category (known: {', '.join(CATEGORIES)})")
-    return [each for each in CATEGORIES if each in names]
+            raise click.UsageError(f"unknown category {name!r} (known: {', '.join(CATEGORIES)})")
+    return [each for each in CATEGORIES if not names or each in names]
 
 
-def _ignored(texts: Sequence[str]) -> list[Ignored]:
+def _ignored(origin: str, texts: Sequence[str]) -> list[Ignored]:
     from idlc.breaking import RULES, Ignored
     from idlc.model.scope import nearest
 
@@ -162,7 +165,7 @@ def _ignored(texts: Sequence[str]) -> list[Ignored]:
             known = [rule.removeprefix("breaking.") for rule in RULES]
             near = nearest(name.removeprefix("breaking."), iter(known))
             advice = f"did you mean {near!r}?" if near else "`idlc breaking --rules` lists them"
-            raise click.UsageError(f"--ignore {text!r}: {error}; {advice}") from None
+            raise click.UsageError(f"{origin} {text!r}: {error}; {advice}") from None
     return found
 
 

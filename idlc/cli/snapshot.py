@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 
 from idlc.cli.findings import finding_options, show
+from idlc.cli.project import config_option, load_config
+from idlc.cli.sources import read_sources
 from idlc.files import readable
 
 __all__ = ["command"]
 
 
 @click.command("snapshot", short_help="Write a snapshot of an interface for `idlc breaking`.")
-@click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[FILES...]", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -45,12 +47,14 @@ __all__ = ["command"]
     is_flag=True,
     help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
 )
+@config_option
 @finding_options
 def command(
     paths: tuple[Path, ...],
     output: Path,
     include_dirs: tuple[Path, ...],
     since: Path | None,
+    config_file: Path | None,
     style: str,
     color: str,
     max_errors: int,
@@ -62,22 +66,18 @@ def command(
     A snapshot is the baseline of `idlc breaking --against snapshot.json`. It has types, services and constants, no
     comments and positions, and is the same for equal interfaces, so that it can be committed.
 
-    Paths in it are relative to the folder if FILES is one folder, otherwise to the working directory.
+    Paths in it are relative to the folder if FILES is one folder, otherwise to the working directory. Without FILES, it
+    has the inputs of `idlc.toml`.
 
     Exits with 1 if the IDL has errors.
     """
     from idlc.breaking import SnapshotError, dump, load, retire
-    from idlc.breaking.against import read_current
-    from idlc.cli.sources import require_sources
     from idlc.diagnostics import Report
-    from idlc.driver import find_sources
     from idlc.files import replace_file
 
-    require_sources(paths)
+    config = load_config(config_file) if not paths or config_file is not None else None
     report = Report()
-    current = read_current(
-        paths, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids, find=find_sources
-    )
+    current = read_sources(paths, config, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids)
     if report.has_errors:
         show(report, style=style, color=color, max_errors=max_errors)
         sys.exit(1)

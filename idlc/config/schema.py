@@ -60,12 +60,14 @@ class BreakingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         against: what to compare with: a file, a folder, `git:REF` or a snapshot.
         categories: categories of rules that are reported: `WIRE`, `JSON`, `REST`, `SOURCE`; empty for all.
-        ignore: expected changes, `RULE` or `RULE:PLACE`, as those of `--ignore`.
+        ignore: expected changes, `RULE` or `RULE:PLACE`, both with `*` for any text.
+        ignore_paths: patterns of paths whose changes are not reported.
     """
 
     against: str = ""
     categories: list[str] = []
     ignore: list[str] = []
+    ignore_paths: list[str] = []
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -198,7 +198,7 @@ def test_git_must_be_installed(run: Run, repository: Path, monkeypatch: pytest.M
 
 def test_other_usage_errors(run: Run, repository: Path) -> None:
     assert "missing option '--against'" in usage_error(run("breaking", "idl"))
-    assert "Missing argument" in usage_error(run("breaking", "--against", "git:HEAD"))
+    assert "no idlc.toml" in usage_error(run("breaking", "--against", "git:HEAD"))
     assert "cannot read 'none.json'" in usage_error(run("breaking", "idl", "--against", "none.json"))
     assert "no such file or folder: 'none.idl'" in usage_error(run("breaking", "idl/shop.idl", "--against", "none.idl"))
     assert "cannot compare 3 files with the file 'idl/shop.idl'" in usage_error(
@@ -211,9 +211,8 @@ def test_other_usage_errors(run: Run, repository: Path) -> None:
         run("breaking", "idl", "--against", "wrong.json")
     )
     assert usage_error(run("breaking", "idl", "--against", "git:HEAD", "-c", "WIRE,WIER")) == (
-        "--categories: unknown category 'WIER' (known: WIRE, JSON, REST, SOURCE)"
+        "unknown category 'WIER' (known: WIRE, JSON, REST, SOURCE)"
     )
-    assert "--categories: no category" in usage_error(run("breaking", "idl", "--against", "git:HEAD", "-c", ","))
     assert usage_error(run("breaking", "idl", "--against", "git:HEAD", "--ignore", "field.typ")) == (
         "--ignore 'field.typ': no rule is called 'breaking.field.typ'; did you mean 'field.type'?"
     )
@@ -236,6 +235,55 @@ def test_expected_changes_are_ignored(run: Run, repository: Path) -> None:
     for pattern in ("field.type", "*:Item.name", "breaking.field.*:idl/shop.idl"):
         assert run("breaking", "idl", "--against", "git:HEAD", "--ignore", pattern).exit_code == 0
     assert run("breaking", "idl", "--against", "git:HEAD", "--ignore", "field.type:Item.id").exit_code == 1
+
+
+PROJECT = """
+roots = ["idl"]
+exclude = ["idl/old/*"]
+[breaking]
+against = "git:HEAD"
+categories = ["WIRE", "SOURCE"]
+ignore = ["field.type:Item.name"]
+ignore_paths = ["common/*"]
+"""
+
+
+def test_a_project_has_its_settings_in_its_configuration(run: Run, repository: Path) -> None:
+    write(repository, {"idlc.toml": PROJECT, "idl/old/gone.idl": "struct Gone {}\n"})
+    git(repository, "add", "idl/old")
+    git(repository, "commit", "-q", "-m", "excluded")
+    write(repository, {"idl/common/types.idl": "typedef i32 Id\n", "idl/other.thrift": "service Other {}\n"})
+    (repository / "idl/old/gone.idl").unlink()
+    result = run("breaking", "--error-format", "short")
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "compared 3 files with git:HEAD: 1 incompatible change (JSON 1, SOURCE 1, WIRE 1)\n",
+    )
+    assert result.stderr.startswith("idl/other.thrift:1:9: error: function `ping` of `Other` was removed")
+    # Arguments and options take precedence.
+    assert run("breaking", "-c", "REST").exit_code == 0
+    assert run("breaking", "idl/shop.idl", "--ignore", "typedef.*").exit_code == 0
+    printed = run("snapshot")
+    assert [file["path"] for file in json.loads(printed.stdout)["files"]][1:] == ["other.thrift", "shop.idl"]
+    write(repository, {"s.json": printed.stdout, "idlc.toml": PROJECT.replace("git:HEAD", "s.json")})
+    assert run("breaking").stdout == "compared 3 files with s.json: no incompatible changes\n"
+    write(repository, {"idlc.toml": PROJECT.replace("field.type:", "field.typo:")})
+    assert "[breaking] ignore: 'field.typo:Item.name': no rule" in usage_error(run("breaking"))
+    write(repository, {"idlc.toml": PROJECT.replace('"WIRE"', '"WEAR"')})
+    assert "unknown category 'WEAR'" in usage_error(run("breaking"))
+    write(repository, {"idlc.toml": PROJECT.replace('["idl"]', '["none"]')})
+    assert "no such file: 'none'" in usage_error(run("breaking"))
+
+
+def test_all_formats_of_diagnostics(run: Run, repository: Path) -> None:
+    name = "breaking.field.type"
+    arguments = ["breaking", "idl", "--against", "git:HEAD", "--error-format"]
+    assert name in json.dumps(json.loads(run(*arguments, "json").stdout))
+    [sarif] = json.loads(run(*arguments, "sarif").stdout)["runs"]
+    assert [each["ruleId"] for each in sarif["results"]] == [name]
+    assert run(*arguments, "github").stderr.startswith("::error ")
+    write(repository, OLD)
+    assert json.loads(run(*arguments, "json").stdout)
 
 
 def test_rules_are_listed(run: Run) -> None:
