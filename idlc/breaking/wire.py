@@ -187,7 +187,7 @@ def kind_flows(old: Struct, new: Struct) -> Flows:
 def _sets_one(struct: Struct, union: Struct) -> bool:
     arms = {field.id for field in union.fields}
     known = [field for field in struct.fields if field.id in arms]
-    return len(known) <= 1 and any(field.is_required or field.default is not None for field in struct.fields)
+    return len(known) <= 1 and any(field.is_required for field in struct.fields)
 
 
 def moved_numbers(old: Enum, new: Enum) -> Iterator[str]:

@@ -9,7 +9,8 @@ reader accepts it and sees the same. To *see the same* means:
 - a member of an enum is the same if it has the same name, or one that the other version does not have;
 - an exception has the same class, apart from renames.
 
-Values are as typed code makes them: a field with a default is never left out, so changed defaults are not seen.
+Fields that are not required may be left out, also those with a default, which idlc's own stubs always write. A default
+that changed is no change of a value: it was never written.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ def struct_samples(cls: Any, depth: int = 2) -> list[Any]:
     found = [cls(**needed), cls(**{name: values[0] for name, values in of.items()})]
     if depth > 0:
         found += [cls(**needed | {name: value}) for name, values in of.items() for value in values]
+    found.append(cls(**needed | {each.attribute: None for each in fields if not each.is_required}))
     return found
 
 
@@ -200,6 +202,8 @@ class Judge:
             renamed = after.renamed.get(name, name)
             if name.startswith("Probe"):
                 renamed = f"Probe{after.renamed.get(name[5:], name[5:])}"
+            if not after.is_recognizable(name.removeprefix("Probe"), before):
+                continue
             old, new = getattr(self._old, f"{name}_{number}"), getattr(self._new, f"{renamed}_{number}")
             if not all(_survives(each, new) for each in struct_samples(old)):
                 found.add(OLD_TO_NEW)

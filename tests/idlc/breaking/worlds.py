@@ -76,6 +76,18 @@ class Family:
         inherited = self.functions(service.base) if service.base is not None else {}
         return inherited | service.functions
 
+    def is_recognizable(self, name: str, before: Family) -> bool:
+        """Return whether a declaration has its old name or its old structure. If not, it is another one."""
+        renamed = self.renamed.get(name, name)
+        if name in self.typedefs or renamed == name:
+            return True
+        if name in before.enums:
+            return before.enums[name] == self.enums[renamed]
+        fields = copy.deepcopy(before.structs[name].fields)
+        for member in fields:
+            member.type = re.sub(r"\b[A-Z]\b", lambda found: self.renamed.get(found[0], found[0]), member.type)
+        return fields == self.structs[renamed].fields and before.structs[name].kind == self.structs[renamed].kind
+
     def text(self, number: int) -> str:
         lines = [f"typedef {type} {name}" for name, type in self.typedefs.items()]
         for name, members in self.enums.items():
