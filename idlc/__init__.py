@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from idlc.version import __version__
 
 if TYPE_CHECKING:
-    from idlc.api import Checked, Compiled, Generated, IdlError, Parsed, Sources, check, compile, generate, parse
+    from idlc.api import Sources, check, compile, find_breaking_changes, format, generate, parse
+    from idlc.breaking import SnapshotError
+    from idlc.breaking.against import AgainstError
     from idlc.codegen import GeneratedFile, UnknownTarget
     from idlc.config import Config, ConfigError, find_config, read_config
     from idlc.diagnostics import Diagnostic, Fix, Label, Report, Severity, render, render_short
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from idlc.findings import BaselineError, Policy, PolicyError
     from idlc.loading import LoadedModules, load, load_all
     from idlc.project import FolderResult, ProjectResult, generate_project
+    from idlc.results import BreakingChanges, Checked, Compiled, Formatted, Generated, IdlError, Parsed
     from idlc.source import Position, SourceFile, Span
 
 __all__ = [
+    "AgainstError",
     "BaselineError",
+    "BreakingChanges",
     "Checked",
     "Compiled",
     "Config",
@@ -37,6 +42,7 @@ __all__ = [
     "Diagnostic",
     "Fix",
     "FolderResult",
+    "Formatted",
     "Generated",
     "GeneratedFile",
     "IdlError",
@@ -49,6 +55,7 @@ __all__ = [
     "ProjectResult",
     "Report",
     "Severity",
+    "SnapshotError",
     "SourceFile",
     "Sources",
     "Span",
@@ -56,8 +63,10 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "find_breaking_changes",
     "find_config",
     "find_sources",
+    "format",
     "generate",
     "generate_project",
     "load",
@@ -70,8 +79,12 @@ __all__ = [
 
 # Imported when they are used: a command imports only what it needs.
 _MODULES = {
-    **dict.fromkeys(("Checked", "Compiled", "Generated", "IdlError", "Parsed", "Sources"), "idlc.api"),
-    **dict.fromkeys(("check", "compile", "generate", "parse"), "idlc.api"),
+    **dict.fromkeys(("BreakingChanges", "Checked", "Compiled", "Formatted", "Generated"), "idlc.results"),
+    **dict.fromkeys(("IdlError", "Parsed"), "idlc.results"),
+    "Sources": "idlc.api",
+    "AgainstError": "idlc.breaking.against",
+    "SnapshotError": "idlc.breaking",
+    **dict.fromkeys(("check", "compile", "find_breaking_changes", "format", "generate", "parse"), "idlc.api"),
     **dict.fromkeys(("GeneratedFile", "UnknownTarget"), "idlc.codegen"),
     **dict.fromkeys(("Diagnostic", "Fix", "Label", "Report", "Severity"), "idlc.diagnostics"),
     **dict.fromkeys(("render", "render_short"), "idlc.diagnostics"),

@@ -11,18 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
-
-from idlc.diagnostics import Diagnostic, Report, render
+from idlc.diagnostics import Report
 from idlc.driver import FrontEnd, Generation, Request, check_files, compile_files, find_sources, generate_files
 from idlc.findings import Policy
+from idlc.results import BreakingChanges, Checked, Compiled, Formatted, Generated, Parsed
 
 if TYPE_CHECKING:
-    from idlc.codegen import GeneratedFile
-    from idlc.model import Program
-    from idlc.syntax import Document
+    from idlc.breaking import Category
 
-__all__ = ["Checked", "Compiled", "Generated", "IdlError", "Parsed", "Sources", "check", "compile", "generate", "parse"]
+__all__ = ["Sources", "check", "compile", "find_breaking_changes", "format", "generate", "parse"]
 
 _Path: TypeAlias = str | os.PathLike[str]
 
@@ -33,92 +30,6 @@ Folders stand for all `.idl` and `.thrift` files below them. Files that are incl
 """
 
 _DEFAULT = Policy()
-
-
-class IdlError(ValueError):
-    """IDL files have errors. The message is the text of all diagnostics, as the command line prints them.
-
-    Attributes:
-        report: all diagnostics.
-    """
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(render(report).rstrip("\n"))
-        self.report = report
-
-
-class _Result(msgspec.Struct, frozen=True, kw_only=True):
-    report: Report
-
-    @property
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All diagnostics, ordered by file and position."""
-        return tuple(self.report)
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether there is at least one error."""
-        return self.report.has_errors
-
-    def raise_for_errors(self) -> None:
-        """Raise an exception if there are errors.
-
-        Raises:
-            IdlError: there is at least one error.
-        """
-        if self.report.has_errors:
-            raise IdlError(self.report)
-
-
-class Parsed(_Result, frozen=True, kw_only=True):
-    """Result of `parse`.
-
-    Attributes:
-        report: syntax errors.
-        document: syntax tree; items with errors are missing.
-    """
-
-    document: Document
-
-
-class Checked(_Result, frozen=True, kw_only=True):
-    """Result of `check`.
-
-    Attributes:
-        report: all diagnostics.
-        programs: linked files: the requested ones in the given order, then included ones. If there are errors,
-            declarations may be missing.
-    """
-
-    programs: tuple[Program, ...]
-
-
-class Generated(_Result, frozen=True, kw_only=True):
-    """Result of `generate`.
-
-    Attributes:
-        report: all diagnostics.
-        files: paths below an output folder, and texts; empty if there are errors.
-    """
-
-    files: tuple[GeneratedFile, ...] = ()
-
-
-class Compiled(_Result, frozen=True, kw_only=True):
-    """Result of `compile`.
-
-    Attributes:
-        report: all diagnostics. If it has errors, nothing was written.
-        written: files that were new or have changed (with `only_compare`: that would be written).
-        unchanged: files that were up to date.
-        inputs: IDL files that were read, including included ones.
-        texts: texts of the files that were written.
-    """
-
-    written: list[Path] = []
-    unchanged: list[Path] = []
-    inputs: list[Path] = []
-    texts: Mapping[Path, str] = {}
 
 
 def parse(text: str, *, name: str = "<text>") -> Parsed:
@@ -135,12 +46,76 @@ def parse(text: str, *, name: str = "<text>") -> Parsed:
     return Parsed(report=report, document=document)
 
 
+def format(text: str, *, name: str = "<text>", width: int = 100) -> Formatted:
+    """Format the text of one IDL file.
+
+    Args:
+        name: file name in diagnostics.
+        width: columns that a line should not exceed.
+    """
+    from idlc.formatting import format_source
+    from idlc.source import SourceFile
+
+    report = Report()
+    return Formatted(report=report, text=format_source(SourceFile(Path(name), text, name=name), report, width=width))
+
+
+def find_breaking_changes(
+    paths: _Path | Iterable[_Path],
+    against: str,
+    *,
+    categories: Sequence[Category] = (),
+    ignore: Sequence[str] = (),
+    include_dirs: Sequence[_Path] = (),
+    allow_negative_ids: bool = False,
+) -> BreakingChanges:
+    """Find incompatible changes of an interface since an earlier version.
+
+    Args:
+        paths: IDL files and folders.
+        against: earlier version: a file, a folder with the same layout, `git:REF`, `git:REF:DIR`, or a snapshot.
+        categories: categories to report: `WIRE`, `JSON`, `REST`, `SOURCE`; empty for all.
+        ignore: expected changes: `RULE`, or `RULE:PLACE`.
+        include_dirs: folders that are searched for includes, after the folder of the including file.
+        allow_negative_ids: keep field ids that are zero or negative.
+
+    Raises:
+        AgainstError: the earlier version cannot be read.
+        SnapshotError: the snapshot is invalid.
+        ValueError: an entry of `ignore` is invalid.
+    """
+    from idlc.breaking import CATEGORIES, Ignored, compare, to_report
+    from idlc.breaking.against import read_current, read_earlier
+
+    expected = [Ignored.parse(text) for text in ignore]
+    requested = [Path(paths)] if isinstance(paths, str | os.PathLike) else list(map(Path, paths))
+    report = Report()
+    current = read_current(
+        find_sources(requested),
+        report,
+        include_dirs=[Path(folder) for folder in include_dirs],
+        allow_negative_ids=allow_negative_ids,
+        folders=[path for path in requested if path.is_dir()],
+    )
+    if report.has_errors:
+        return BreakingChanges(report=report)
+    earlier = Report()
+    before, after = read_earlier(against, current, earlier)
+    if earlier.has_errors:
+        return BreakingChanges(report=earlier)
+    changes = compare(before, after, categories=categories or CATEGORIES, ignore=expected)
+    findings = Report()
+    to_report(changes, findings)
+    return BreakingChanges(report=findings, changes=tuple(changes))
+
+
 def check(
     sources: Sources,
     *,
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    root: _Path | None = None,
     baseline: _Path | None = None,
 ) -> Checked:
     """Parse and link IDL files and the files that they include, and run all checks that the policy does not turn off.
@@ -149,13 +124,14 @@ def check(
         sources: a path, several paths, or a mapping of paths to texts.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
-        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        policy: severities of diagnostics, and which are reported.
+        root: folder that paths of the policy are relative to; by default the working directory.
         baseline: file with findings that are accepted.
 
     Raises:
         BaselineError: the baseline cannot be read.
     """
-    found = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, baseline))
+    found = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, root, baseline))
     return Checked(report=found.report(), programs=tuple(found.programs))
 
 
@@ -170,6 +146,7 @@ def generate(
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    root: _Path | None = None,
     baseline: _Path | None = None,
     use_cache: bool = True,
 ) -> Generated:
@@ -184,7 +161,8 @@ def generate(
         nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
-        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        policy: severities of diagnostics, and which are reported.
+        root: folder that paths of the policy are relative to; by default the working directory.
         baseline: file with findings that are accepted.
         use_cache: cache compiled templates in the user's cache folder.
 
@@ -192,7 +170,7 @@ def generate(
         UnknownTarget: no target has that name.
         BaselineError: the baseline cannot be read.
     """
-    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, baseline))
+    checked = check_files(_front_end(sources, include_dirs, allow_negative_ids, policy, root, baseline))
     generation = _generation(target, package, templates, with_includes, nullable_arguments)
     report = checked.report()
     if report.has_errors:
@@ -214,6 +192,7 @@ def compile(
     include_dirs: Sequence[_Path] = (),
     allow_negative_ids: bool = False,
     policy: Policy = _DEFAULT,
+    root: _Path | None = None,
     baseline: _Path | None = None,
     only_compare: bool = False,
     use_cache: bool = True,
@@ -230,7 +209,8 @@ def compile(
         nullable_arguments: allow `None` for arguments that are neither `required` nor have a default.
         include_dirs: folders that are searched for includes, after the folder of the including file.
         allow_negative_ids: keep field ids that are zero or negative.
-        policy: severities of diagnostics, and which are reported; its paths are relative to the working directory.
+        policy: severities of diagnostics, and which are reported.
+        root: folder that paths of the policy are relative to; by default the working directory.
         baseline: file with findings that are accepted.
         only_compare: write nothing; return which files would be written.
         use_cache: skip the compile if inputs, options and outputs are unchanged since the last one.
@@ -242,7 +222,7 @@ def compile(
     """
     found = compile_files(
         Request(
-            front_end=_front_end(sources, include_dirs, allow_negative_ids, policy, baseline),
+            front_end=_front_end(sources, include_dirs, allow_negative_ids, policy, root, baseline),
             generation=_generation(target, package, templates, with_includes, nullable_arguments),
             output=Path(output),
             only_compare=only_compare,
@@ -263,6 +243,7 @@ def _front_end(
     include_dirs: Sequence[_Path],
     allow_negative_ids: bool,
     policy: Policy,
+    root: _Path | None,
     baseline: _Path | None,
 ) -> FrontEnd:
     texts: dict[Path, str] = {}
@@ -279,6 +260,7 @@ def _front_end(
         include_dirs=tuple(map(Path, include_dirs)),
         allow_negative_ids=allow_negative_ids,
         policy=policy,
+        root=None if root is None else Path(root),
         baseline=None if baseline is None else Path(baseline),
     )
 

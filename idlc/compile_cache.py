@@ -80,6 +80,7 @@ def cache_key(request: Request) -> str:
         generation.package,
         repr((front_end.allow_negative_ids, generation.with_includes, generation.nullable_arguments)),
         repr(front_end.policy),
+        "" if front_end.root is None else str(front_end.root.resolve()),
         *[f"p{path.resolve()}={path}" for path in front_end.paths],
         *[f"i{path.resolve()}" for path in front_end.include_dirs],
     ]

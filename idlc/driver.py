@@ -44,6 +44,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         programs: requested files, then included files.
         loader: files that were read.
         policy: severities of findings, and which are reported.
+        root: folder that paths of the policy are relative to.
         baseline: findings that are accepted, or `None`.
     """
 
@@ -51,6 +52,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     programs: Sequence[Program]
     loader: Loader
     policy: Policy
+    root: Path
     baseline: Baseline | None = None
 
     def report(self, *, has_output: bool = False) -> Report:
@@ -63,7 +65,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         """
         from idlc.findings import BaselineFilter, checked_by, judged
 
-        root = Path.cwd()
+        root = self.root
         if self.baseline is None:
             return judged(self.found, self.policy, root, self.programs, has_output=has_output)
         filter = BaselineFilter(self.baseline, date.today())
@@ -77,7 +79,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         from idlc.findings import judged
 
         found: list[Diagnostic] = []
-        judged(self.found, self.policy, Path.cwd(), self.programs, has_output=False, accept=found.append)
+        judged(self.found, self.policy, self.root, self.programs, has_output=False, accept=found.append)
         return found
 
 
@@ -162,7 +164,14 @@ def check_files(request: FrontEnd) -> Checked:
     loader = Loader(request.include_dirs, overlay=request.texts)
     programs = build(request.paths, loader, report, allow_negative_ids=request.allow_negative_ids)
     run_checks(programs, report, is_enabled=request.policy.may_report)
-    return Checked(found=report, programs=programs, loader=loader, policy=request.policy, baseline=baseline)
+    return Checked(
+        found=report,
+        programs=programs,
+        loader=loader,
+        policy=request.policy,
+        root=Path.cwd() if request.root is None else request.root.resolve(),
+        baseline=baseline,
+    )
 
 
 def generate_files(

@@ -120,6 +120,7 @@ def generate_project(
         policy: severities of diagnostics; by default those of the configuration.
 
     Raises:
+        BaselineError: the baseline cannot be read.
         ConfigError: the configuration has no targets or inputs, or targets that contradict each other.
         UnknownTarget: no target has the name that the configuration has.
         OSError: a file cannot be written; nothing was changed.
@@ -188,6 +189,8 @@ def _front_end(config: Config, policy: Policy) -> FrontEnd:
         include_dirs=config.include_dirs,
         allow_negative_ids=config.allow_negative_ids,
         policy=policy,
+        root=config.folder,
+        baseline=config.baseline_file,
     )
 
 

@@ -20,7 +20,8 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True):
         texts: contents that replace those of files, by path; the files need not exist.
         include_dirs: folders that are searched for includes, in this order.
         allow_negative_ids: whether field ids that are zero or negative are kept.
-        policy: severities of findings, and which are reported; its paths are relative to the working directory.
+        policy: severities of findings, and which are reported.
+        root: folder that paths of the policy are relative to; `None`: the working directory.
         baseline: file with findings that are accepted, or `None`.
     """
 
@@ -29,6 +30,7 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True):
     include_dirs: tuple[Path, ...] = ()
     allow_negative_ids: bool = False
     policy: Policy = Policy()
+    root: Path | None = None
     baseline: Path | None = None
 
 

@@ -21,6 +21,7 @@ from idlc.cli.findings import (
     write_baseline,
 )
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
+from idlc.cli.project import config_option, found_config
 from idlc.cli.sources import require_sources
 from idlc.driver import FrontEnd
 from idlc.files import readable
@@ -104,6 +105,7 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the compile if nothing has changed since the last one.",
 )
+@config_option
 @policy_option
 @baseline_options
 @finding_options
@@ -130,10 +132,16 @@ def command(
     Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. All
     output files are written, or none; those that have not changed are not written.
 
+    Of a configuration (`idlc.toml`), [checks] and the baseline apply; `idlc generate` does all that it asks for.
+
     Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
     shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
-    policy = policy_of(options.pop("warnings"))
+    config = found_config(options.pop("config_file"))
+    policy = policy_of(options.pop("warnings"), None if config is None else config.policy())
+    options["root"] = None if config is None else config.folder
+    if options["baseline"] is None and config is not None:
+        options["baseline"] = config.baseline_file
     old_style = options.pop("old_style")
     if old_style is not None:
         click.echo("warning: --format is deprecated; use --error-format", err=True)
@@ -153,6 +161,7 @@ def command(
             include_dirs=options["include_dirs"],
             allow_negative_ids=options["allow_negative_ids"],
             policy=policy,
+            root=options["root"],
             baseline=options["baseline"],
         )
         write_baseline(front_end, expires)

@@ -90,6 +90,8 @@ def command(
         )
     except (idlc.ConfigError, idlc.UnknownTarget) as error:
         raise click.UsageError(str(error)) from None
+    except idlc.BaselineError as error:
+        raise click.UsageError(f"baseline '{readable(config.baseline)}': {error}") from None
     except OSError as error:
         raise cannot_write(error, config.folder) from None
     show(result.report, style=style, color=color, max_errors=max_errors)

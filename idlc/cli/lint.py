@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from idlc.cli.findings import (
     baseline_options,
@@ -17,6 +18,7 @@ from idlc.cli.findings import (
     show,
     write_baseline,
 )
+from idlc.cli.project import config_option, found_config, load_config, project_sources
 from idlc.cli.sources import require_sources
 from idlc.files import readable
 from idlc.text import plural
@@ -30,7 +32,7 @@ __all__ = ["command"]
 
 
 @click.command("lint", short_help="Check IDL files, and fix them.")
-@click.argument("paths", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path))
 @click.option(
     "-I",
     "--include",
@@ -50,6 +52,7 @@ __all__ = ["command"]
 @click.option("--diff", "is_diff", is_flag=True, help="Print these fixes as a unified diff, and apply none.")
 @click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: include all other fixes.")
 @click.option("--list", "is_listing", is_flag=True, help="List all checks and other diagnostics.")
+@config_option
 @policy_option
 @baseline_options
 @finding_options
@@ -59,7 +62,8 @@ def command(
 ) -> None:
     """Check FILES (IDL files, or folders with `.idl` and `.thrift` files) with all checks, and fix them.
 
-    Unlike `idlc compile`, this includes lint: portability, compatibility, names, style, security and docs.
+    Unlike `idlc compile`, this includes lint: portability, compatibility, names, style, security and docs. Without
+    FILES, the inputs of the project are checked (`idlc.toml`).
 
     Exits with 1 if there are errors or warnings.
     """
@@ -70,17 +74,23 @@ def command(
     shown = {name: options.pop(name) for name in ("style", "color", "max_errors")}
     quiet = options.pop("quiet") or is_document(shown["style"])
     is_writing, expires = options.pop("write_baseline"), options.pop("baseline_expires")
-    policy = policy_of(options.pop("warnings"), Policy(with_lint=True))
+    warnings, config_file = options.pop("warnings"), options.pop("config_file")
     if is_listing:
         _print_list()
         return
-    if not paths:
-        raise click.UsageError("missing argument 'FILES...'")
+    config = found_config(config_file) if paths else load_config(config_file)
+    policy = Policy() if config is None else config.policy()
+    policy = policy_of(warnings, msgspec.structs.replace(policy, with_lint=True))
     if with_unsafe and not (is_fixing or is_diff):
         raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if is_diff and (is_fixing or is_document(shown["style"])):
         raise click.UsageError("--diff cannot be combined with --fix, or with a document on standard output")
-    sources = require_sources(paths)
+    if config is not None:
+        options["root"] = config.folder
+        options["baseline"] = options["baseline"] or config.baseline_file
+        options["allow_negative_ids"] = options["allow_negative_ids"] or config.allow_negative_ids
+        options["include_dirs"] = (*options["include_dirs"], *config.include_dirs)
+    sources = require_sources(paths) if config is None or paths else project_sources(config)
     request = FrontEnd(paths=tuple(sources), policy=policy, **options)
     if is_writing:
         write_baseline(request, expires)

@@ -47,14 +47,17 @@ def project_sources(config: idlc.Config) -> list[Path]:
     """Return the input files of a project.
 
     Raises:
-        click.UsageError: an input matches nothing.
+        click.UsageError: an input matches nothing, or all are excluded.
     """
     try:
-        return config.sources()
+        sources = config.sources()
     except FileNotFoundError as error:
         raise click.UsageError(
             f"{readable(config.file)}: inputs: '{readable(str(error))}' matches no .idl or .thrift file"
         ) from None
+    if not sources:
+        raise click.UsageError(f"{readable(config.file)}: all inputs are excluded")
+    return sources
 
 
 def found_config(file: Path | None) -> idlc.Config | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import idlc
+from idlc.cli.project import project_sources
 from idlc.files import readable
 
 if TYPE_CHECKING:
@@ -44,12 +45,7 @@ def read_sources(
             allow_negative_ids=allow_negative_ids,
             folders=[path for path in paths if path.is_dir()],
         )
-    try:
-        files = config.sources()
-    except FileNotFoundError as error:
-        raise click.UsageError(f"inputs of '{readable(config.file)}': no such file: '{readable(str(error))}'") from None
-    if not files:
-        raise click.UsageError(f"inputs of '{readable(config.file)}': no .idl or .thrift files")
+    files = project_sources(config)
     requested = [config.path(name) for name in config.inputs or config.roots or ["."]]
     return read_current(
         files,

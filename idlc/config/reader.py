@@ -166,6 +166,7 @@ def _place(file: Path, text: str, steps: tuple[str, ...]) -> str:
             path = (*current, *(part.strip("\"'") for part in re.findall(r""""[^"]*"|'[^']*'|[\w-]+""", key[1])))
         if path == wanted:
             return f"{readable(file)}:{number}"
-        if header and path == wanted[: len(path)]:
+        is_above, is_below = path == wanted[: len(path)], wanted == path[: len(wanted)]
+        if header and (is_above or (is_below and not best)):
             best = number
     return f"{readable(file)}:{best}" if best else readable(file)

@@ -82,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         allow_negative_ids: keep field ids that are zero or negative.
         targets: what is generated.
         checks: severities of findings: `severity`, `paths`, `warnings_as_errors`, `max_errors`.
-        baseline: file with findings that are not reported.
+        baseline: file with findings that are accepted.
         format: options of `idlc format`.
         breaking: options of `idlc breaking`.
         file: file that was read; not a key.
@@ -114,6 +114,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def include_dirs(self) -> tuple[Path, ...]:
         """Folders that are searched for includes, in order."""
         return tuple(self.path(name) for name in (*self.roots, *self.include))
+
+    @property
+    def baseline_file(self) -> Path | None:
+        """File with findings that are accepted, or `None`."""
+        return self.path(self.baseline) if self.baseline else None
 
     def policy(self) -> Policy:
         """Return the severities of findings."""

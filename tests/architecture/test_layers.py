@@ -31,7 +31,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.findings"},
         {"idlc.request"},
         {"idlc.compile_cache"},
-        {"idlc.doctor", "idlc.driver"},
+        {"idlc.doctor", "idlc.driver", "idlc.results"},
         {"idlc.api", "idlc.config", "idlc.linting"},
         {"idlc.loading", "idlc.project"},
         {"idlc"},  # the Python API

@@ -79,6 +79,26 @@ def test_an_unknown_target() -> None:
         idlc.generate({"a.thrift": ""}, target="perl")
 
 
+def test_format_returns_text_and_syntax_errors() -> None:
+    formatted = idlc.format("struct  A{1:i32 a}\nstruct  B{1:}", name="a.thrift")
+    assert formatted.text.startswith("struct A {\n  1: i32 a,\n}\n")
+    assert formatted.text.rstrip().endswith("struct  B{1:}")
+    (error,) = formatted.diagnostics
+    assert str(error.span) == "a.thrift:2:13"
+
+
+def test_breaking_changes_since_a_file(tmp_path: Path) -> None:
+    for name, fields in (("old", "1: i32 id"), ("new", "1: string id")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.thrift").write_text(f"struct A {{ {fields} }}")
+    found = idlc.find_breaking_changes(tmp_path / "new", str(tmp_path / "old"), categories=["WIRE"])
+    assert [(change.rule, change.element) for change in found.changes] == [("breaking.field.type", "A.id")]
+    assert found.has_errors
+    assert idlc.find_breaking_changes(tmp_path / "new", str(tmp_path / "new")).changes == ()
+    with pytest.raises(idlc.AgainstError, match="nowhere"):
+        idlc.find_breaking_changes(tmp_path / "new", str(tmp_path / "nowhere.json"))
+
+
 def test_many_compiles_in_threads_give_what_one_gives() -> None:
     texts = {
         number: f"namespace py demo\nstruct A{number} {{ {' '.join(f'{id}: i32 f{id}' for id in range(1, 30))} }}"

@@ -190,3 +190,29 @@ def test_a_damaged_manifest_is_not_overwritten(run, tmp_path: Path) -> None:
     result = run()
     assert result.exit_code == 2
     assert "cannot read 'src/.idlc-manifest.json'" in result.stderr
+
+
+WARNED = "namespace py {0}\nunion {0} {{ 1: required i32 a }}\n"
+
+
+def test_severities_and_paths_of_the_configuration(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"idl/old/a.thrift": WARNED.format("A"), "idl/b.thrift": WARNED.format("B")})
+    write(tmp_path, {"idlc.toml": CONFIG + '[checks.paths."idl/old/**"]\n"union.required" = "off"\n'})
+    monkeypatch.chdir(tmp_path / "idl")  # patterns are relative to the configuration
+    for _ in range(2):  # generated, and up to date
+        result = run("--error-format", "short")
+        assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["b.thrift"]
+    assert run("-W", "error").exit_code == 1
+    (tmp_path / "idlc.toml").write_text(CONFIG + '[checks.severity]\n"union.requird" = "off"\n')
+    result = run()
+    assert result.exit_code == 2
+    assert "idlc.toml:4: checks: severity: unknown diagnostic" in result.stderr
+    assert "did you mean `union.required`?" in result.stderr
+
+
+def test_compile_and_lint_follow_the_configuration(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idl/b.thrift": WARNED.format("B")})
+    assert "union.required" in CliRunner().invoke(main, ["compile", "idl/b.thrift"]).stderr
+    write(tmp_path, {"idlc.toml": CONFIG + '[checks.severity]\nall = "off"\n'})
+    assert CliRunner().invoke(main, ["compile", "idl/b.thrift"]).stderr == ""
+    assert CliRunner().invoke(main, ["lint"]).stdout == "no findings in 3 files\n"

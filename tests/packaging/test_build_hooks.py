@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from idlc.build import BuildError, BuildOptions
 
 pytestmark = pytest.mark.long

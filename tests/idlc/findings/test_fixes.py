@@ -148,7 +148,7 @@ def test_all_diagnostics_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "missing argument 'FILES...'"),
+        ((), "no idlc.toml, and no pyproject.toml with [tool.idlc]"),
         (("a.thrift", "--unsafe-fixes"), "--unsafe-fixes needs --fix or --diff"),
         (("a.thrift", "--diff", "--error-format", "json"), "--diff cannot be combined"),
         (("nosuch.thrift",), "no such file or folder: 'nosuch.thrift'"),
