@@ -19,6 +19,7 @@ import lark
 from idlc.resources import cache_dir, read_text
 from idlc.syntax.builder import Builder
 from idlc.syntax.lexer import Lexer, Token
+from idlc.syntax.steps import Steps
 
 __all__ = ["Grammar", "ParserState", "grammar"]
 
@@ -56,14 +57,20 @@ class ParserState(Protocol):
 class Grammar:
     """Parser tables with their lexer.
 
+    Args:
+        builder: the one that `parser` was made with.
+
     Attributes:
         actions: for each state, the actions by the name of the next terminal or rule.
+        steps: the same actions, prepared for the loop of the parser.
     """
 
-    def __init__(self, parser: lark.Lark) -> None:
+    def __init__(self, parser: lark.Lark, builder: Builder) -> None:
         self._parser: Any = parser
         self.lexer = Lexer(parser.terminals)
-        self.actions = self.start().parse_conf.states
+        configuration = self.start().parse_conf
+        self.actions = configuration.states
+        self.steps = Steps(self.actions, configuration.callbacks, builder.nothing, self.lexer.keywords)
 
     def start(self) -> ParserState:
         """Start a parse."""
@@ -75,20 +82,21 @@ def grammar() -> Grammar:
     """Return the grammar of Thrift."""
     text = read_text("grammars", "thrift.lark")
     cache_file = _cache_file(text)
+    builder = Builder()
     options: dict[str, Any] = {
         "start": "document",
         "parser": "lalr",
         "lexer": "basic",  # not used: `Lexer` scans
         "keep_all_tokens": True,
         "maybe_placeholders": False,
-        "transformer": Builder(),
+        "transformer": builder,
     }
     if cache_file is not None:
         try:
-            return Grammar(lark.Lark(text, cache=str(cache_file), **options))
+            return Grammar(lark.Lark(text, cache=str(cache_file), **options), builder)
         except Exception:  # noqa: BLE001  # a corrupt cache can raise any error; generate the tables instead
             pass
-    return Grammar(lark.Lark(text, **options))
+    return Grammar(lark.Lark(text, **options), builder)
 
 
 def _cache_file(text: str) -> Path | None:

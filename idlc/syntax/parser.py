@@ -114,28 +114,24 @@ class _Parser:
     def run(self) -> tuple[nodes.Item, ...]:
         """Feed all tokens to the parser; return the items that were parsed."""
         tokens = self._tokens
-        feed = self._state.feed_token
-        actions = self._actions
-        stack = self._state.state_stack
         keywords = self._machine.lexer.keywords
         index = 0
         while True:
+            state = self._state
+            index = self._machine.steps.take(tokens, index, state.state_stack, state.value_stack, _MAX_DEPTH)
             token = tokens[index]
             try:
-                if token.type in keywords and not (
-                    is_acceptable(actions, stack, token.type)
-                    and (token.type != "CPP_TYPE" or tokens[index + 1].type == "STRING")
-                ):
+                if token.type in keywords and not self._is_keyword(index):
                     if self._is_unclosed(index):
                         if self._report.errors > _MAX_ERRORS:
                             return self._stop(index)
                         self._close_for(index)
                         continue
                     token = Token("NAME", token.text, token.start, token.end)
-                if len(stack) > _MAX_DEPTH:
+                if len(self._state.state_stack) > _MAX_DEPTH:
                     index = self._reject_depth(index)
                     continue
-                result: Any = feed(token, token.type == END)
+                result: Any = self._state.feed_token(token, token.type == END)
             except UnexpectedToken:
                 if self._report.errors > _MAX_ERRORS or len(self.errors) >= _MAX_FAILURES:
                     return self._stop(index)
@@ -144,6 +140,13 @@ class _Parser:
             if token.type == END:
                 return result  # type: ignore[no-any-return]
             index += 1
+
+    def _is_keyword(self, index: int) -> bool:
+        """Return whether the keyword at `index` is one, and not a name, in the current state."""
+        type = self._tokens[index].type
+        return is_acceptable(self._actions, self._state.state_stack, type) and (
+            type != "CPP_TYPE" or self._tokens[index + 1].type == "STRING"
+        )
 
     # Unclosed lists
 
