@@ -9,10 +9,13 @@ to standard error.
 
 from __future__ import annotations
 
+import gc
 import shlex
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,6 +45,25 @@ class _Commands(click.Group):
         if args and args[0] not in _COMMANDS and args[0] not in {"--help", "-h", "--version"}:
             args = ["compile", *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _without_collections():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _without_collections() -> Generator[None]:
+    """Pause the collector of cycles, which takes a sixth of the time of a large compile.
+
+    A command keeps most of what it builds until it ends: syntax trees, the model, views.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _expanded(arguments: Iterable[str]) -> Iterable[str]:
