@@ -32,13 +32,19 @@ __all__: list[str] = []
 _Owner: TypeAlias = Function | Field | Struct | Service
 _KNOWN: Final = tuple(dict.fromkeys([*FUNCTION_NAMES, *FIELD_NAMES]))
 _STATUS: Final = "http.status"
+_ARGUMENT_NAMES: Final = tuple(name for name in FIELD_NAMES if name != _STATUS)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """Names of headers (RFC 9110, section 5.6.2) and cookies (RFC 6265)."""
 _INTEGERS: Final = [BaseType(name) for name in ("i8", "i16", "i32", "i64")]
 
 
-def _owners(program: Program) -> Iterator[tuple[_Owner, Sequence[str], str]]:
-    """Yield declarations, with the annotations that have an effect on them and what they are."""
+@lru_cache(maxsize=1)  # the checks of a file run one after the other
+def _owners(program: Program) -> Sequence[tuple[_Owner, Sequence[str], str]]:
+    """Return annotated declarations, with the annotations that have an effect on them and what they are."""
+    return [each for each in _declarations(program) if each[0].node.annotations]
+
+
+def _declarations(program: Program) -> Iterator[tuple[_Owner, Sequence[str], str]]:
     for struct in program.structs:
         yield struct, STRUCT_NAMES if struct.kind == "exception" else (), struct.kind
         for field in struct.fields:
@@ -48,7 +54,7 @@ def _owners(program: Program) -> Iterator[tuple[_Owner, Sequence[str], str]]:
         for function in service.functions:
             yield function, FUNCTION_NAMES, "function"
             for field in function.arguments:
-                yield field, [name for name in FIELD_NAMES if name != _STATUS], "argument"
+                yield field, _ARGUMENT_NAMES, "argument"
             for field in function.throws:
                 yield field, STRUCT_NAMES, "exception"
 
@@ -84,7 +90,7 @@ def _right_place(name: str) -> str:
 def statuses_are_valid(program: Program) -> Iterator[Finding]:
     """The status of a response is a number between 200 and 599, or the value of an integer field."""
     for owner, allowed, kind in _owners(program):
-        for each in given(owner) if owner.annotations and _STATUS in allowed else ():
+        for each in given(owner) if _STATUS in allowed else ():
             if each.name != _STATUS:
                 continue
             if kind == "field":
@@ -120,7 +126,7 @@ def _fields(program: Program) -> Sequence[tuple[Field, Given]]:
     return [
         (owner, each)
         for owner, _, kind in _owners(program)
-        if isinstance(owner, Field) and kind != "exception" and owner.annotations
+        if isinstance(owner, Field) and kind != "exception"
         for each in given(owner)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from idlc.model import Declaration, Field, ListType, MapType, Program, SetType, Type
@@ -40,12 +41,16 @@ def declared_types(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
                 yield function.result, function.node.result
 
 
-def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
-    """Yield all types that the file uses, with their nodes; containers before their element types."""
+@lru_cache(maxsize=1)  # the checks of a file run one after the other
+def type_nodes(program: Program) -> Sequence[tuple[Type, nodes.Type]]:
+    """Return all types that the file uses, with their nodes; containers before their element types."""
+    found: list[tuple[Type, nodes.Type]] = []
     pending = list(declared_types(program))[::-1]
     while pending:
-        type, node = pending.pop()
-        yield type, node
+        each = type, node = pending.pop()
+        found.append(each)
+        if isinstance(node, nodes.NamedType):
+            continue
         match type, node:
             case ListType(), nodes.ListType():
                 pending.append((type.element, node.element))
@@ -55,6 +60,7 @@ def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
                 pending += ((type.value, node.value), (type.key, node.key))
             case _:
                 pass
+    return found
 
 
 def duplicates(things: Iterable[T]) -> Iterator[tuple[T, T]]:
