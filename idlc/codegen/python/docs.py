@@ -49,8 +49,7 @@ def docstring(text: str, indent: int = 0) -> str:
 
 def _clean(text: str) -> str:
     text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    text = "".join(c if c == "\n" or c.isprintable() else " " for c in text.expandtabs(8))
-    lines = [line.rstrip() for line in text.split("\n")]
+    lines = [_printable(line).rstrip() for line in text.expandtabs(8).split("\n")]
     while lines and not lines[0]:
         lines.pop(0)
     while lines and not lines[-1]:
@@ -58,6 +57,10 @@ def _clean(text: str) -> str:
     if lines:
         lines[0] = lines[0].lstrip()
     return "\n".join(lines)
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 
 def _dedented(lines: list[str]) -> list[str]:
