@@ -122,9 +122,10 @@ class OutputFolder:
         """Return the text of a file below the folder, or `None`."""
         if path in self._ignored:
             return None
-        self.consulted[str(path)] = (self._folder / path).exists()
+        file = self._folder / path
+        is_there = self.consulted[str(path)] = file.exists()
         try:
-            return (self._folder / path).read_text(encoding="utf-8")
+            return file.read_text(encoding="utf-8") if is_there else None
         except (OSError, UnicodeDecodeError):
             return None
 
