@@ -109,7 +109,7 @@ def _near(name: str) -> str:
     scope, dot, key = name.partition(".")
     if not dot:
         return "" if name in _PLAIN else next((known for known in _PLAIN if _is_slip(name, known)), "")
-    if scope == _PYTHON or scope == "python":
+    if scope in (_PYTHON, "python", "idlc"):
         return next((f"{scope}.{known}" for known in _KEYS[scope] if known != key and _is_slip(key, known)), "")
     if scope in _KEYS:
         return ""

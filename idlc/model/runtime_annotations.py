@@ -70,6 +70,9 @@ _LANGUAGES: Final = frozenset(
 )
 """Scopes of annotations that generators of single languages read."""
 
+_COMPILER: Final = "idlc"
+"""Scope of annotations that control the compiler, such as `idlc.ignore`."""
+
 _READ: Final = ("http", "vt")
 """Scopes of annotations that are left out where they are invalid: the runtime would reject them."""
 
@@ -103,7 +106,8 @@ def _is_free(node: nodes.Annotation) -> bool:
     name = node.name.text
     scope, dot, _ = name.partition(".")
     if dot:
-        return scope not in _LANGUAGES and scope not in _READ and not name.startswith(PREFIX) and not is_synonym(name)
+        is_left_out = scope in _LANGUAGES or scope in _READ or scope == _COMPILER or name.startswith(PREFIX)
+        return not is_left_out and not is_synonym(name)
     return name not in _ATTRIBUTES
 
 

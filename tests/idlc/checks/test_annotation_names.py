@@ -30,6 +30,8 @@ def warnings(folder: Path, text: str) -> list[Diagnostic]:
         ("PY.name", "py.name"),
         ("python.imutable", "python.immutable"),
         ("pyton.immutable", "python.immutable"),
+        ("idlc.ingore", "idlc.ignore"),
+        ("idcl.ignore", "idlc.ignore"),
         ("htpp.get", "http.get"),
         ("hhttp.path", "http.path"),
         ("rcp.timeout", "rpc.timeout"),

@@ -91,7 +91,7 @@ def test_annotations_for_generators_are_left_out(compiled: Callable[[str], Modul
     demo: Any = compiled("""
     enum E { a = 1, b = 1 } (allow_alias = "true", cpp.enum_type = "int8_t")
     struct S { 1: i32 x (py.name = "y", go.tag = 'json:"z"', rust.type = "u8", vt.gt = "$other") }
-      (python.immutable, java.final, rust.derive = "Copy", vt.assert = "@equal(1, 1)")
+      (python.immutable, idlc.ignore = "doc", java.final, rust.derive = "Copy", vt.assert = "@equal(1, 1)")
     service T { void f(1: i32 k (rpc.hash_key)) (idempotent = "true", rpc.timeout = "1") } (rpc.retries = "2")
     """)
     assert [dict(annotations_of(each)) for each in (demo.E, demo.S, demo.TClient)] == [{}, {}, {}]

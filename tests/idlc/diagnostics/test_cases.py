@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from idlc.checks import annotations as annotation_names
 from idlc.checks import (
-    annotations,
     constraints,
     enums,
     fields,
@@ -32,7 +32,7 @@ from idlc.source import Loader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 MODULES = [
-    annotations,
+    annotation_names,
     constraints,
     enums,
     fields,
