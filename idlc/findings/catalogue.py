@@ -68,10 +68,16 @@ def require_known(selectors: Iterable[str]) -> None:
         return
     from idlc.model.scope import nearest  # slow to import, like the checks
 
+    known = _selectors()
+    for selector in selectors:
+        if selector not in known:
+            raise UnknownSelector(selector, nearest(selector, iter(known)) or "")
+
+
+@cache
+def _selectors() -> Mapping[str, None]:
     known: dict[str, None] = dict.fromkeys((ALL, LINT_GROUP, *CATEGORIES))
     for name in all_rules():
         parts = name.split(".")
         known.update((".".join(parts[:count]), None) for count in range(1, len(parts) + 1))
-    for selector in selectors:
-        if selector not in known:
-            raise UnknownSelector(selector, nearest(selector, iter(known)) or "")
+    return known

@@ -67,14 +67,12 @@ def plan_fixes(report: Iterable[Diagnostic], files: Iterable[SourceFile], *, wit
             if other != index:
                 conflicts[min(index, other), max(index, other)] = None
     excluded = {index for pair in conflicts for index in pair}
-    texts: dict[SourceFile, str] = {}
-    for index, fix in reversed(edits):
+    by_file: dict[SourceFile, list[Fix]] = {}
+    for index, fix in edits:
         if index not in excluded:
-            file = allowed[fix.span.file.path]
-            text = texts.get(file, file.text)
-            texts[file] = text[: fix.span.start] + fix.text + text[fix.span.end :]
+            by_file.setdefault(allowed[fix.span.file.path], []).append(fix)
     return FixPlan(
-        texts,
+        {file: _edited(file.text, fixes) for file, fixes in by_file.items()},
         tuple(found for index, found in enumerate(candidates) if index not in excluded),
         tuple((candidates[first], candidates[second]) for first, second in conflicts),
         unsafe,
@@ -84,6 +82,16 @@ def plan_fixes(report: Iterable[Diagnostic], files: Iterable[SourceFile], *, wit
 def _sorted_edits(candidates: list[Diagnostic]) -> list[tuple[int, Fix]]:
     edits = [(index, fix) for index, found in enumerate(candidates) for fix in found.fixes]
     return sorted(edits, key=lambda edit: (str(edit[1].span.file.path), edit[1].span.start, edit[1].span.end))
+
+
+def _edited(text: str, fixes: Iterable[Fix]) -> str:
+    """Return a text with edits, which are in order and do not overlap."""
+    parts: list[str] = []
+    end = 0
+    for fix in fixes:
+        parts += (text[end : fix.span.start], fix.text)
+        end = fix.span.end
+    return "".join(parts) + text[end:]
 
 
 def _overlap(first: Fix, second: Fix) -> bool:

@@ -16,7 +16,7 @@ A suppression that suppresses nothing is a finding (`suppression.unused`), if wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +30,8 @@ from idlc.syntax import Document, nodes
 
 __all__ = ["Suppression", "suppressed", "suppressions"]
 
-_COMMENT: Final = re.compile(
-    r"idlc:\s*ignore(?P<file>-file)?\b[ \t:]*(?P<names>[^\n]*?)[ \t]*(?:--[^\n]*)?(?:\*/|\n|$)"
-)
+_COMMENT: Final = re.compile(r"idlc:[ \t]?ignore(-file)?(?![\w.-])[ \t:]*")
+_END: Final = re.compile(r"--|\*/|\n|$")
 _NAME: Final = re.compile(r"[^\s,]+")
 ANNOTATION: Final = "idlc.ignore"
 
@@ -47,6 +46,7 @@ class Suppression(msgspec.Struct, frozen=True):
         end: end of the range, exclusive.
         whole: comment or annotation that it is part of.
         is_alone: whether it is the only name in it.
+        is_line: whether it applies to one line.
     """
 
     selector: str
@@ -55,6 +55,7 @@ class Suppression(msgspec.Struct, frozen=True):
     end: int
     whole: Span
     is_alone: bool
+    is_line: bool = False
 
     def applies_to(self, diagnostic: Diagnostic, rule: Rule) -> bool:
         """Return whether it suppresses a finding."""
@@ -67,8 +68,9 @@ def suppressions(document: Document) -> list[Suppression]:
     """Return all suppressions in a file, in the order of the file."""
     found: list[Suppression] = []
     if "idlc" in document.source.text:
+        comments = {comment.start: comment for comment in document.comments}
         for comment in document.comments:
-            found += _in_comment(document, comment)
+            found += _in_comment(document, comment, comments)
         for node, annotation in _annotated(document.items):
             if annotation.name.text == ANNOTATION:
                 found += _in_annotation(document, node, annotation)
@@ -87,20 +89,35 @@ def suppressed(
     if not any(by_file.values()):
         return report, Report()
     rules = all_rules()
+    # Suppressions of lines are found by the end of their line, so that many of them stay cheap.
+    by_end: dict[Path, dict[int, list[Suppression]]] = {}
+    wide: dict[Path, list[Suppression]] = {}
+    for path, of_file in by_file.items():
+        for each in of_file:
+            if each.is_line:
+                by_end.setdefault(path, {}).setdefault(each.end, []).append(each)
+            else:
+                wide.setdefault(path, []).append(each)
     used: set[Suppression] = set()
     kept = Report()
     for diagnostic in report:
         rule = rules.get(diagnostic.name) or Rule(name=diagnostic.name, severity=diagnostic.severity)
-        candidates = by_file.get(diagnostic.span.file.path, []) if diagnostic.span is not None else []
-        reasons = [each for each in candidates if each.applies_to(diagnostic, rule)]
+        span = diagnostic.span
+        reasons = [
+            each
+            for each in (by_end.get(span.file.path, {}).get(_line_end(span.file.text, span.start), ()) if span else ())
+            if each.applies_to(diagnostic, rule)
+        ]
+        reasons += [each for each in wide.get(span.file.path, ()) if each.applies_to(diagnostic, rule)] if span else []
         used.update(reasons)
         if not reasons:
             kept.add(diagnostic)
     own = Report()
     for path, of_file in by_file.items():
-        for each in of_file:
-            if each not in used:
-                _report_unused(each, own, [rule for rule in rules.values() if is_checked(rule, path)])
+        unused = [each for each in of_file if each not in used]
+        checked = [rule for rule in rules.values() if is_checked(rule, path)] if unused else []
+        for each in unused:
+            _report_unused(each, own, checked)
     return kept, own
 
 
@@ -131,30 +148,32 @@ def _removal(each: Suppression) -> tuple[Fix, ...]:
     return (Fix(each.whole, ""),) if each.is_alone else ()
 
 
-def _in_comment(document: Document, comment: nodes.Comment) -> Iterator[Suppression]:
-    text = document.source.text
+def _in_comment(
+    document: Document, comment: nodes.Comment, comments: Mapping[int, nodes.Comment]
+) -> Iterator[Suppression]:
     matched = list(_COMMENT.finditer(comment.text))
     for match in matched:
-        if match["file"]:
-            start, end = 0, len(text) + 1
-        else:
-            start, end = _lines(document, comment)
-        names = list(_NAME.finditer(match["names"]))
+        start, end = (0, len(document.source.text) + 1) if match[1] else _lines(document, comment, comments)
+        stop = _END.search(comment.text, match.end())
+        names = list(_NAME.finditer(comment.text, match.end(), stop.start() if stop is not None else len(comment.text)))
         whole = _whole_comment(document, comment)
         for name in names:
-            at = comment.start + match.start("names")
-            span = Span(document.source, at + name.start(), at + name.end())
-            yield Suppression(name[0], span, start, end, whole, len(names) == len(matched) == 1)
+            span = Span(document.source, comment.start + name.start(), comment.start + name.end())
+            is_alone = len(names) == len(matched) == 1
+            yield Suppression(name[0], span, start, end, whole, is_alone, is_line=not match[1])
 
 
-def _lines(document: Document, comment: nodes.Comment) -> tuple[int, int]:
-    """Return the start and end of the line that a comment applies to."""
+def _lines(document: Document, comment: nodes.Comment, comments: Mapping[int, nodes.Comment]) -> tuple[int, int]:
+    """Return the start and end of the line that a comment applies to.
+
+    Args:
+        comments: all comments of the file by their start offsets.
+    """
     text = document.source.text
     first = text.rfind("\n", 0, comment.start) + 1
     if text[first : comment.start].strip():
         return first, _line_end(text, comment.end)
     position = comment.end
-    comments = {each.start: each for each in document.comments}
     while position < len(text):
         if text[position].isspace():
             position += 1
@@ -176,7 +195,7 @@ def _whole_comment(document: Document, comment: nodes.Comment) -> Span:
     first = text.rfind("\n", 0, comment.start) + 1
     end = comment.end - (comment.text.endswith("\n"))
     if text[first : comment.start].strip():
-        return Span(document.source, len(text[: comment.start].rstrip(" \t")), end)
+        return Span(document.source, first + len(text[first : comment.start].rstrip()), end)
     after = _line_end(text, end)
     is_alone = not text[end : after - 1].strip()
     return (
