@@ -7,7 +7,6 @@ from functools import cache
 from typing import Final
 
 from idlc.diagnostics import CATEGORIES, Rule
-from idlc.findings.compiler_rules import COMPILER_RULES
 
 __all__ = ["ALL", "LINT_GROUP", "UnknownSelector", "all_rules", "matches", "require_known", "specificity"]
 
@@ -31,7 +30,9 @@ class UnknownSelector(ValueError):
 @cache
 def all_rules() -> Mapping[str, Rule]:
     """Return all rules by name, sorted."""
-    from idlc.checks import registered_checks  # slow to import; an up-to-date compile does not need it
+    # Slow to import; an up-to-date compile does not need them.
+    from idlc.checks import registered_checks
+    from idlc.findings.compiler_rules import COMPILER_RULES
 
     rules = [*COMPILER_RULES, *(check.rule for check in registered_checks())]
     return {rule.name: rule for rule in sorted(rules, key=lambda rule: rule.name)}

@@ -6,7 +6,6 @@ since the order would decide what the result is. The result is parsed again befo
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -101,6 +100,8 @@ def _overlap(first: Fix, second: Fix) -> bool:
 
 def unified_diff(plan: FixPlan) -> str:
     """Return the edits as a unified diff, in the order of the names of the files."""
+    import difflib  # slow to import; an up-to-date compile does not need it
+
     parts: list[str] = []
     for file in sorted(plan.texts, key=lambda file: file.name):
         before, after = file.text.splitlines(keepends=True), plan.texts[file].splitlines(keepends=True)
