@@ -24,7 +24,7 @@ from idlc.version import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("compile", "generate", "format", "lint", "breaking", "snapshot", "explain", "doctor")
+_COMMANDS = ("init", "compile", "generate", "format", "lint", "breaking", "snapshot", "explain", "doctor")
 """Names of the modules; a `-` in the name of a command is a `_` in that of its module."""
 
 
@@ -93,6 +93,7 @@ def main() -> None:
 
     \b
     Examples:
+      idlc init shop
       idlc shop.idl -o gen
       idlc compile idl/ -o src -I idl/common --package myapp.rpc
       idlc compile idl/ -o gen --check
