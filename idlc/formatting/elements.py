@@ -133,6 +133,8 @@ class ElementReader:
             last = self.element(rule, prefix)
             last.leading = leading
             last.blank_before = is_blank
+            if group.is_body and all(element.raw is not None for element in group.elements):
+                group.separator = texts[self.index] if texts[self.index] in _SEPARATORS else ""
             group.elements.append(last)
             end = self._separator(last)
         suffix = ""

@@ -55,6 +55,7 @@ class Group(msgspec.Struct):
 
     Attributes:
         is_body: whether the group is the body of a definition, which is always expanded.
+        separator: text after each element if the group is expanded. In a body, it is that of the first element.
         elements: elements, in order.
         flat: the group in one line; `None` if it must be expanded.
         after_opener: comments after the opening bracket, on the same line.
@@ -65,6 +66,7 @@ class Group(msgspec.Struct):
     opener: str
     closer: str
     is_body: bool
+    separator: str = ","
     elements: list[Element] = []
     flat: str | None = None
     after_opener: list[Comment] = []

@@ -1,14 +1,14 @@
 """Writer: lays out the tree of a file in lines of a given width.
 
-A group is written flat if it fits. Of the groups in a line that is too long, as few as possible are expanded, and the
-longest ones:
+A group is written flat if it fits. Of the groups in a line that is too long, as few as possible are expanded: the ones
+that are long or have several elements.
 
     Order order(
       1: Basket basket,
       2: Payment payment,
-    ) throws (1: OutOfStock out_of_stock),
+    ) throws (1: OutOfStock out_of_stock)
 
-The elements of an expanded group are indented and followed by commas.
+The elements of an expanded group are indented and followed by commas; in a body, by what follows the first element.
 """
 
 from __future__ import annotations
@@ -73,14 +73,15 @@ class Writer:
         if element.trailing:
             self._trailing(element.trailing)
 
-    def _elements(self, elements: Sequence[Element], indent: int, *, is_first: bool) -> None:
-        for element in elements:
+    def _elements(self, group: Group, indent: int) -> None:
+        is_first = not group.after_opener
+        for element in group.elements:
             if element.leading:
                 is_first = self.comments(element.leading, indent, is_first=is_first)
             if element.blank_before and not is_first:
                 self.lines.append("")
             is_first = False
-            self.element(element, indent, ",")
+            self.element(element, indent, group.separator)
 
     def _trailing(self, comments: Sequence[Comment]) -> None:
         for comment in comments:
@@ -106,7 +107,7 @@ class Writer:
                 if part.is_filled:
                     self.lines += self._filled(part.elements, indent + _INDENT)
                 else:
-                    self._elements(part.elements, indent + _INDENT, is_first=not part.after_opener)
+                    self._elements(part, indent + _INDENT)
                 is_first = not (part.elements or part.after_opener)
                 self.comments(part.before_closer, indent + _INDENT, is_first=is_first)
                 line = " " * indent + part.closer
@@ -118,12 +119,12 @@ class Writer:
     def _choose(self, parts: Sequence[str | Group], indent: int, suffix: str) -> Set[int]:
         """Return the indexes of the groups to expand."""
         required = {index for index, part in enumerate(parts) if isinstance(part, Group) and part.flat is None}
-        lengths = {
-            index: len(part.flat)
+        ranks = {
+            index: (len(part.elements) == 1, -len(part.flat))
             for index, part in enumerate(parts)
             if isinstance(part, Group) and part.flat and part.elements
         }
-        optional = sorted(lengths, key=lambda index: -lengths[index])
+        optional = sorted(ranks, key=lambda index: ranks[index])
         sizes = range(len(optional) + 1) if len(optional) <= _MAX_CHOICES else (0, 1)
         for size in sizes:
             for chosen in combinations(optional, size):

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from idlc.cli import main
 from idlc.config import FormatConfig
 
-UNTIDY, TIDY = "struct  A{1:i32 a}", "struct A {\n  1: i32 a,\n}\n"
+UNTIDY, TIDY = "struct  A{1:i32 a,}", "struct A {\n  1: i32 a,\n}\n"
 WRONG = "struct  W{1: }\nstruct  B{}\n"
 
 
@@ -57,7 +57,7 @@ def test_diff_prints_changes_without_writing(run, tmp_path: Path) -> None:
     result = run("idl", "--diff")
     assert result.exit_code == 0
     assert result.stdout.startswith(
-        "--- idl/a.thrift\n+++ idl/a.thrift\n@@ -1 +1,3 @@\n-struct  A{1:i32 a}\n\\ No newline at end of file\n"
+        "--- idl/a.thrift\n+++ idl/a.thrift\n@@ -1 +1,3 @@\n-struct  A{1:i32 a,}\n\\ No newline at end of file\n"
         "+struct A {\n+  1: i32 a,\n+}\n"
     )
     assert "idl/b.idl" not in result.stdout

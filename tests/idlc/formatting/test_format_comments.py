@@ -29,7 +29,7 @@ def test_comments_above_and_behind_stay_with_their_element() -> None:
         // last
         """
     assert style(text) == dedent(text)
-    untidy = text.replace("  // below", "// below").replace("a,", "a").replace(" // behind\n", "   // behind\n\n")
+    untidy = text.replace("  // below", "// below").replace("b,", "b").replace(" // behind\n", "   // behind\n\n")
     assert style(untidy) == dedent(text)
 
 
@@ -44,7 +44,7 @@ def test_comments_within_elements_stay_there() -> None:
     assert style("const /* a */ list</* b */i32> C /* c */ = /* d */ [/* e */ 1 /* f */]") == (
         "const /* a */ list< /* b */i32> C /* c */ = /* d */ [/* e */ 1 /* f */]\n"
     )
-    assert style("service S { void /* a */ f(/* none */) /* b */ throws (1: E e) // c\n (d) }") == (
+    assert style("service S { void /* a */ f(/* none */) /* b */ throws (1: E e) // c\n (d), }") == (
         "service S {\n  void /* a */ f(/* none */) /* b */ throws (1: E e) // c\n      (d),\n}\n"
     )
 
@@ -58,7 +58,7 @@ def test_doc_comments_of_members_have_lines_and_those_of_arguments_do_not() -> N
 
 
 def test_lists_with_comments_are_broken() -> None:
-    assert style("service S { void f(1: i32 a, // one\n 2: i32 b) }") == (
+    assert style("service S { void f(1: i32 a, // one\n 2: i32 b), }") == (
         "service S {\n  void f(\n    1: i32 a, // one\n    2: i32 b,\n  ),\n}\n"
     )
     assert style("const list<i32> L = [ // numbers\n 1, 2\n // more\n ]") == (
@@ -74,7 +74,7 @@ def test_block_comments_are_indented_with_their_lines() -> None:
           *   keep their margin.
 
         */
-              1: i32 a
+              1: i32 a,
               /* Others
                    move. */
               2: i32 b
@@ -96,7 +96,7 @@ def test_block_comments_are_indented_with_their_lines() -> None:
 
 
 def test_tabs_within_block_comments_keep_their_widths() -> None:
-    text = "struct S {\n/** a\n  b\tc\n\td */\n1: i32 a\n}"
+    text = "struct S {\n/** a\n  b\tc\n\td */\n1: i32 a,\n}"
     assert style(text) == "struct S {\n  /** a\n  b\tc\n\td */\n  1: i32 a,\n}\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from formatted_idl import format_text
 
-BEFORE, AFTER = "struct  A{1:i32 a}", "struct  B{1:i32 b}"
+BEFORE, AFTER = "struct  A{1:i32 a,}", "struct  B{1:i32 b,}"
 FORMATTED = "struct A {\n  1: i32 a,\n}\n", "struct B {\n  1: i32 b,\n}\n"
 
 

@@ -12,15 +12,21 @@ def style(text: str, *, width: int = 100) -> str:
     return formatted(dedent(text), width=width)
 
 
-def test_each_member_has_a_line_that_ends_with_a_comma() -> None:
-    assert style("enum E{A=1;B C=-3(x)}") == "enum E {\n  A = 1,\n  B,\n  C = -3 (x),\n}\n"
+def test_each_member_has_a_line() -> None:
+    assert style("enum E{A=1,B C=-3(x)}") == "enum E {\n  A = 1,\n  B,\n  C = -3 (x),\n}\n"
     assert style("struct S{1:i32 a 2:optional string b=''}") == (
-        "struct S {\n  1: i32 a,\n  2: optional string b = '',\n}\n"
+        "struct S {\n  1: i32 a\n  2: optional string b = ''\n}\n"
     )
-    assert style("senum W { 'a' \"b\" }") == "senum W {\n  'a',\n  \"b\",\n}\n"
+    assert style("senum W { 'a', \"b\" }") == "senum W {\n  'a',\n  \"b\",\n}\n"
     assert style("service S{void a();oneway void b(1:i32 x)}") == (
-        "service S {\n  void a(),\n  oneway void b(1: i32 x),\n}\n"
+        "service S {\n  void a();\n  oneway void b(1: i32 x);\n}\n"
     )
+
+
+def test_all_members_have_the_separator_of_the_first_one() -> None:
+    assert style("enum E { A; B, C }") == "enum E {\n  A;\n  B;\n  C;\n}\n"
+    assert style("enum E { A, B C; }") == "enum E {\n  A,\n  B,\n  C,\n}\n"
+    assert style("enum E { A B, C; }") == "enum E {\n  A\n  B\n  C\n}\n"
 
 
 def test_empty_bodies_are_in_one_line() -> None:
@@ -74,7 +80,7 @@ def test_members_that_are_right_stay() -> None:
 
 
 def test_bodies_are_surrounded_by_blank_lines_and_so_are_the_headers() -> None:
-    text = "include 'a.idl'\nnamespace py b\ntypedef i32 A\ntypedef i32 B\nstruct C { 1: i32 c }\ntypedef i32 D\n"
+    text = "include 'a.idl'\nnamespace py b\ntypedef i32 A\ntypedef i32 B\nstruct C { 1: i32 c, }\ntypedef i32 D\n"
     assert style(text) == (
         "include 'a.idl'\nnamespace py b\n\ntypedef i32 A\ntypedef i32 B\n\n"
         "struct C {\n  1: i32 c,\n}\n\ntypedef i32 D\n"
@@ -82,12 +88,12 @@ def test_bodies_are_surrounded_by_blank_lines_and_so_are_the_headers() -> None:
 
 
 def test_one_blank_line_in_a_row_is_kept_and_none_at_the_ends() -> None:
-    text = "\n\ntypedef i32 A\n\n\n\ntypedef i32 B\nstruct C {\n\n\n  1: i32 c\n\n\n  2: i32 d\n\n}\n\n\n"
+    text = "\n\ntypedef i32 A\n\n\n\ntypedef i32 B\nstruct C {\n\n\n  1: i32 c,\n\n\n  2: i32 d\n\n}\n\n\n"
     assert style(text) == ("typedef i32 A\n\ntypedef i32 B\n\nstruct C {\n  1: i32 c,\n\n  2: i32 d,\n}\n")
 
 
 def test_arguments_that_do_not_fit_have_a_line_each() -> None:
-    text = "service S { Order order(1: Basket basket, 2: Payment payment) throws (1: OutOfStock gone) }"
+    text = "service S { Order order(1: Basket basket, 2: Payment payment) throws (1: OutOfStock gone), }"
     assert style(text, width=60) == dedent("""\
         service S {
           Order order(
@@ -99,7 +105,7 @@ def test_arguments_that_do_not_fit_have_a_line_each() -> None:
 
 
 def test_the_longest_list_is_broken_first() -> None:
-    text = 'service S { Item get(1: i64 id) throws (1: Unknown e) (idempotent = "true", http.get = "/items/{id}") }'
+    text = 'service S { Item get(1: i64 id) throws (1: Unknown e) (idempotent = "true", http.get = "/items/{id}"), }'
     assert style(text, width=80) == dedent("""\
         service S {
           Item get(1: i64 id) throws (1: Unknown e) (
@@ -111,7 +117,7 @@ def test_the_longest_list_is_broken_first() -> None:
 
 
 def test_all_lists_are_broken_if_one_is_not_enough() -> None:
-    text = "service S { i32 aaaaaaaa(1: i32 bbbbbbbb, 2: i32 cccc) throws (1: Dddddddd eeeeee, 2: Ffff gggg) }"
+    text = "service S { i32 aaaaaaaa(1: i32 bbbbbbbb, 2: i32 cccc) throws (1: Dddddddd eeeeee, 2: Ffff gggg), }"
     assert style(text, width=30) == dedent("""\
         service S {
           i32 aaaaaaaa(
@@ -140,7 +146,7 @@ def test_constants_are_broken_and_numbers_share_lines() -> None:
 def test_lists_whose_first_element_is_on_a_new_line_stay_broken() -> None:
     text = "service S {\n  void a(\n    1: i32 b,\n  ),\n}\n"
     assert style(text) == text
-    assert style("service S { void a(1: i32 b,\n 2: i32 c) }") == "service S {\n  void a(1: i32 b, 2: i32 c),\n}\n"
+    assert style("service S { void a(1: i32 b,\n 2: i32 c), }") == "service S {\n  void a(1: i32 b, 2: i32 c),\n}\n"
 
 
 def test_what_cannot_be_broken_may_be_longer_than_the_width() -> None:
@@ -159,7 +165,7 @@ def test_a_width_that_is_too_small_is_an_error() -> None:
         ("", ""),
         (" \n\n", ""),
         ("// only a comment", "// only a comment\n"),
-        ("struct A{}\r\nstruct B{1:i32 b}\r\n", "struct A {}\r\n\r\nstruct B {\r\n  1: i32 b,\r\n}\r\n"),
+        ("struct A{}\r\nstruct B{1:i32 b,}\r\n", "struct A {}\r\n\r\nstruct B {\r\n  1: i32 b,\r\n}\r\n"),
         ("#!/usr/bin/env idlc\nstruct A{}", "#!/usr/bin/env idlc\nstruct A {}\n"),
     ],
 )
