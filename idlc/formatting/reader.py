@@ -359,7 +359,8 @@ class Reader(ElementReader):
         tokens, source = self.stream.tokens, self.stream.source
         if kind in ("VOID", "ONEWAY", "THROWS"):
             is_start = self.texts[index + 1] == "(" if kind == "THROWS" else starts_line(source, tokens, index)
-            return is_start and bool(self.openers) and self.openers[-1] == "("
+            # The parser has not closed annotations before it sees the token after them.
+            return is_start and (self.openers[-1:] == ["("] or self.texts[index - 1] == ")")
         return looks_like_definition(source, tokens, index) and self._column(index) <= self._column(self._item_start)
 
     def _column(self, index: int) -> int:

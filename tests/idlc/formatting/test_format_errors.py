@@ -23,6 +23,7 @@ FORMATTED = "struct A {\n  1: i32 a,\n}\n", "struct B {\n  1: i32 b,\n}\n"
         "typedef  i32 Naïve",
         "service X { void  f(1: i32 a }",
         "enum X { A  B = }",
+        "service X {  High() throws (1: E e) }",
         "}",
         "\N{SNOWMAN}  \N{SNOWMAN}",
     ],
