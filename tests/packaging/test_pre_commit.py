@@ -18,7 +18,7 @@ FORMATTED = "namespace py shop\n\nstruct Item {\n  1: required i64 id,\n}\n"
 CHANGED = "2: required string name"
 FILES = {
     "idl/shop.thrift": FORMATTED,
-    "idlc.toml": 'roots = ["idl"]\n[[targets]]\noutput = "src"\n',
+    "idlc.toml": 'roots = ["idl"]\n[[targets]]\noutput = "src"\n[breaking]\nagainst = "git:HEAD"\n',
 }
 
 pytestmark = pytest.mark.long
@@ -40,8 +40,6 @@ def run(folder: Path, *command: str) -> tuple[int, str]:
 def repository(tmp_path: Path) -> Path:
     """A git repository with our hooks. They run the idlc of this environment: building one for them takes minutes."""
     hooks = [{**hook, "language": "system"} for hook in yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))]
-    arguments = {"idlc-breaking": ["idl", "--against", "git:HEAD"]}
-    hooks = [{**hook, "args": arguments.get(hook["id"], hook.get("args", []))} for hook in hooks]
     config = {"repos": [{"repo": "local", "hooks": hooks}]}
     files = {**FILES, ".pre-commit-config.yaml": yaml.safe_dump(config)}
     for name, text in files.items():
