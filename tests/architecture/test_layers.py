@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.api", "idlc.config", "idlc.linting"},
         {"idlc.loading", "idlc.project"},
         {"idlc"},  # the Python API
-        {"idlc.build", "idlc.cli"},
+        {"idlc.build_hooks", "idlc.cli"},
         {"idlc.__main__"},
     ],
     "idlrt": [
@@ -81,7 +81,7 @@ THIRD_PARTIES = {
     "dns": {"idlrt.registry.dns"},
     "httptools": {"idlrt.protocol.http"},
     "httpx": {"idlrt.observe.adapters.httpx_transport", "idlrt.registry.etcd"},
-    "hatchling": {"idlc.build.hatch"},
+    "hatchling": {"idlc.build_hooks.hatch"},
     "hypothesis": {"idlrt.testing.strategies"},
     "jinja2": {"idlc.codegen", "idlrt.web"},
     "kazoo": {"idlrt.registry.zookeeper"},
@@ -98,7 +98,7 @@ THIRD_PARTIES = {
     "psutil": {"idlrt.observe.host"},
     "python_multipart": {"idlrt.protocol.http.multipart"},
     "redis": {"idlrt.observe.adapters.redis_client"},
-    "setuptools": {"idlc.build.setuptools"},
+    "setuptools": {"idlc.build_hooks.setuptools"},
     "typing_extensions": {"idlrt.codegen"},
 }
 

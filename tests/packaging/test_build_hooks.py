@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from idlc.build import BuildError, BuildOptions
+
+from idlc.build_hooks import BuildError, BuildOptions
 
 pytestmark = pytest.mark.long
 
