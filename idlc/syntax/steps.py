@@ -18,7 +18,7 @@ __all__ = ["Steps"]
 
 
 class _Step(NamedTuple):
-    """What the parser does in a state before a terminal.
+    """Step of the parser in a state before a terminal.
 
     Attributes:
         states: states to push.

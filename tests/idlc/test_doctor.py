@@ -99,6 +99,8 @@ def test_a_complete_installation_has_no_errors(run: Run, site: Path, tmp_path: P
     assert said["backend"]["name"] in ("native", "pure")
     assert said["cache"] == {"folder": str(tmp_path / "cache"), "error": ""}
     for group, entries in PROJECT["entry-points"].items():
+        if not group.startswith(("idlc.", "idlrt.")):
+            continue  # of build tools
         assert {each["name"]: each["place"] for each in said["plugins"][group]} == entries
     assert not (tmp_path / "cache").exists()
 

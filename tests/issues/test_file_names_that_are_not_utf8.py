@@ -16,7 +16,7 @@ pytestmark = [
 
 FILES = {
     b"a\xff.thrift": "struct A { 1: i32 x }",
-    b"told\xff.thrift": "service Foo {} service foo {}\nstruct U { i32 x }",
+    b"told\xff.thrift": "service Foo {} service foo {}\nunion U { 1: required i32 x }",
     b"bad\xff.thrift": "struct U { 1: Nope x }",
     b"d\xfe/inner.thrift": "struct I { 1: i32 x }",
     b"d\xfe/b\xfd.thrift": "struct B { 1: i32 x }",
@@ -92,7 +92,7 @@ def test_findings_in_them_are_shown_again(folder: Path, locale: dict[str, str]) 
     code, first = idlc(folder, b"told\xff.thrift", b"--error-format", b"short", **locale)
     assert code == 0
     assert "told\\xff.thrift:1:9: note: " in first
-    assert "told\\xff.thrift:2:16: warning: " in first
+    assert "told\\xff.thrift:2:14: warning: " in first
     again = first.replace("3 written, 0", "0 written, 3")
     assert idlc(folder, b"told\xff.thrift", b"--error-format", b"short", **locale) == (0, again)
     assert " --> told\\xff.thrift:1:9\n" in idlc(folder, b"told\xff.thrift", **locale)[1]

@@ -8,7 +8,7 @@ import pytest
 from formatted_idl import formatted
 from test_real_idl import FILES, FOLDERS
 
-from idlc.driver import Request, compile_files
+import idlc
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,8 +19,7 @@ pytestmark = [
 def stubs(file: Path, folder: Path) -> dict[str, bytes]:
     """Compile a file; return the stubs by name."""
     include_dirs = (file.parent, file.parent.parent)
-    request = Request(paths=(file,), output=folder, include_dirs=include_dirs, use_cache=False)
-    assert not compile_files(request).report.has_errors
+    assert not idlc.compile(file, folder, include_dirs=include_dirs, use_cache=False).has_errors
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py")}
 
 

@@ -272,7 +272,7 @@ def test_a_project_has_its_settings_in_its_configuration(run: Run, repository: P
     write(repository, {"idlc.toml": PROJECT.replace('"WIRE"', '"WEAR"')})
     assert "unknown category 'WEAR'" in usage_error(run("breaking"))
     write(repository, {"idlc.toml": PROJECT.replace('["idl"]', '["none"]')})
-    assert "no such file: 'none'" in usage_error(run("breaking"))
+    assert "inputs: 'none' matches no .idl or .thrift file" in usage_error(run("breaking"))
 
 
 def test_all_formats_of_diagnostics(run: Run, repository: Path) -> None:

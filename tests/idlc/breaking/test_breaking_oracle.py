@@ -50,6 +50,7 @@ def test_wire_findings_are_exactly_what_fails(seed: int, tmp_path: Path) -> None
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_wire_findings_are_exactly_what_fails_in_ten_thousand_pairs(tmp_path: Path) -> None:
     applied: Counter[str] = Counter()
     for seed in range(100, 300):
