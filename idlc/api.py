@@ -86,6 +86,7 @@ def find_breaking_changes(
     """
     from idlc.breaking import CATEGORIES, Ignored, compare, to_report
     from idlc.breaking.against import read_current, read_earlier
+    from idlc.findings.suppression import changes_suppressed
 
     expected = [Ignored.parse(text) for text in ignore]
     requested = [Path(paths)] if isinstance(paths, str | os.PathLike) else list(map(Path, paths))
@@ -103,7 +104,12 @@ def find_breaking_changes(
     before, after = read_earlier(against, current, earlier)
     if earlier.has_errors:
         return BreakingChanges(report=earlier)
-    changes = compare(before, after, categories=categories or CATEGORIES, ignore=expected)
+    is_suppressed = changes_suppressed(program.document for program in current.programs)
+    changes = [
+        change
+        for change in compare(before, after, categories=categories or CATEGORIES, ignore=expected)
+        if not is_suppressed(change.rule, change.span)
+    ]
     findings = Report()
     to_report(changes, findings)
     return BreakingChanges(report=findings, changes=tuple(changes))

@@ -100,6 +100,7 @@ def command(
     from idlc.breaking.snapshot import SnapshotError
     from idlc.config import BreakingConfig
     from idlc.diagnostics import Report
+    from idlc.findings.suppression import changes_suppressed
 
     config = load_config(config_file) if not paths or config_file is not None else found_config(None)
     settings = BreakingConfig() if config is None else config.breaking
@@ -123,6 +124,8 @@ def command(
             click.echo(f"cannot compare with '{readable(against)}': it has errors", err=True)
             sys.exit(1)
         found = compare(before, after, categories=wanted, ignore=expected)
+        is_suppressed = changes_suppressed(program.document for program in current.programs)
+        found = [change for change in found if not is_suppressed(change.rule, change.span)]
     except (AgainstError, SnapshotError) as error:
         raise click.UsageError(str(error)) from None
     findings = Report()

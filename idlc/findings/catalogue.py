@@ -58,8 +58,11 @@ def matches(selector: str, rule: Rule) -> bool:
     return specificity(selector, rule) > 0
 
 
-def require_known(selectors: Iterable[str]) -> None:
+def require_known(selectors: Iterable[str], others: Iterable[str] = ()) -> None:
     """Check that each selector selects something.
+
+    Args:
+        others: names that are known, too.
 
     Raises:
         UnknownSelector: one of them does not.
@@ -69,7 +72,7 @@ def require_known(selectors: Iterable[str]) -> None:
         return
     from idlc.model.scope import nearest  # slow to import, like the checks
 
-    known = _selectors()
+    known = {**_selectors(), **dict.fromkeys(others)}
     for selector in selectors:
         if selector not in known:
             raise UnknownSelector(selector, nearest(selector, iter(known)) or "")

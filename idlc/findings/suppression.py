@@ -28,7 +28,7 @@ from idlc.model import Program
 from idlc.source import Span
 from idlc.syntax import Document, nodes
 
-__all__ = ["Suppression", "suppressed", "suppressions"]
+__all__ = ["Suppression", "changes_suppressed", "suppressed", "suppressions"]
 
 _COMMENT: Final = re.compile(r"idlc:[ \t]?ignore(-file)?(?![\w.-])[ \t:]*")
 _END: Final = re.compile(r"--|\*/|\n|$")
@@ -121,9 +121,31 @@ def suppressed(
     return kept, own
 
 
+def changes_suppressed(documents: Iterable[Document]) -> Callable[[str, Span | None], bool]:
+    """Return a function that tells whether an incompatible change, by its rule and place, is suppressed."""
+    by_file = {document.source.path: suppressions(document) for document in documents}
+
+    def is_suppressed(name: str, span: Span | None) -> bool:
+        if span is None:
+            return False
+        rule = Rule(name=name, severity="error", category="compatibility")
+        change = Diagnostic(name=name, message="", span=span)
+        return any(each.applies_to(change, rule) for each in by_file.get(span.file.path, ()))
+
+    return is_suppressed
+
+
 def _report_unused(each: Suppression, report: Report, checked: Sequence[Rule]) -> None:
+    if each.selector.partition(".")[0] == "breaking":  # `idlc breaking` reports and suppresses those
+        from idlc.breaking.rules import RULES
+
+        known = {".".join(name.split(".")[:count]): None for name in RULES for count in (1, 2, 3)}
+    else:
+        known = {}
+    if each.selector in known:
+        return
     try:
-        require_known([each.selector])
+        require_known([each.selector], known)
     except UnknownSelector as error:
         fixes = (Fix(each.span, error.near, is_safe=False),) if error.near else ()
         help = f"did you mean `{error.near}`?" if error.near else "`idlc explain` lists all names"

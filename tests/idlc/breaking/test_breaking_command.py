@@ -336,3 +336,15 @@ def test_snapshots_of_wrong_files(run: Run, tmp_path: Path) -> None:
     assert "no such file or folder" in usage_error(run("snapshot", "none.idl"))
     write(tmp_path, {"a.idl": "struct A {}", "file": ""})
     assert run("snapshot", "a.idl", "-o", "file/s.json").exit_code == 1
+
+
+def test_changes_are_suppressed_in_the_source(run: Run, tmp_path: Path) -> None:
+    write(tmp_path, {"old/a.thrift": "struct A { 1: i32 id }\nstruct B { 1: i32 id }\n"})
+    write(tmp_path, {"new/a.thrift": "struct A {}  // idlc:ignore breaking.field.removed -- never set\nstruct B {}\n"})
+    result = run("breaking", "new", "--against", "old", "--error-format", "short")
+    assert result.exit_code == 1
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == ["new/a.thrift:2:8"]
+    assert "1 incompatible change" in result.stdout
+    assert run("lint", "new", "-W", "docs=off", "-W", "namespace=off").exit_code == 0
+    write(tmp_path, {"new/a.thrift": "struct A {}  // idlc:ignore breaking.field.remvoed\n"})
+    assert "did you mean `breaking.field.removed`?" in run("lint", "new").stderr
