@@ -100,6 +100,7 @@ def test_the_project_is_complete(tmp_path: Path, package: str) -> None:
     run("idlc", "generate")
     run("idlc", "generate", "--check")
     run("idlc", "format", "idl", "--check")
+    run("idlc", "lint")
     run("ruff", "format", "--check")
     run("ruff", "check")
     run("black", "--check", "--quiet", ".")
