@@ -236,6 +236,11 @@ def nearest(name: str, known: Iterator[str]) -> str | None:
     folded = [other for other in names if other.lower() == name.lower()]
     if folded:
         return folded[0]
+    # Two letters in the wrong order, also in names that are too short to be similar otherwise (`i46`).
+    swapped = {name[:at] + name[at + 1] + name[at] + name[at + 2 :] for at in range(len(name) - 1)}
+    mistyped = [other for other in names if other in swapped]
+    if mistyped:
+        return mistyped[0]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.72)
     return close[0] if close else None
 

@@ -154,3 +154,8 @@ def test_loaded_modules_are_those_of_the_files_and_those_of_includes(tmp_path: P
     assert [module.__name__ for module in modules.requested] == ["test_api_loaded.rpc.shop.order"]
     assert [module.__name__ for module in modules.included] == ["test_api_loaded.rpc.shop.item"]
     assert "Item" in dir(sys.modules["test_api_loaded.rpc.shop"])
+
+
+def test_letters_in_the_wrong_order_are_recognized_in_short_names() -> None:
+    (error,) = idlc.check({"a.thrift": "struct A { 1: i46 id }"}).diagnostics
+    assert (error.help, [fix.text for fix in error.fixes]) == ("did you mean `i64`?", ["i64"])
