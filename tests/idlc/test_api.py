@@ -81,7 +81,7 @@ def test_an_unknown_target() -> None:
 
 def test_format_returns_text_and_syntax_errors() -> None:
     formatted = idlc.format("struct  A{1:i32 a}\nstruct  B{1:}", name="a.thrift")
-    assert formatted.text.startswith("struct A {\n  1: i32 a,\n}\n")
+    assert formatted.text.startswith("struct A {\n  1: i32 a\n}\n")
     assert formatted.text.rstrip().endswith("struct  B{1:}")
     (error,) = formatted.diagnostics
     assert str(error.span) == "a.thrift:2:13"
