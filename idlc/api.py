@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from idlc.diagnostics import Report
 from idlc.driver import FrontEnd, Generation, Request, check_files, compile_files, find_sources, generate_files
@@ -202,6 +202,7 @@ def compile(
     baseline: _Path | None = None,
     only_compare: bool = False,
     use_cache: bool = True,
+    jobs: int = 1,
 ) -> Compiled:
     """Generate code and write it below a folder: all files, or none. Files that have not changed are not written.
 
@@ -220,6 +221,8 @@ def compile(
         baseline: file with findings that are accepted.
         only_compare: write nothing; return which files would be written.
         use_cache: skip the compile if inputs, options and outputs are unchanged since the last one.
+        jobs: number of processes that generate code; 0: as many as cores if there are many files. A process with
+            threads must not use more than one.
 
     Raises:
         UnknownTarget: no target has that name.
@@ -233,6 +236,7 @@ def compile(
             output=Path(output),
             only_compare=only_compare,
             use_cache=use_cache,
+            jobs=jobs,
         )
     )
     return Compiled(
@@ -254,7 +258,8 @@ def _front_end(
 ) -> FrontEnd:
     texts: dict[Path, str] = {}
     if isinstance(sources, Mapping):
-        texts = {Path(path): text for path, text in sources.items()}
+        given = cast("Mapping[_Path, str]", sources)
+        texts = {Path(path): text for path, text in given.items()}
         paths = list(texts)
     elif isinstance(sources, str | os.PathLike):
         paths = find_sources([Path(sources)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 SUFFIXES = (".idl", ".thrift")
+_MANY = 16  # files from which on more processes are worth their start
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,12 +183,14 @@ def generate_files(
     *,
     use_cache: bool = True,
     folder: OutputFolder | None = None,
+    jobs: int = 1,
 ) -> list[GeneratedFile]:
     """Generate code in memory. Diagnostics are added to those of `checked`; after errors, the files must not be used.
 
     Args:
         use_cache: cache compiled templates.
         folder: where the files will be written; by default, the code is generated as for an empty folder.
+        jobs: number of processes that generate code; 0: as many as cores if there are many files.
 
     Raises:
         UnknownTarget: no target has the requested name.
@@ -199,6 +203,7 @@ def generate_files(
         templates=request.templates,
         with_includes=request.with_includes,
         nullable_arguments=request.nullable_arguments,
+        jobs=jobs or (os.cpu_count() or 1 if len(checked.programs) >= _MANY else 1),
         cache=cache_dir() / "templates" if use_cache else None,
     )
     if folder is not None:
@@ -227,7 +232,7 @@ def compile_files(request: Request) -> CompiledFiles:
     if report.has_errors:
         return CompiledFiles(report=report, inputs=inputs)
     folder = OutputFolder(request.output)
-    files = generate_files(checked, request.generation, use_cache=request.use_cache, folder=folder)
+    files = generate_files(checked, request.generation, use_cache=request.use_cache, folder=folder, jobs=request.jobs)
     report = checked.report(has_output=True)
     if report.has_errors:
         return CompiledFiles(report=report, inputs=inputs)

@@ -108,6 +108,7 @@ def generate_project(
     only_compare: bool = False,
     clean: bool = False,
     use_cache: bool = True,
+    jobs: int = 1,
     policy: Policy | None = None,
 ) -> ProjectResult:
     """Generate everything that a configuration asks for.
@@ -117,6 +118,8 @@ def generate_project(
         only_compare: write nothing; return which files would be written, and which are orphaned.
         clean: remove orphaned files.
         use_cache: skip the generation if inputs, options and outputs are unchanged since the last one.
+        jobs: number of processes that generate code; 0: as many as cores if there are many files. A process with
+            threads must not use more than one.
         policy: severities of diagnostics; by default those of the configuration.
 
     Raises:
@@ -140,7 +143,7 @@ def generate_project(
     report, inputs = checked.report(), list(checked.loader.files)
     if report.has_errors:
         return ProjectResult(report=report, inputs=inputs)
-    files = {id(folder): _generate(config, folder, checked, requests, use_cache) for folder in folders}
+    files = {id(folder): _generate(config, folder, checked, requests, use_cache, jobs) for folder in folders}
     report = checked.report(has_output=True)
     if report.has_errors:
         return ProjectResult(report=report, inputs=inputs)
@@ -205,14 +208,14 @@ def _generation(config: Config, target: TargetConfig) -> Generation:
 
 
 def _generate(
-    config: Config, folder: _Folder, checked: Checked, requests: Mapping[int, Request], use_cache: bool
+    config: Config, folder: _Folder, checked: Checked, requests: Mapping[int, Request], use_cache: bool, jobs: int
 ) -> dict[PurePosixPath, tuple[GeneratedFile, str]]:
     """Generate the files of a folder, and record them in the compile cache: path → file and owner."""
     generated: dict[PurePosixPath, tuple[GeneratedFile, str]] = {}
     for target in folder.targets:
         request = requests[id(target)]
         output = OutputFolder(folder.path, folder.own)
-        files = generate_files(checked, request.generation, use_cache=use_cache, folder=output)
+        files = generate_files(checked, request.generation, use_cache=use_cache, folder=output, jobs=jobs)
         owner = _owner(config, folder.path, target)
         for file in files:
             if file.path in generated:

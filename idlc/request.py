@@ -60,6 +60,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         only_compare: compare with the files in the output folder instead of writing them.
         use_cache: skip the compile if inputs, options and outputs are unchanged since the last one. Ignored if contents
             of files are given.
+        jobs: number of processes that generate code; 0: as many as cores if there are many files.
     """
 
     front_end: FrontEnd
@@ -67,3 +68,4 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     output: Path
     only_compare: bool = False
     use_cache: bool = True
+    jobs: int = 1

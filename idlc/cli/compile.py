@@ -105,6 +105,14 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the compile if nothing has changed since the last one.",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Number of processes that generate code; by default as many as cores if there are many files.",
+)
 @config_option
 @policy_option
 @baseline_options
@@ -168,7 +176,7 @@ def command(
     try:
         result = idlc.compile(sources, output, policy=policy, **options)
     except idlc.BaselineError as error:
-        raise click.UsageError(f"--baseline '{readable(options['baseline'])}': {error}") from None
+        raise click.UsageError(f"--baseline '{readable(str(options['baseline']))}': {error}") from None
     except idlc.UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:

@@ -49,6 +49,14 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the generation if nothing has changed since the last one.",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Number of processes that generate code; by default as many as cores if there are many files.",
+)
 @policy_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
@@ -61,6 +69,7 @@ def command(
     depfile: Path | None,
     list_outputs: bool,
     use_cache: bool,
+    jobs: int,
     warnings: tuple[str, ...],
     style: str,
     color: str,
@@ -86,6 +95,7 @@ def command(
             only_compare=only_compare or list_outputs,
             clean=clean,
             use_cache=use_cache,
+            jobs=jobs,
             policy=policy,
         )
     except (idlc.ConfigError, idlc.UnknownTarget) as error:

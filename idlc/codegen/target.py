@@ -42,6 +42,7 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
         templates: a folder whose templates take the place of the built-in ones of the same name.
         with_includes: write the files that were included too; without, only those that were asked for.
         nullable_arguments: signatures allow `None` for arguments that are neither `required` nor have a default.
+        jobs: number of processes that may generate code at the same time.
         cache: a folder for what targets can make again, such as compiled templates; `None` to keep nothing.
         existing: the text of a file that is already below the output folder, or `None`; for files that
             several compiles contribute to.
@@ -52,6 +53,7 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     templates: Path | None = None
     with_includes: bool = True
     nullable_arguments: bool = False
+    jobs: int = 1
     cache: Path | None = None
     existing: Callable[[PurePosixPath], str | None] = lambda path: None
     elsewhere: Callable[[tuple[str, ...]], str | None] = lambda parts: None

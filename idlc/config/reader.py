@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -97,10 +97,15 @@ def _parsed(file: Path) -> dict[str, Any]:
 def _own_table(file: Path, table: dict[str, Any]) -> dict[str, Any] | None:
     if file.name != _PROJECT:
         return table
-    found: Any = table
+    found: object = table
     for key in _TABLE:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None
+        found = _table(found).get(key)
+    return None if found is None else _table(found)
+
+
+def _table(value: object) -> dict[str, Any]:
+    """Return a table; an empty one for a value that is none."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _check_version(file: Path, text: str, version: object) -> None:
@@ -127,10 +132,11 @@ def _check_keys(file: Path, text: str, table: dict[str, Any]) -> None:
     for path, type in _TABLES.items():
         found: Any = table
         for key in path:
-            found = found.get(key, {}) if isinstance(found, dict) else {}
-        for each in found if isinstance(found, list) else [found]:
+            found = _table(found).get(key)
+        tables = cast("list[object]", found) if isinstance(found, list) else [found]
+        for each in tables:
             known = [field for field in type.__struct_fields__ if field != "file"]
-            for key in each if isinstance(each, dict) else ():
+            for key in _table(each):
                 if key not in known:
                     near = difflib.get_close_matches(key, known, n=1)
                     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

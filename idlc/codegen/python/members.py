@@ -36,6 +36,18 @@ class Members:
         self._known: dict[int, dict[int, str]] = {}
         self._homes: dict[str, dict[int, Claim]] = {}
 
+    def decide(self, programs: Iterable[Program]) -> None:
+        """Assign all names, which are otherwise assigned when they are asked for."""
+        for program in programs:
+            for struct in program.structs:
+                self.of_struct(struct)
+            for enum in program.enums:
+                self.of_enum(enum)
+            for service in program.services:
+                self.of_service(service)
+                for function in service.functions:
+                    self.of_parameters(function)
+
     def of_struct(self, struct: Struct) -> dict[int, str]:
         """The fields of a struct. Types that its own annotations mention keep their names."""
         found = self._known.get(id(struct))

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from idlc.codegen.environment import environment
+from idlc.codegen.processes import render_all
 from idlc.codegen.python.docs import comment_text, docstring, text_of
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
@@ -52,9 +53,15 @@ class PythonTarget:
         for package in layout.packages.values():
             package.check_sources(wanted)
         texts: dict[int, str] = {}
-        for program in wanted:
+        template = templates.get_template("module.py.j2")
+
+        def render(program: Program) -> str:
+            return template.render(_module_view(layout.module(program), layout, options))
+
+        if options.jobs > 1:
+            layout.members.decide(wanted)  # here, because notes about names would be lost in other processes
+        for program, text in zip(wanted, render_all(render, wanted, options.jobs), strict=True):
             module = layout.module(program)
-            text = templates.get_template("module.py.j2").render(_module_view(module, layout, options))
             files.append(GeneratedFile(PurePosixPath(*module.package, f"{module.name}.py"), text))
             if is_custom:
                 texts[id(program)] = text
