@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
     from idlc.source import Loader
 
-__all__ = ["CachedCompile", "cache_key", "load", "store"]
+__all__ = ["CachedCompile", "cache_key", "is_cacheable", "load", "store"]
+
+_OWN_TARGETS = ("openapi", "python")
 
 
 class CachedCompile(msgspec.Struct, frozen=True):
@@ -68,6 +70,11 @@ class _Record(msgspec.Struct, frozen=True):
     findings: list[_StoredDiagnostic]
 
 
+def is_cacheable(request: Request) -> bool:
+    """Return whether a compile may be skipped: not with texts that are no files, or with a plugin, which may change."""
+    return request.use_cache and not request.front_end.texts and request.generation.target in _OWN_TARGETS
+
+
 def cache_key(request: Request) -> str:
     """Return the cache key of a compile: a hash of its options and of idlc itself, but not of the IDL files."""
     front_end, generation = request.front_end, request.generation
@@ -85,8 +92,9 @@ def cache_key(request: Request) -> str:
         *[f"i{path.resolve()}" for path in front_end.include_dirs],
     ]
     if front_end.baseline is not None:
+        parts += [f"b{front_end.baseline.resolve()}{date.today()}"]
         with suppress(OSError):
-            parts += [f"b{front_end.baseline.resolve()}{_hash(front_end.baseline.read_bytes())}{date.today()}"]
+            parts += [_hash(front_end.baseline.read_bytes())]
     if generation.templates is not None:
         parts += [
             f"t{file}{_hash(file.read_bytes())}" for file in sorted(generation.templates.rglob("*")) if file.is_file()

@@ -218,7 +218,11 @@ def compile_files(request: Request) -> CompiledFiles:
         UnknownTarget: no target has the requested name.
         OSError: an output file cannot be written; nothing was changed.
     """
-    key = compile_cache.cache_key(request) if request.use_cache and not request.front_end.texts else None
+    from idlc.transaction import recover
+
+    if not request.only_compare:
+        recover(request.output)
+    key = compile_cache.cache_key(request) if compile_cache.is_cacheable(request) else None
     if key is not None:
         known = compile_cache.load(key, request.output)
         if known is not None:

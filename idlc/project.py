@@ -1,32 +1,38 @@
 """Generation of everything that a configuration asks for: all files of all targets, or none.
 
-Each output folder has a manifest, `.idlc-manifest.json`: the generated files, each with the configuration and target
+Each output folder has a manifest, `.idlc-manifest.json`: the generated files, each with the configurations and targets
 that it comes from. A file of the manifest that is no longer generated is an orphan. Files of other configurations in
-the same folder are left alone.
+the same folder are left alone, and so are files that nobody has generated.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from idlc import compile_cache
-from idlc.config import Config, ConfigError, TargetConfig
+from idlc.config import FILES, Config, ConfigError, TargetConfig
 from idlc.diagnostics import Report
 from idlc.driver import Checked, OutputFolder, check_files, generate_files
 from idlc.files import readable
 from idlc.findings import Policy
 from idlc.request import FrontEnd, Generation, Request
-from idlc.transaction import Transaction
+from idlc.shadowing import GENERATED
+from idlc.transaction import Transaction, check_inside, recover
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["MANIFEST", "FolderResult", "ProjectResult", "generate_project"]
 
@@ -37,10 +43,10 @@ class _Manifest(msgspec.Struct, frozen=True):
     """Generated files of a folder.
 
     Attributes:
-        files: path below the folder → `CONFIGURATION#TARGET`, the configuration relative to the folder.
+        files: path below the folder → owners, `CONFIGURATION#TARGET`; the configuration is relative to the folder.
     """
 
-    files: dict[str, str] = {}
+    files: dict[str, list[str]] = {}
 
 
 class FolderResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +103,8 @@ class _Folder(msgspec.Struct):
 
     @property
     def own(self) -> set[PurePosixPath]:
-        """Files that earlier runs have generated."""
-        return {PurePosixPath(name) for name, owner in self.manifest.files.items() if owner in self.owners}
+        """Files that earlier runs have generated, and no other configuration."""
+        return {PurePosixPath(name) for name, owners in self.manifest.files.items() if self.owners.issuperset(owners)}
 
 
 def generate_project(
@@ -128,7 +134,7 @@ def generate_project(
         UnknownTarget: no target has the name that the configuration has.
         OSError: a file cannot be written; nothing was changed.
     """
-    folders = _folders(config, targets)
+    folders = _folders(config, targets, only_compare=only_compare)
     front_end = _front_end(config, policy if policy is not None else config.policy())
     requests = {
         id(target): Request(front_end=front_end, generation=_generation(config, target), output=folder.path)
@@ -151,7 +157,7 @@ def generate_project(
     return ProjectResult(report=report, folders=results, inputs=inputs)
 
 
-def _folders(config: Config, names: Sequence[str]) -> list[_Folder]:
+def _folders(config: Config, names: Sequence[str], *, only_compare: bool) -> list[_Folder]:
     if not config.targets:
         raise ConfigError(f"{readable(config.file)}: no targets; add a table [[targets]] with a key `output`")
     known = {name for target in config.targets for name in (target.name, target.label)}
@@ -163,19 +169,24 @@ def _folders(config: Config, names: Sequence[str]) -> list[_Folder]:
         if names and target.name not in names and target.label not in names:
             continue
         path = config.path(target.output)
+        if not only_compare:
+            recover(path)
         folder = found.setdefault(path.resolve(), _Folder(path, [], _read_manifest(path), set()))
         folder.targets.append(target)
         folder.owners.add(_owner(config, folder.path, target))
     for folder in found.values() if not names else ():
         # Targets that are no longer in the configuration.
         prefix = _owner(config, folder.path, None)
-        folder.owners |= {owner for owner in folder.manifest.files.values() if owner.startswith(prefix)}
+        found_owners = {owner for owners in folder.manifest.files.values() for owner in owners}
+        folder.owners |= {owner for owner in found_owners if owner.startswith(prefix)}
     return list(found.values())
 
 
 def _owner(config: Config, folder: Path, target: TargetConfig | None) -> str:
-    file = os.path.relpath(config.file.resolve(), folder.resolve()).replace(os.sep, "/")
-    return f"{file}#{'' if target is None else target.name}"
+    # The two usual files of a folder are one configuration, so that the table can move from one to the other.
+    place = os.path.relpath(config.folder.resolve(), folder.resolve()).replace(os.sep, "/")
+    name = "" if config.file.name in FILES else config.file.name
+    return f"{place}/{name}#{'' if target is None else target.name}"
 
 
 def _front_end(config: Config, policy: Policy) -> FrontEnd:
@@ -198,6 +209,8 @@ def _front_end(config: Config, policy: Policy) -> FrontEnd:
 
 
 def _generation(config: Config, target: TargetConfig) -> Generation:
+    if target.templates and not config.path(target.templates).is_dir():
+        raise ConfigError(f"{readable(config.file)}: templates: '{readable(target.templates)}' is no folder")
     return Generation(
         target=target.name,
         package=target.package,
@@ -225,7 +238,7 @@ def _generate(
                 )
             generated[file.path] = (file, owner)
         report = checked.report(has_output=True)
-        if use_cache and not report.has_errors:
+        if use_cache and compile_cache.is_cacheable(request) and not report.has_errors:
             compile_cache.store(_cache_key(request), checked.loader, report, files, output.consulted, output.elsewhere)
     return generated
 
@@ -245,9 +258,19 @@ def _write(
         transactions: list[Transaction] = []
         for folder in folders:
             generated = files[id(folder)]
-            orphans = sorted(path for path in folder.own - generated.keys() if (folder.path / path).is_file())
-            entries = {name: owner for name, owner in folder.manifest.files.items() if owner not in folder.owners}
-            entries |= {str(path): owner for path, (_, owner) in generated.items()}
+            transaction = Transaction(folder.path)
+            if not only_compare:
+                stack.enter_context(transaction).prepare()
+                stack.enter_context(_locked(folder.path))
+                folder.manifest = _read_manifest(folder.path)  # another configuration may have changed it
+            orphans = sorted(path for path in folder.own - generated.keys() if _is_generated(folder.path / path))
+            _check_foreign(config, folder, [file for file, _ in generated.values()])
+            entries: dict[str, list[str]] = {}
+            for name, owners in folder.manifest.files.items():
+                if others := [owner for owner in owners if owner not in folder.owners]:
+                    entries[name] = others
+            for path, (_, owner) in generated.items():
+                entries[str(path)] = sorted({*entries.get(str(path), ()), owner})
             if not clean:
                 entries |= {str(path): folder.manifest.files[str(path)] for path in orphans}
             texts = [file for file, _ in generated.values()]
@@ -255,7 +278,6 @@ def _write(
             if only_compare:
                 outcome = compare_outputs(folder.path, texts)
             else:
-                transaction = stack.enter_context(Transaction(folder.path))
                 transactions.append(transaction)
                 outcome = prepare_outputs(folder.path, texts, transaction, orphans if clean else ())
             places = [folder.path / path for path in orphans]
@@ -270,9 +292,53 @@ def _write(
                     texts={folder.path / file.path: file.text for file in texts},
                 )
             )
-        for transaction in transactions:
-            transaction.commit()
+        if transactions:
+            transactions[0].commit(*transactions[1:])
     return results
+
+
+def _check_foreign(config: Config, folder: _Folder, files: Iterable[GeneratedFile]) -> None:
+    """Check that no file is replaced that was not generated.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for file in files:
+        path = folder.path / file.path
+        if str(file.path) in folder.manifest.files or not path.exists() or _is_generated(path):
+            continue
+        if path.read_bytes() != file.text.encode():
+            raise ConfigError(
+                f"{readable(config.file)}: '{readable(path)}' exists and was not generated; move it away, or generate "
+                "into another folder"
+            )
+
+
+def _is_generated(path: Path) -> bool:
+    """Return whether a file may have been generated: whether it has the first line of a generated module, is empty, or
+    is no module."""
+    if path.suffix != ".py":
+        return path.is_file() and (path.suffix != ".typed" or not path.stat().st_size)
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(GENERATED)) in (b"", GENERATED.encode())
+    except OSError:
+        return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Exclude other processes that generate into a folder."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _up_to_date(folders: Iterable[_Folder], requests: Mapping[int, Request]) -> ProjectResult | None:
@@ -306,15 +372,20 @@ def _cache_key(request: Request) -> str:
 def _read_manifest(folder: Path) -> _Manifest:
     file = folder / MANIFEST
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Manifest)
+        # JSON of the standard library: names of files may have bytes that are not UTF-8.
+        manifest = msgspec.convert(json.loads(file.read_bytes()), type=_Manifest)
+        for name in manifest.files:
+            check_inside(name)
+        return manifest
     except (FileNotFoundError, NotADirectoryError):
         return _Manifest()
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot read '{readable(file)}': {error}; restore it, or remove it and look for orphaned files yourself"
         ) from None
 
 
-def _manifest_text(entries: Mapping[str, str]) -> str:
+def _manifest_text(entries: Mapping[str, Sequence[str]]) -> str:
     # One line for each file, so that changes of different branches can be merged.
-    return json.dumps({"files": dict(sorted(entries.items()))}, indent=2) + "\n"
+    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(owners)}" for name, owners in sorted(entries.items()))
+    return f'{{\n  "files": {{\n{lines}\n  }}\n}}\n'

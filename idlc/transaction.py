@@ -5,6 +5,8 @@ they are renamed into place; if that fails, the old files are restored. A proces
 its staging folder with the list of files behind: the next transaction in the folder completes the renames. A process
 that is killed earlier has changed nothing, and its staging folder is removed. The staging folder is locked while its
 process lives, and the kernel releases the locks of a process however it ends.
+
+A staging folder may also come with a repository that is not trusted, so nothing outside of the folder is touched.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Transaction", "recover"]
+__all__ = ["Transaction", "check_inside", "recover"]
 
 _PREFIX, _SUFFIX = ".idlc-", ".stage"
 _LOCK, _PLAN = "lock", "plan.json"
@@ -61,6 +63,14 @@ class Transaction:
     ) -> None:
         self.discard()
 
+    def prepare(self) -> None:
+        """Create the folder, if it does not exist, and the staging folder.
+
+        Raises:
+            OSError: they cannot be created.
+        """
+        self._staged()
+
     def replace(self, path: PurePosixPath, data: bytes) -> None:
         """Prepare new contents of a file below the folder; missing folders are created.
 
@@ -68,6 +78,7 @@ class Transaction:
             OSError: the contents cannot be written.
         """
         stage = self._staged()
+        check_inside(str(path))
         self._make((self._folder / path).parent)
         (stage / f"new{len(self._replaced)}").write_bytes(data)
         self._replaced.append(str(path))
@@ -79,30 +90,29 @@ class Transaction:
             OSError: the staging folder cannot be created.
         """
         self._staged()
+        check_inside(str(path))
         self._removed.append(str(path))
 
-    def commit(self) -> None:
-        """Make all changes.
+    def commit(self, *others: Transaction) -> None:
+        """Make all changes, and those of transactions in other folders.
 
         Raises:
-            OSError: a file cannot be replaced or removed; nothing has changed.
+            OSError: a file cannot be replaced or removed; nothing has changed in any of the folders.
         """
-        if self._stage is None:
-            return
-        plan = _Plan(self._replaced, self._removed)
-        pending = self._stage / f"{_PLAN}.new"
-        # JSON of the standard library: names of files may have bytes that are not UTF-8.
-        pending.write_bytes(json.dumps(msgspec.to_builtins(plan)).encode("ascii"))
-        pending.rename(self._stage / _PLAN)
+        pending = [each for each in (self, *others) if each._stage is not None]
+        for each in pending:
+            each._write_plan()
         try:
-            self._apply()
+            for each in pending:
+                each._apply()
         except BaseException:
-            self._roll_back()
-            (self._stage / _PLAN).unlink(missing_ok=True)
+            for each in reversed(pending):
+                each._roll_back()
             raise
-        self._made.clear()
-        _prune(self._folder, self._removed)
-        self.discard()
+        for each in pending:
+            each._made.clear()
+            _prune(each._folder, each._removed)
+            each.discard()
 
     def discard(self) -> None:
         """Drop changes that are not committed. Folders that were created for them are removed."""
@@ -120,8 +130,11 @@ class Transaction:
             self._make(self._folder)
             stage = self._folder / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
             stage.mkdir()
-            self._lock = os.open(stage / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
-            # Another process may have removed the folder before it was locked.
+            # Another process may remove the folder before it is locked.
+            try:
+                self._lock = os.open(stage / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+            except FileNotFoundError:
+                continue
             if _try_lock(self._lock) is not False and (stage / _LOCK).exists():
                 self._stage = stage
             else:
@@ -132,6 +145,14 @@ class Transaction:
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         self._made += reversed(missing)
+
+    def _write_plan(self) -> None:
+        assert self._stage is not None
+        pending = self._stage / f"{_PLAN}.new"
+        # JSON of the standard library: names of files may have bytes that are not UTF-8.
+        plan = msgspec.to_builtins(_Plan(self._replaced, self._removed))
+        pending.write_bytes(json.dumps(plan).encode("ascii"))
+        pending.rename(self._stage / _PLAN)
 
     def _apply(self) -> None:
         assert self._stage is not None
@@ -155,6 +176,7 @@ class Transaction:
         for index, name in enumerate(self._removed):
             with suppress(OSError):
                 os.replace(self._stage / f"gone{index}", self._folder / name)
+        (self._stage / _PLAN).unlink(missing_ok=True)
 
 
 def recover(folder: Path) -> None:
@@ -176,16 +198,32 @@ def recover(folder: Path) -> None:
 def _finish(folder: Path, stage: Path) -> None:
     try:
         plan = msgspec.convert(json.loads((stage / _PLAN).read_bytes()), type=_Plan)
+        for name in (*plan.replaced, *plan.removed):
+            check_inside(name)
+            if not (folder / name).parent.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(name)
     except (OSError, ValueError):
         plan = _Plan([], [])  # it was killed before it changed anything
     for index, name in enumerate(plan.replaced):
         if (stage / f"new{index}").exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(stage / f"new{index}", folder / name)
-    for name in plan.removed:
-        (folder / name).unlink(missing_ok=True)
+    for index, name in enumerate(plan.removed):
+        if not (stage / f"gone{index}").exists():  # otherwise, a file of that name is a later one
+            (folder / name).unlink(missing_ok=True)
     _prune(folder, plan.removed)
     shutil.rmtree(stage, ignore_errors=True)
+
+
+def check_inside(name: str) -> None:
+    """Check that a path is below the folder that it is relative to.
+
+    Raises:
+        ValueError: it is absolute, or has `..`.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path == PurePosixPath():
+        raise ValueError(f"'{name}' is not below the output folder")
 
 
 def _stages(folder: Path) -> Iterator[Path]:

@@ -15,10 +15,12 @@ from idlc.files import readable
 from idlc.findings import PolicyError
 from idlc.version import __version__
 
-__all__ = ["ConfigError", "find_config", "read_config"]
+__all__ = ["FILES", "ConfigError", "find_config", "read_config"]
 
 _FILE: Final = "idlc.toml"
 _PROJECT: Final = "pyproject.toml"
+FILES: Final = (_FILE, _PROJECT)
+"""Names of the files that are found."""
 _TABLE: Final = ("tool", "idlc")
 _PATH: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\[(\d+)\]|\[\.\.\.\]|\.?([^.\[]+)")
@@ -71,17 +73,19 @@ def read_config(file: Path) -> Config:
         config.policy()
     except PolicyError as error:
         raise ConfigError(f"{_place(file, text, ('checks',))}: checks: {error}") from None
-    outputs = [target.label for target in config.targets]
-    for label in outputs:
-        if outputs.count(label) > 1:
-            line = _place(file, text, ("targets",))
-            raise ConfigError(f"{line}: two targets are {label!r}; give them different output folders")
+    known: dict[tuple[str, Path], str] = {}
+    for target in config.targets:
+        place = (target.name, config.path(target.output).resolve())
+        if place in known:
+            line, names = _place(file, text, ("targets",)), f"{known[place]!r} and {target.label!r}"
+            raise ConfigError(f"{line}: targets {names} have the same output folder; give them different ones")
+        known[place] = target.label
     return config
 
 
 def _parsed(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read '{readable(file)}': {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:

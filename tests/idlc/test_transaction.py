@@ -118,3 +118,41 @@ def test_a_transaction_that_is_pending_is_not_disturbed(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", RECOVER, str(tmp_path)], check=True)
         transaction.commit()
     assert files(tmp_path) == {"a": "new"}
+
+
+@pytest.mark.parametrize("name", ["../precious", "{folder}/precious", "link/precious"])
+def test_plans_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").write_text("mine")
+    folder = tmp_path / "out"
+    stage = folder / ".idlc-0123.stage"
+    stage.mkdir(parents=True)
+    (folder / "link").symlink_to("..")
+    named = name.format(folder=tmp_path)
+    (stage / "plan.json").write_text(f'{{"replaced": ["{named}"], "removed": ["{named}"]}}')
+    (stage / "new0").write_text("new")
+    recover(folder)
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not stage.exists()
+    with Transaction(folder) as transaction, pytest.raises(ValueError, match="is not below the output folder"):
+        transaction.replace(PurePosixPath("../precious"), b"new")
+
+
+def test_a_file_that_is_written_after_its_removal_stays(tmp_path: Path) -> None:
+    stage = tmp_path / ".idlc-0123.stage"
+    stage.mkdir()
+    (stage / "plan.json").write_text('{"replaced": [], "removed": ["a", "b"]}')
+    (stage / "gone0").write_text("old")
+    (tmp_path / "a").write_text("later")
+    (tmp_path / "b").write_text("old")
+    recover(tmp_path)
+    assert files(tmp_path) == {"a": "later"}
+
+
+def test_several_folders_are_changed_or_none(tmp_path: Path) -> None:
+    (tmp_path / "b/taken").mkdir(parents=True)
+    with Transaction(tmp_path / "a") as first, Transaction(tmp_path / "b") as second:
+        first.replace(PurePosixPath("x"), b"new")
+        second.replace(PurePosixPath("taken"), b"new")
+        with pytest.raises(IsADirectoryError):
+            first.commit(second)
+    assert files(tmp_path) == {"b": "folder", "b/taken": "folder"}

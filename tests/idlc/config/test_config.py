@@ -103,7 +103,10 @@ def test_the_table_of_a_pyproject_file(tmp_path: Path) -> None:
         ("[format]\nwidth = 4", "idlc.toml:2: format.width: expected 'int' >= 20"),
         ("roots = 'idl'", "idlc.toml:1: roots: expected 'array', got 'str'"),
         ("\n[[targets]]\nname = 'python'", "idlc.toml:2: targets[0]: missing key 'output'"),
-        ("[[targets]]\noutput = 'a'\n[[targets]]\noutput = 'a'", "two targets are 'python:a'"),
+        (
+            "[[targets]]\noutput = 'a'\n[[targets]]\noutput = 'a'",
+            "targets 'python:a' and 'python:a' have the same output",
+        ),
     ],
 )
 def test_errors_name_the_line_and_the_key(tmp_path: Path, text: str, message: str) -> None:
