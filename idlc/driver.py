@@ -140,14 +140,22 @@ class OutputFolder:
 
 
 def find_sources(paths: Iterable[Path]) -> list[Path]:
-    """Return the given files, and all `.idl` and `.thrift` files below the given folders, sorted within each folder."""
+    """Return the given files, and all `.idl` and `.thrift` files below the given folders, sorted within each folder.
+
+    Folders whose names start with `.` are left out.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            files = (file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            found += sorted(file for file in files if not _is_hidden(file.relative_to(path)))
         else:
             found.append(path)
     return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts[:-1])
 
 
 def check_files(request: FrontEnd) -> Checked:

@@ -28,6 +28,7 @@ from idlc.api import Sources, generate
 __all__ = ["LoadedModules", "load", "load_all"]
 
 _lock = threading.RLock()
+_memories: dict[str, _Memory] = {}
 
 
 class LoadedModules(msgspec.Struct, frozen=True):
@@ -50,10 +51,15 @@ class _Memory(MetaPathFinder, InspectLoader):
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self.texts = texts
-        self.packages = {
-            ".".join(parts[:depth]) for parts in (name.split(".") for name in texts) for depth in range(1, len(parts))
-        }
+        self.texts: dict[str, str] = {}
+        self.packages: set[str] = set()
+        self.add(texts)
+
+    def add(self, texts: Mapping[str, str]) -> None:
+        """Add modules."""
+        self.texts.update(texts)
+        parts = [name.split(".") for name in texts]
+        self.packages.update(".".join(each[:depth]) for each in parts for depth in range(1, len(each)))
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -108,6 +114,7 @@ def load_all(
 
     Raises:
         IdlError: a file has errors.
+        ValueError: the package was loaded from other IDL files.
     """
     alone = generate(sources, with_includes=False, include_dirs=include_dirs)
     alone.raise_for_errors()
@@ -118,18 +125,30 @@ def load_all(
         package = "_idlc_" + hashlib.blake2b(repr(sorted(texts.items())).encode(), digest_size=12).hexdigest()
     prefix = f"{package}." if package else ""
     names = [name for name in texts if not name.endswith(".__init__")]
-    with _lock:
-        if not (package and package in sys.modules):
-            memory = _Memory({prefix + name: text for name, text in texts.items()})
-            if prefer_installed:
-                sys.meta_path.append(memory)
-            else:
-                sys.meta_path.insert(0, memory)
+    _serve(package, {prefix + name: text for name, text in texts.items()}, is_last=prefer_installed)
     modules = {name: import_module(prefix + name) for name in sorted(names)}
     return LoadedModules(
         tuple(module for name, module in modules.items() if name in requested),
         tuple(module for name, module in modules.items() if name not in requested),
     )
+
+
+def _serve(package: str, texts: Mapping[str, str], *, is_last: bool) -> None:
+    """Let modules be imported.
+
+    Raises:
+        ValueError: the package has other modules of the same names.
+    """
+    with _lock:
+        earlier = _memories.get(package) if package else None
+        if earlier is None:
+            memory = _memories[package] = _Memory(texts)
+            sys.meta_path.insert(len(sys.meta_path) if is_last else 0, memory)
+            return
+        changed = sorted(name for name, text in texts.items() if earlier.texts.get(name, text) != text)
+        if changed:
+            raise ValueError(f"package {package!r} was loaded from other IDL files: {', '.join(changed)} differ")
+        earlier.add(texts)
 
 
 def _origin(name: str) -> str:

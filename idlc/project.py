@@ -2,14 +2,14 @@
 
 Each output folder has a manifest, `.idlc-manifest.json`: the generated files, each with the configurations and targets
 that it comes from. A file of the manifest that is no longer generated is an orphan. Files of other configurations in
-the same folder are left alone, and so are files that nobody has generated.
+the same folder are left alone, and so are files that were not generated.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from idlc.driver import Checked, OutputFolder, check_files, generate_files
 from idlc.files import readable
 from idlc.findings import Policy
 from idlc.request import FrontEnd, Generation, Request
+from idlc.results import Result
 from idlc.shadowing import GENERATED
 from idlc.transaction import Transaction, check_inside, recover
 
@@ -69,7 +70,7 @@ class FolderResult(msgspec.Struct, frozen=True, kw_only=True):
     texts: Mapping[Path, str]
 
 
-class ProjectResult(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectResult(Result, frozen=True, kw_only=True):
     """Result of `generate_project`.
 
     Attributes:
@@ -78,7 +79,6 @@ class ProjectResult(msgspec.Struct, frozen=True, kw_only=True):
         inputs: IDL files that were read, including included ones.
     """
 
-    report: Report
     folders: list[FolderResult] = []
     inputs: list[Path] = []
 
@@ -327,7 +327,7 @@ def _is_generated(path: Path) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Generator[None]:
     """Exclude other processes that generate into a folder."""
     if fcntl is None:
         yield

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from idlc.model import Program
     from idlc.syntax import Document
 
-__all__ = ["BreakingChanges", "Checked", "Compiled", "Formatted", "Generated", "IdlError", "Parsed"]
+__all__ = ["BreakingChanges", "Checked", "Compiled", "Formatted", "Generated", "IdlError", "Parsed", "Result"]
 
 
 class IdlError(ValueError):
@@ -31,7 +31,13 @@ class IdlError(ValueError):
         self.report = report
 
 
-class _Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """Diagnostics of a function of the API.
+
+    Attributes:
+        report: all diagnostics.
+    """
+
     report: Report
 
     @property
@@ -54,7 +60,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
             raise IdlError(self.report)
 
 
-class Parsed(_Result, frozen=True, kw_only=True):
+class Parsed(Result, frozen=True, kw_only=True):
     """Result of `parse`.
 
     Attributes:
@@ -65,7 +71,7 @@ class Parsed(_Result, frozen=True, kw_only=True):
     document: Document
 
 
-class Checked(_Result, frozen=True, kw_only=True):
+class Checked(Result, frozen=True, kw_only=True):
     """Result of `check`.
 
     Attributes:
@@ -77,7 +83,7 @@ class Checked(_Result, frozen=True, kw_only=True):
     programs: tuple[Program, ...]
 
 
-class Generated(_Result, frozen=True, kw_only=True):
+class Generated(Result, frozen=True, kw_only=True):
     """Result of `generate`.
 
     Attributes:
@@ -88,7 +94,7 @@ class Generated(_Result, frozen=True, kw_only=True):
     files: tuple[GeneratedFile, ...] = ()
 
 
-class Formatted(_Result, frozen=True, kw_only=True):
+class Formatted(Result, frozen=True, kw_only=True):
     """Result of `format`.
 
     Attributes:
@@ -99,7 +105,7 @@ class Formatted(_Result, frozen=True, kw_only=True):
     text: str
 
 
-class BreakingChanges(_Result, frozen=True, kw_only=True):
+class BreakingChanges(Result, frozen=True, kw_only=True):
     """Result of `find_breaking_changes`.
 
     Attributes:
@@ -110,7 +116,7 @@ class BreakingChanges(_Result, frozen=True, kw_only=True):
     changes: tuple[Finding, ...] = ()
 
 
-class Compiled(_Result, frozen=True, kw_only=True):
+class Compiled(Result, frozen=True, kw_only=True):
     """Result of `compile`.
 
     Attributes:

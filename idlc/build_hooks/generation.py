@@ -62,7 +62,8 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outputs: generated files, including unchanged ones and manifests; absolute paths.
-        inputs: the configuration, and IDL files that were read, including included ones; absolute paths.
+        inputs: the configuration, IDL files that were read, including included ones, templates and the baseline;
+            absolute paths.
     """
 
     outputs: list[Path]
@@ -86,8 +87,9 @@ def generate_for_build(root: Path, options: BuildOptions) -> Built:
         file = root / options.config if options.config else idlc.find_config(root)
         if file is None:
             raise BuildError(f"no idlc.toml, and no pyproject.toml with [tool.idlc], in '{root.resolve()}' or above")
-        result = idlc.generate_project(idlc.read_config(file), only_compare=options.check)
-    except (idlc.ConfigError, idlc.UnknownTarget) as error:
+        config = idlc.read_config(file)
+        result = idlc.generate_project(config, only_compare=options.check)
+    except (idlc.BaselineError, idlc.ConfigError, idlc.UnknownTarget) as error:
         raise BuildError(str(error)) from None
     except OSError as error:
         raise BuildError(f"cannot write '{error.filename or root}': {error.strerror or error}") from None
@@ -99,7 +101,16 @@ def generate_for_build(root: Path, options: BuildOptions) -> Built:
     if options.check and not result.is_up_to_date:
         raise BuildError(_stale(result))
     outputs = [path.resolve() for each in result.folders for path in (*each.written, *each.unchanged)]
-    return Built(outputs=outputs, inputs=[file.resolve(), *(path.resolve() for path in result.inputs)])
+    inputs = [file, *result.inputs, *_other_inputs(config)]
+    return Built(outputs=outputs, inputs=[path.resolve() for path in inputs])
+
+
+def _other_inputs(config: idlc.Config) -> list[Path]:
+    found = [] if config.baseline_file is None else [config.baseline_file]
+    for target in config.targets:
+        if target.templates:
+            found += sorted(path for path in config.path(target.templates).rglob("*") if path.is_file())
+    return found
 
 
 def _stale(result: idlc.ProjectResult) -> str:

@@ -73,7 +73,7 @@ def command(
     config_file: Path | None,
     style: str,
     color: str,
-    max_errors: int,
+    max_errors: int | None,
     *,
     is_list: bool,
     allow_negative_ids: bool,
@@ -109,7 +109,7 @@ def command(
     expected += (Ignored("breaking.*", pattern) for pattern in settings.ignore_paths)
     if against is None and config is not None and settings.against:
         against = settings.against if settings.against.startswith("git:") else str(config.path(settings.against))
-    if against is None:
+    if not against:  # also an empty variable of CI
         raise click.UsageError("missing option '--against': name the earlier version, such as git:origin/main")
     report = Report()
     current = read_sources(paths, config, report, include_dirs=include_dirs, allow_negative_ids=allow_negative_ids)

@@ -17,6 +17,7 @@ from idlc.cli.findings import (
     is_document,
     policy_of,
     policy_option,
+    require_text,
     show,
     write_baseline,
 )
@@ -150,6 +151,8 @@ def command(
     options["root"] = None if config is None else config.folder
     if options["baseline"] is None and config is not None:
         options["baseline"] = config.baseline_file
+    if shown["max_errors"] is None:
+        shown["max_errors"] = policy.max_errors
     old_style = options.pop("old_style")
     if old_style is not None:
         click.echo("warning: --format is deprecated; use --error-format", err=True)
@@ -160,6 +163,11 @@ def command(
     package: str = options["package"]
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
+    if with_diff and not options["only_compare"]:
+        raise click.UsageError("--diff needs --check")
+    if list_outputs and options["only_compare"]:
+        raise click.UsageError("--list-outputs and --check exclude each other")
+    require_text(shown["style"], *["--list-outputs"] * list_outputs, *["--diff"] * with_diff)
     options["only_compare"] = only_compare = options["only_compare"] or list_outputs
     expires = options.pop("baseline_expires")
     if options.pop("write_baseline"):
@@ -185,8 +193,8 @@ def command(
     if result.has_errors:
         sys.exit(1)
     outputs = [*result.written, *result.unchanged]
-    if depfile is not None:
-        write_depfile(depfile, outputs, result.inputs)
+    if depfile is not None and not only_compare:
+        write_depfile(depfile, outputs, [path for path in result.inputs if path.exists()])
     if list_outputs:
         for path in sorted(outputs):
             click.echo(readable(path))
@@ -205,6 +213,8 @@ def _sources(paths: Sequence[Path], stdin_filename: Path) -> list[Path] | dict[P
     if len(files) == len(paths):
         return sources
     texts = {path: _text(path.read_bytes(), f"'{readable(path)}'") for path in sources}
+    if sys.stdin is None:  # closed
+        raise click.UsageError("cannot read standard input: it is closed")
     return {**texts, stdin_filename: _text(sys.stdin.buffer.read(), "standard input")}
 
 

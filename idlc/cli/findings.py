@@ -31,6 +31,7 @@ __all__ = [
     "is_document",
     "policy_of",
     "policy_option",
+    "require_text",
     "show",
     "write_baseline",
 ]
@@ -56,10 +57,8 @@ def finding_options(function: Function) -> Function:
         click.option(
             "--max-errors",
             type=click.IntRange(min=0),
-            default=0,
-            show_default=True,
             metavar="N",
-            help="Print at most N errors; 0 prints all.",
+            help="Print at most N errors; 0 prints all. The default is `max_errors` of [checks] in the configuration.",
         ),
         click.option(
             "--color",
@@ -154,17 +153,27 @@ def is_document(style: str) -> bool:
     return style in _DOCUMENTS
 
 
-def show(report: Report, *, style: str = "full", color: str = "auto", max_errors: int = 0) -> None:
+def require_text(style: str, *options: str) -> None:
+    """Refuse options that print to standard output, which has the diagnostics of a document.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    for option in options if is_document(style) else ():
+        raise click.UsageError(f"{option} and --error-format {style} both print to standard output; use one of them")
+
+
+def show(report: Report, *, style: str = "full", color: str = "auto", max_errors: int | None = None) -> None:
     """Print all diagnostics and, in the full format, their number.
 
     Args:
         style: one of `FORMATS`.
-        max_errors: number of errors after which the others are only counted; 0 prints all.
+        max_errors: number of errors after which the others are only counted; 0 or `None` prints all.
     """
     from idlc.diagnostics import summary
 
     total = summary(report)
-    shown, left_out = (report, 0) if max_errors == 0 else _limited(report, max_errors)
+    shown, left_out = _limited(report, max_errors) if max_errors else (report, 0)
     if is_document(style):
         click.echo(_document(shown, style), nl=False)
     elif len(shown):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from idlc.cli.findings import finding_options, show
+from idlc.cli.findings import finding_options, is_document, require_text, show
 from idlc.cli.project import config_option, found_config, load_config, project_sources
 from idlc.cli.sources import require_sources
 from idlc.config import FormatConfig
@@ -56,7 +56,7 @@ def command(
     config_file: Path | None,
     style: str,
     color: str,
-    max_errors: int,
+    max_errors: int | None,
     quiet: bool,
 ) -> None:
     """Format FILES (IDL files, folders with `.idl` and `.thrift` files, or `-` for standard input).
@@ -72,6 +72,9 @@ def command(
     from idlc.diagnostics import Report
 
     _check_usage(paths, is_written=is_written, is_checked=is_checked, stdin_filename=stdin_filename)
+    is_printed = not (is_written or is_checked or is_diff)
+    require_text(style, *["--diff"] * is_diff, *["the formatted text"] * is_printed)
+    quiet = quiet or is_document(style)
     config = found_config(config_file) if paths else load_config(config_file)
     if width is None:
         width = (FormatConfig() if config is None else config.format).width
@@ -80,7 +83,7 @@ def command(
         files = _formatted_stdin(stdin_filename or "<stdin>", report, width)
     else:
         sources = project_sources(config) if config is not None and not paths else _sources(paths)
-        if len(sources) > 1 and not (is_written or is_checked or is_diff):
+        if len(sources) > 1 and is_printed:
             raise click.UsageError(f"cannot print {plural(len(sources), 'file')}; add --write, --check or --diff")
         files = _formatted(sources, report, width)
     count = 0
@@ -93,7 +96,7 @@ def command(
                 click.echo(file.diff(), nl=False)
             if is_written:
                 _write(file, quiet=quiet)
-        if not (is_written or is_checked or is_diff):
+        if is_printed:
             click.echo(file.after, nl=False)
     show(report, style=style, color=color, max_errors=max_errors)
     if is_checked:

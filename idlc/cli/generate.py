@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import idlc
-from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, show
+from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, require_text, show
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.cli.project import config_option, load_config
 from idlc.files import readable
@@ -73,7 +73,7 @@ def command(
     warnings: tuple[str, ...],
     style: str,
     color: str,
-    max_errors: int,
+    max_errors: int | None,
     quiet: bool,
 ) -> None:
     """Generate everything that `idlc.toml`, or `[tool.idlc]` in `pyproject.toml`, asks for.
@@ -84,8 +84,11 @@ def command(
     Exits with 1 if the IDL has errors or, with `--check`, if files are out of date or orphaned; with 2 if the
     configuration is invalid.
     """
-    if only_compare and clean:
-        raise click.UsageError("--clean and --check exclude each other")
+    given = [("--check", only_compare), ("--clean", clean), ("--list-outputs", list_outputs)]
+    exclusive = [name for name, is_given in given if is_given]
+    if len(exclusive) > 1:
+        raise click.UsageError(f"{' and '.join(exclusive)} exclude each other")
+    require_text(style, *["--list-outputs"] * list_outputs)
     config = load_config(config_file)
     policy = policy_of(warnings, config.policy())
     try:
@@ -104,20 +107,20 @@ def command(
         raise click.UsageError(f"baseline '{readable(config.baseline)}': {error}") from None
     except OSError as error:
         raise cannot_write(error, config.folder) from None
-    show(result.report, style=style, color=color, max_errors=max_errors)
+    show(result.report, style=style, color=color, max_errors=policy.max_errors if max_errors is None else max_errors)
     if result.report.has_errors:
         sys.exit(1)
     outputs = [path for each in result.folders for path in (*each.written, *each.unchanged)]
-    if depfile is not None:
+    if depfile is not None and not only_compare and not list_outputs:
         write_depfile(depfile, outputs, result.inputs)
     if list_outputs:
         for path in sorted(outputs):
             click.echo(readable(path))
     elif only_compare and not result.is_up_to_date:
-        _print_stale(result, with_diff=with_diff)
+        _print_stale(result, with_diff=with_diff and not is_document(style))
         sys.exit(1)
-    elif not quiet and not is_document(style):
-        _print_written(result)
+    elif not quiet:
+        _print_written(result, with_counts=not is_document(style))
 
 
 def _print_stale(result: idlc.ProjectResult, *, with_diff: bool) -> None:
@@ -133,13 +136,14 @@ def _print_stale(result: idlc.ProjectResult, *, with_diff: bool) -> None:
     click.echo(f"{plural(stale, 'file')} out of date, {orphaned} orphaned; run `{advice}`", err=True)
 
 
-def _print_written(result: idlc.ProjectResult) -> None:
+def _print_written(result: idlc.ProjectResult, *, with_counts: bool) -> None:
     for folder in result.folders:
         count = len(folder.written) + len(folder.unchanged)
         removed = f", {len(folder.removed)} removed" if folder.removed else ""
-        click.echo(
-            f"{readable(folder.folder)}: {plural(count, 'file')}, {len(folder.written)} written, "
-            f"{len(folder.unchanged)} unchanged{removed}"
-        )
+        if with_counts:
+            click.echo(
+                f"{readable(folder.folder)}: {plural(count, 'file')}, {len(folder.written)} written, "
+                f"{len(folder.unchanged)} unchanged{removed}"
+            )
         for path in folder.orphaned:
             click.echo(f"orphaned: {readable(path)}; `idlc generate --clean` removes it", err=True)

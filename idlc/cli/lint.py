@@ -81,6 +81,8 @@ def command(
     config = found_config(config_file) if paths else load_config(config_file)
     policy = Policy() if config is None else config.policy()
     policy = policy_of(warnings, msgspec.structs.replace(policy, with_lint=True))
+    if shown["max_errors"] is None:
+        shown["max_errors"] = policy.max_errors
     if with_unsafe and not (is_fixing or is_diff):
         raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if is_diff and (is_fixing or is_document(shown["style"])):

@@ -24,7 +24,7 @@ def cannot_write(error: OSError, folder: Path) -> click.ClickException:
 def print_diff(path: Path, text: str) -> None:
     """Print the difference between a file and its new text as a unified diff; of a long one the first 100 lines."""
     try:
-        old = path.read_text(encoding="utf-8")
+        old = path.read_bytes().decode("utf-8")  # with its line ends
     except (OSError, UnicodeDecodeError):
         old = ""
     name = readable(path)

@@ -57,7 +57,7 @@ def command(
     config_file: Path | None,
     style: str,
     color: str,
-    max_errors: int,
+    max_errors: int | None,
     *,
     allow_negative_ids: bool,
 ) -> None:

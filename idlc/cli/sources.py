@@ -65,8 +65,12 @@ def require_sources(paths: Sequence[Path]) -> list[Path]:
         click.UsageError: a path does not exist, or there are no IDL files.
     """
     for path in paths:
-        if not path.exists():
-            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise click.UsageError(f"no such file or folder: '{readable(path)}'") from None
+        except OSError as error:
+            raise click.UsageError(f"cannot read '{readable(path)}': {(error.strerror or '').lower()}") from None
     found = idlc.find_sources(paths)
     if not found:
         searched = ", ".join(f"'{readable(path)}'" for path in paths)

@@ -61,5 +61,8 @@ def _fork(run: Callable[[], list[str]]) -> tuple[int, int]:
 def _collect(child: int, pipe: int) -> list[str] | None:
     with open(pipe, "rb") as stream:
         data = stream.read()
-    _, status = os.waitpid(child, 0)
-    return None if status else msgspec.msgpack.decode(data, type=list[str])
+    try:
+        _, status = os.waitpid(child, 0)
+        return None if status else msgspec.msgpack.decode(data, type=list[str])
+    except (ChildProcessError, msgspec.MsgspecError):  # a parent that ignores SIGCHLD has collected it
+        return None

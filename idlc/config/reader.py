@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, cast
 
 import msgspec
@@ -73,6 +73,10 @@ def read_config(file: Path) -> Config:
         config.policy()
     except PolicyError as error:
         raise ConfigError(f"{_place(file, text, ('checks',))}: checks: {error}") from None
+    for key, patterns in (("inputs", config.inputs), ("exclude", config.exclude)):
+        for pattern in patterns:
+            if problem := _problem(pattern, is_path=key == "inputs"):
+                raise ConfigError(f"{_place(file, text, (key,))}: {key}: {problem}, got {pattern!r}")
     known: dict[tuple[str, Path], str] = {}
     for target in config.targets:
         place = (target.name, config.path(target.output).resolve())
@@ -81,6 +85,25 @@ def read_config(file: Path) -> Config:
             raise ConfigError(f"{line}: targets {names} have the same output folder; give them different ones")
         known[place] = target.label
     return config
+
+
+def _problem(pattern: str, *, is_path: bool) -> str:
+    """Return what is wrong with a pattern; empty if nothing is.
+
+    Args:
+        is_path: whether it may also be a path.
+    """
+    is_glob = not is_path or any(each in pattern for each in "*?[")
+    path = PurePosixPath(pattern)
+    if "\0" in pattern:
+        return "must not have zero bytes"
+    if is_glob and path.is_absolute():
+        return "patterns must be relative to the folder of the configuration"
+    if is_glob and path == PurePosixPath():
+        return "must be a pattern"
+    if any("**" in part and part != "**" for part in path.parts):
+        return "`**` must be a whole name between slashes"
+    return ""
 
 
 def _parsed(file: Path) -> dict[str, Any]:

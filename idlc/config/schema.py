@@ -142,9 +142,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return [path for path in found if not excluded & {path, *path.parents}]
 
     def _matches(self, name: str) -> list[Path]:
-        from idlc.driver import find_sources
+        from idlc.driver import SUFFIXES, find_sources
 
         path = self.path(name)
         if path.exists():
             return find_sources([path])
-        return find_sources(sorted(self.folder.glob(name))) if any(each in name for each in "*?[") else []
+        if not any(each in name for each in "*?["):
+            return []
+        matches = sorted(match for match in self.folder.glob(name) if match.is_dir() or match.suffix in SUFFIXES)
+        return find_sources(matches)

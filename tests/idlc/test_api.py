@@ -159,3 +159,11 @@ def test_loaded_modules_are_those_of_the_files_and_those_of_includes(tmp_path: P
 def test_letters_in_the_wrong_order_are_recognized_in_short_names() -> None:
     (error,) = idlc.check({"a.thrift": "struct A { 1: i46 id }"}).diagnostics
     assert (error.help, [fix.text for fix in error.fixes]) == ("did you mean `i64`?", ["i64"])
+
+
+def test_a_package_is_loaded_from_several_files() -> None:
+    for name in ("one", "two"):
+        (module,) = idlc.load_all({f"{name}.thrift": f"struct {name.title()} {{}}"}, package="test_api_both").requested
+        assert module.__name__ == f"test_api_both.{name}.{name}"
+    with pytest.raises(ValueError, match="'test_api_both' was loaded from other IDL files"):
+        idlc.load_all({"one.thrift": "struct Other {}"}, package="test_api_both")

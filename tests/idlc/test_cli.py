@@ -294,3 +294,33 @@ def test_check_with_a_diff(run, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "+++ gen/demo/user.py (generated)\n" in result.stdout
     assert "+    name: str | None = None\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--diff",), "--diff needs --check"),
+        (("--check", "--list-outputs"), "--list-outputs and --check exclude each other"),
+        (("--list-outputs", "--error-format", "json"), "both print to standard output; use one of them"),
+        (("--check", "--diff", "--error-format", "sarif"), "--diff and --error-format sarif both print"),
+        (("x" * 300,), "file name too long"),
+    ],
+)
+def test_options_that_contradict_each_other(run, arguments: tuple[str, ...], message: str) -> None:
+    result = run("compile", "user.thrift", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_hidden_folders_are_not_searched(run, tmp_path: Path) -> None:
+    (tmp_path / "idl/.venv").mkdir(parents=True)
+    (tmp_path / "idl/.venv/a.thrift").write_text("struct {")
+    (tmp_path / "idl/b.thrift").write_text("namespace py demo")
+    assert run("idl").exit_code == 0
+
+
+def test_a_baseline_that_is_gone_is_an_error_with_a_cache_too(run) -> None:
+    assert run("user.thrift").exit_code == 0
+    result = run("user.thrift", "--baseline", "gone.json")
+    assert result.exit_code == 2
+    assert "gone.json" in result.stderr

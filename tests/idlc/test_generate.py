@@ -289,3 +289,48 @@ def test_compile_and_lint_follow_the_configuration(run, tmp_path: Path) -> None:
     write(tmp_path, {"idlc.toml": CONFIG + '[checks.severity]\nall = "off"\n'})
     assert CliRunner().invoke(main, ["compile", "idl/b.thrift"]).stderr == ""
     assert CliRunner().invoke(main, ["lint"]).stdout == "no findings in 3 files\n"
+
+
+def test_documents_are_alone_on_standard_output(run, tmp_path: Path) -> None:
+    for arguments in ((), ("--check",)):
+        assert json.loads(run("--error-format", "json", *arguments).stdout)
+    (tmp_path / "idl/order.thrift").unlink()
+    result = run("--error-format", "json")
+    assert json.loads(result.stdout)
+    assert "orphaned: src/shop/order.py" in result.stderr
+    result = run("--check", "--error-format", "json")
+    assert (result.exit_code, bool(json.loads(result.stdout))) == (1, True)
+
+
+@pytest.mark.parametrize("options", [("--check", "--clean"), ("--list-outputs", "--check")])
+def test_modes_exclude_each_other(run, options: tuple[str, ...]) -> None:
+    result = run(*options)
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
+
+
+def test_at_most_as_many_errors_as_the_configuration_says(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idl/wrong.thrift": "struct A { 1: B b\n 2: C c\n 3: D d }"})
+    write(tmp_path, {"idlc.toml": "checks.max_errors = 1\n" + CONFIG})
+    assert "2 more errors not shown" in run().stderr
+    assert "not shown" not in run("--max-errors", "0").stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('exclude = ["/idl/*"]', "idlc.toml:2: exclude: patterns must be relative to the folder of the configuration"),
+        ('exclude = ["."]', "idlc.toml:2: exclude: must be a pattern, got '.'"),
+        ('inputs = ["**.thrift"]', "idlc.toml:2: inputs: `**` must be a whole name between slashes"),
+    ],
+)
+def test_patterns_that_are_impossible(run, tmp_path: Path, line: str, message: str) -> None:
+    write(tmp_path, {"idlc.toml": f"\n{line}\n" + CONFIG.replace('roots = ["idl"]\n', "")})
+    result = run()
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_templates_that_are_gone_are_an_error(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idlc.toml": CONFIG + 'templates = "nowhere"\n'})
+    assert "templates: 'nowhere' is no folder" in run().stderr
