@@ -62,7 +62,7 @@ def _declarations(program: Program) -> Iterator[Declaration]:
         yield from fields
 
 
-@check("annotation.unknown", "warning")
+@check("annotation.unknown", "warning", is_fixable=True)
 def annotations_are_spelled_correctly(program: Program) -> Iterator[Finding]:
     """A mistyped annotation would be ignored, like those of other tools."""
     for declaration in _declarations(program):
@@ -82,11 +82,11 @@ def annotations_are_spelled_correctly(program: Program) -> Iterator[Finding]:
                 f"unknown annotation `{name}` of `{declaration.name}`",
                 span,
                 help=f"did you mean `{near}`?" if near else f"known for Python is {known}",
-                fixes=(Fix(span, near),) if near else (),
+                fixes=(Fix(span, near, is_safe=False),) if near else (),
             )
 
 
-@check("namespace.unknown", "warning")
+@check("namespace.unknown", "warning", is_fixable=True)
 def scopes_of_namespaces_are_spelled_correctly(program: Program) -> Iterator[Finding]:
     """A namespace with a mistyped scope would be ignored, like those for other languages."""
     for node in program.document.items:
@@ -100,7 +100,7 @@ def scopes_of_namespaces_are_spelled_correctly(program: Program) -> Iterator[Fin
                 f"unknown scope `{scope}` of a namespace",
                 span,
                 help=f"did you mean `{near}`?",
-                fixes=(Fix(span, near),),
+                fixes=(Fix(span, near, is_safe=False),),
             )
 
 

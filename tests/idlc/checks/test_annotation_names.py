@@ -53,6 +53,7 @@ def test_near_misses_are_reported(tmp_path: Path, name: str, meant: str) -> None
     assert warning.severity == "warning"
     (fix,) = warning.fixes
     assert (text[fix.span.start : fix.span.end], fix.text) == (name, meant)
+    assert not fix.is_safe, "a guess, and another tool may know the name"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_near_misses_of_scopes_are_reported(tmp_path: Path, scope: str, meant: s
         f"unknown scope `{scope}` of a namespace",
         f"did you mean `{meant}`?",
     )
+    assert [fix.is_safe for fix in warning.fixes] == [False]
 
 
 @pytest.mark.parametrize("scope", ["*", "py", "py.twisted", "py3", "mstch_cpp2", "zig", "noop", "crystal", "cpp.x"])
