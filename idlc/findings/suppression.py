@@ -6,9 +6,9 @@
     struct Old { ... } (idlc.ignore = "field.required, naming")
     // idlc:ignore-file doc
 
-A comment of any kind (`//`, `#`, `/* */`) applies to its own line or, alone on its lines, to the next one that is not
-blank or a comment. An annotation applies to all of its declaration. Names may be shortened as in a policy; what follows
-`--` is a reason. Errors cannot be suppressed, unless they are lint.
+A comment of any kind (`//`, `#`, `/* */`) applies to the line where it starts or, alone on its lines, to the next one
+that is not blank or a comment. An annotation applies to all of its declaration. Names may be shortened as in a policy;
+what follows `--` is a reason. Errors cannot be suppressed, unless they are lint.
 
 A suppression that suppresses nothing is a finding (`suppression.unused`), if what it names was checked.
 """
@@ -194,7 +194,7 @@ def _lines(document: Document, comment: nodes.Comment, comments: Mapping[int, no
     text = document.source.text
     first = text.rfind("\n", 0, comment.start) + 1
     if text[first : comment.start].strip():
-        return first, _line_end(text, comment.end)
+        return first, _line_end(text, comment.start)
     position = comment.end
     while position < len(text):
         if text[position].isspace():

@@ -32,6 +32,7 @@ def found(folder: Path, text: str, policy: Policy = TYPES) -> list[tuple[str, in
         "struct A {\n  /* idlc:ignore type.byte */ 1: byte a\n}",
         "struct A {\n  // idlc:ignore type.byte -- old clients, see ticket 12\n  1: byte a\n}",
         "struct A {\n  /* idlc:ignore type.byte */\n  // another comment\n\n  1: byte a\n}",
+        "struct A {\n  1: byte a  /* idlc:ignore type.byte\n  -- old clients */\n}",
         "struct A {\n  // idlc:ignore type.key, type.byte\n  1: byte a, 2: map<double, i32> b\n}",
         "struct A {\n  // idlc: ignore type\n  1: byte a\n}",
         "struct A {\n  // idlc:ignore style\n  1: byte a\n}",
@@ -46,6 +47,11 @@ def found(folder: Path, text: str, policy: Policy = TYPES) -> list[tuple[str, in
 def test_what_is_named_is_suppressed(tmp_path: Path, text: str) -> None:
     shown = found(tmp_path, text)
     assert [name for name, _ in shown if name not in {"suppression.unused"}] == []
+
+
+def test_a_comment_of_several_lines_is_used_on_its_first_one(tmp_path: Path) -> None:
+    text = "struct A {\n  1: byte a,  /* idlc:ignore type.byte\n  -- old clients */\n  2: i32 b\n}"
+    assert found(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(
