@@ -215,7 +215,7 @@ def _whole_comment(document: Document, comment: nodes.Comment) -> Span:
     """Return the span to remove with a comment: its whole line if there is nothing else on it."""
     text = document.source.text
     first = text.rfind("\n", 0, comment.start) + 1
-    end = comment.end - (comment.text.endswith("\n"))
+    end = comment.start + len(comment.text.rstrip("\r\n"))
     if text[first : comment.start].strip():
         return Span(document.source, first + len(text[first : comment.start].rstrip()), end)
     after = _line_end(text, end)

@@ -79,8 +79,20 @@ def test_unused_suppressions_are_lint(tmp_path: Path) -> None:
     assert found(tmp_path, "struct A {} // idlc:ignore struct.endles", Policy()) == [("suppression.unknown", 1)]
 
 
-def test_unused_suppressions_are_removed_by_their_fix(tmp_path: Path) -> None:
-    text = "struct A {\n  // idlc:ignore type.byte\n  1: i32 a // idlc:ignore type.key\n}"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "struct A {\n  // idlc:ignore type.byte\n  1: i32 a // idlc:ignore type.key\n}",
+            "struct A {\n  1: i32 a\n}",
+        ),
+        (
+            "struct A {\r\n  // idlc:ignore type.byte\r\n  1: i32 a // idlc:ignore type.key\r\n}\r\n",
+            "struct A {\r\n  1: i32 a\r\n}\r\n",
+        ),
+    ],
+)
+def test_unused_suppressions_are_removed_by_their_fix(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "main.thrift"
     report = Report()
     programs = build([path], Loader(overlay={path: text}), report)
@@ -88,7 +100,7 @@ def test_unused_suppressions_are_removed_by_their_fix(tmp_path: Path) -> None:
     for each in reversed(list(shown)):
         (fix,) = each.fixes
         text = text[: fix.span.start] + fix.text + text[fix.span.end :]
-    assert text == "struct A {\n  1: i32 a\n}"
+    assert text == expected
 
 
 def test_a_compile_heeds_suppressions_and_the_cache_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
