@@ -167,7 +167,11 @@ def _report_unused(each: Suppression, report: Report, checked: Sequence[Rule]) -
 
 
 def _removal(each: Suppression) -> tuple[Fix, ...]:
-    return (Fix(each.whole, ""),) if each.is_alone else ()
+    if not each.is_alone:
+        return ()
+    text, start, end = each.whole.file.text, each.whole.start, each.whole.end
+    separates = start > 0 and not text[start - 1].isspace() and end < len(text) and not text[end].isspace()
+    return (Fix(each.whole, " " if separates else ""),)
 
 
 def _in_comment(

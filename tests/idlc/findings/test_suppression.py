@@ -90,6 +90,9 @@ def test_unused_suppressions_are_lint(tmp_path: Path) -> None:
             "struct A {\r\n  // idlc:ignore type.byte\r\n  1: i32 a // idlc:ignore type.key\r\n}\r\n",
             "struct A {\r\n  1: i32 a\r\n}\r\n",
         ),
+        ("struct A { 1: i32/* idlc:ignore type */a, 2: i32 b }", "struct A { 1: i32 a, 2: i32 b }"),
+        ("struct A { 1: i32 /* idlc:ignore type */a, 2: i32 b }", "struct A { 1: i32 a, 2: i32 b }"),
+        ("struct A { 1: i32/* idlc:ignore type */ a, 2: i32 b }", "struct A { 1: i32 a, 2: i32 b }"),
     ],
 )
 def test_unused_suppressions_are_removed_by_their_fix(tmp_path: Path, text: str, expected: str) -> None:
