@@ -138,9 +138,10 @@ def write_baseline(front_end: FrontEnd, expires: datetime | None) -> None:
     path = front_end.baseline
     if path is None:
         raise click.UsageError("--write-baseline needs --baseline FILE")
-    found = check_files(msgspec.structs.replace(front_end, baseline=None)).acceptable()
+    checked = check_files(msgspec.structs.replace(front_end, baseline=None))
+    files = [program.source.path for program in checked.programs if program.is_requested]
     try:
-        count = write_baseline(path, found, expires=None if expires is None else expires.date())
+        count = write_baseline(path, checked.acceptable(), files, expires=None if expires is None else expires.date())
     except BaselineError as error:
         raise click.UsageError(f"--baseline '{readable(path)}': {error}") from None
     except OSError as error:

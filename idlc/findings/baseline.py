@@ -126,10 +126,15 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(path.resolve(), tuple(document.findings))
 
 
-def write_baseline(path: Path, report: Iterable[Diagnostic], *, expires: date | None = None) -> int:
-    """Write a baseline with findings; return their number. Entries that are in the file already keep their dates.
+def write_baseline(
+    path: Path, report: Iterable[Diagnostic], files: Iterable[Path], *, expires: date | None = None
+) -> int:
+    """Write a baseline with findings; return the number of findings in it.
+
+    Entries that are in the file already keep their dates. Those of files that exist and were not checked stay.
 
     Args:
+        files: files that were checked.
         expires: date of new entries.
 
     Raises:
@@ -137,8 +142,13 @@ def write_baseline(path: Path, report: Iterable[Diagnostic], *, expires: date | 
         OSError: the file cannot be written.
     """
     path = path.resolve()
-    dates = {each.identity: each.expires for each in read_baseline(path).entries} if path.exists() else {}
+    before = read_baseline(path).entries if path.exists() else ()
+    dates = {each.identity: each.expires for each in before}
     counts = Counter(identity(found, path.parent) for found in report)
+    checked = {relative(file, path.parent) for file in files}
+    for each in before:
+        if each.file not in checked and (path.parent / each.file).exists():
+            counts[each.identity] = max(each.count, counts[each.identity])
     entries: list[dict[str, Any]] = [
         msgspec.to_builtins(
             _Entry(file=same.file, name=same.name, text=same.text, count=count, expires=dates.get(same, expires))

@@ -26,10 +26,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def written(folder: Path, policy: Policy = TYPES, expires: date | None = None) -> Path:
+def written(folder: Path, policy: Policy = TYPES, expires: date | None = None, name: str = "a.thrift") -> Path:
     path = folder / "baseline.json"
-    found = check_files(FrontEnd(paths=(folder / "a.thrift",), policy=policy)).acceptable()
-    write_baseline(path, found, expires=expires)
+    found = check_files(FrontEnd(paths=(folder / name,), policy=policy)).acceptable()
+    write_baseline(path, found, [folder / name], expires=expires)
     return path
 
 
@@ -87,6 +87,21 @@ def test_entries_keep_their_dates_when_a_baseline_is_written_again(folder: Path)
         "type.element": "2031-01-01",
         "type.key": "2030-05-01",
     }
+
+
+def test_entries_of_other_files_stay_while_the_files_exist(folder: Path) -> None:
+    (folder / "b.thrift").write_text("struct B {\n  1: byte b\n}\n")
+    written(folder, expires=date(2030, 5, 1))
+    entries = json.loads(written(folder, name="b.thrift").read_text())["findings"]
+    assert [(each["file"], each["name"], each.get("expires")) for each in entries] == [
+        ("a.thrift", "type.byte", "2030-05-01"),
+        ("a.thrift", "type.key", "2030-05-01"),
+        ("a.thrift", "type.key", "2030-05-01"),
+        ("b.thrift", "type.byte", None),
+    ]
+    (folder / "a.thrift").unlink()
+    entries = json.loads(written(folder, name="b.thrift").read_text())["findings"]
+    assert [each["file"] for each in entries] == ["b.thrift"]
 
 
 def test_stale_entries_are_told(folder: Path) -> None:
