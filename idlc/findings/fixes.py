@@ -6,6 +6,7 @@ since the order would decide what the result is. The result is parsed again befo
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -104,10 +105,15 @@ def unified_diff(plan: FixPlan) -> str:
 
     parts: list[str] = []
     for file in sorted(plan.texts, key=lambda file: file.name):
-        before, after = file.text.splitlines(keepends=True), plan.texts[file].splitlines(keepends=True)
+        before, after = _lines(file.text), _lines(plan.texts[file])
         for line in difflib.unified_diff(before, after, file.name, file.name):
             parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
     return "".join(parts)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text as tools for patches see them: only a line feed ends one."""
+    return io.StringIO(text, newline="\n").readlines()
 
 
 def write_fixes(plan: FixPlan) -> None:

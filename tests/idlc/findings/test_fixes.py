@@ -88,6 +88,13 @@ def test_a_diff_names_files_and_missing_line_ends() -> None:
     )
 
 
+def test_only_line_feeds_end_lines_in_a_diff() -> None:
+    file = source("a // \u2028 \f \v \x85 \r\nb\r\n")
+    plan = plan_fixes([finding(file, "x", (0, 1, "A"))], [file])
+    rest = " // \u2028 \f \v \x85 \r\n"
+    assert unified_diff(plan) == f"--- a.thrift\n+++ a.thrift\n@@ -1,2 +1,2 @@\n-a{rest}+A{rest} b\r\n"
+
+
 def test_fixes_that_make_files_worse_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.thrift"
     path.write_text("struct Wrong { 1: Wrnog a }\nservice Wrnogg { 1: i32 }")
