@@ -30,7 +30,7 @@ from idlc.syntax import Document, nodes
 
 __all__ = ["Suppression", "changes_suppressed", "suppressed", "suppressions"]
 
-_COMMENT: Final = re.compile(r"idlc:[ \t]?ignore(-file)?(?![\w.-])[ \t:]*")
+_COMMENT: Final = re.compile(r"idlc:[ \t]?ignore(-[\w-]+)?(?![\w.-])[ \t:]*")
 _END: Final = re.compile(r"--|\*/|\n|$")
 _NAME: Final = re.compile(r"[^\s,]+")
 ANNOTATION: Final = "idlc.ignore"
@@ -47,6 +47,7 @@ class Suppression(msgspec.Struct, frozen=True):
         whole: comment or annotation that it is part of.
         is_alone: whether it is the only name in it.
         is_line: whether it applies to one line.
+        problem: why it suppresses nothing, and what to write instead; then it has no selector.
     """
 
     selector: str
@@ -56,11 +57,17 @@ class Suppression(msgspec.Struct, frozen=True):
     whole: Span
     is_alone: bool
     is_line: bool = False
+    problem: tuple[str, str] | None = None
 
     def applies_to(self, diagnostic: Diagnostic, rule: Rule) -> bool:
         """Return whether it suppresses a finding."""
         span = diagnostic.span
-        is_inside = span is not None and span.file is self.span.file and self.start <= span.start < self.end
+        is_inside = (
+            self.problem is None
+            and span is not None
+            and span.file is self.span.file
+            and self.start <= span.start < self.end
+        )
         return is_inside and matches(self.selector, rule) and (diagnostic.severity != "error" or rule.is_lint)
 
 
@@ -136,6 +143,10 @@ def changes_suppressed(documents: Iterable[Document]) -> Callable[[str, Span | N
 
 
 def _report_unused(each: Suppression, report: Report, checked: Sequence[Rule]) -> None:
+    if each.problem is not None:
+        message, help = each.problem
+        report.warning("suppression.unknown", message, each.span, help=help)
+        return
     if each.selector.partition(".")[0] == "breaking":  # `idlc breaking` reports and suppresses those
         from idlc.breaking.rules import RULES
 
@@ -179,10 +190,19 @@ def _in_comment(
 ) -> Iterator[Suppression]:
     matched = list(_COMMENT.finditer(comment.text))
     for match in matched:
+        written = match[0].rstrip(" \t:")
+        here = Span(document.source, comment.start + match.start(), comment.start + match.start() + len(written))
+        if match[1] not in (None, "-file"):
+            problem = (f"unknown suppression `{written}`", "write `idlc:ignore NAME` or `idlc:ignore-file NAME`")
+            yield Suppression("", here, 0, 0, here, is_alone=False, problem=problem)
+            continue
         start, end = (0, len(document.source.text) + 1) if match[1] else _lines(document, comment, comments)
         stop = _END.search(comment.text, match.end())
         names = list(_NAME.finditer(comment.text, match.end(), stop.start() if stop is not None else len(comment.text)))
         whole = _whole_comment(document, comment)
+        if not names:
+            problem = (f"`{written}` names no diagnostic", f"write `{written} NAME`")
+            yield Suppression("", here, 0, 0, here, is_alone=False, problem=problem)
         for name in names:
             span = Span(document.source, comment.start + name.start(), comment.start + name.end())
             is_alone = len(names) == len(matched) == 1
@@ -235,6 +255,9 @@ def _in_annotation(document: Document, node: nodes.Node, annotation: nodes.Annot
     at = written.find(value, len(ANNOTATION)) if value else -1
     names = list(_NAME.finditer(value.partition("--")[0]))
     whole = Span(document.source, annotation.start, annotation.end)
+    if not names:
+        problem = (f"`{ANNOTATION}` names no diagnostic", f'write `{ANNOTATION} = "NAME"`')
+        yield Suppression("", whole, 0, 0, whole, is_alone=False, problem=problem)
     for name in names:
         start = annotation.start + at + name.start()
         span = Span(document.source, start, start + len(name[0])) if at >= 0 else whole

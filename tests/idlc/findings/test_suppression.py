@@ -60,6 +60,12 @@ def test_a_comment_of_several_lines_is_used_on_its_first_one(tmp_path: Path) -> 
         ("struct A {\n  1: byte a\n  // idlc:ignore type.byte\n}", [("type.byte", 2), ("suppression.unused", 3)]),
         ("struct A {\n  1: i32 a  // idlc:ignore type.byte\n}", [("suppression.unused", 2)]),
         ("struct A {\n  1: i32 a  // idlc:ignore typ.byte\n}", [("suppression.unknown", 2)]),
+        ("struct A {\n  1: byte a  // idlc:ignore\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
+        ("struct A {\n  1: byte a  /* idlc:ignore: */\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
+        ("struct A {\n  1: byte a  // idlc:ignore -- why\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
+        ("struct A {\n  1: byte a  // idlc:ignore-line type\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
+        ("// idlc:ignore-file\nstruct A {\n  1: byte a\n}", [("suppression.unknown", 1), ("type.byte", 3)]),
+        ("struct A {\n  1: byte a (idlc.ignore)\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
         ("struct A {\n  1: i32 a  // idlc:ignore doc.missing\n}", []),
         ("struct A {\n  1: i32 a  // idlc:ignore python\n}", []),
         ("struct A {\n  1: i32 a  // a note on idlc:ignored things\n}", []),
@@ -71,6 +77,16 @@ def test_a_comment_of_several_lines_is_used_on_its_first_one(tmp_path: Path) -> 
 )
 def test_what_is_not_suppressed(tmp_path: Path, text: str, expected: list[tuple[str, int]]) -> None:
     assert found(tmp_path, text) == expected
+
+
+def test_a_suppression_that_cannot_be_understood_says_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "main.thrift"
+    path.write_text("struct A {}  // idlc:ignore-line type, idlc:ignore\nstruct B {} (idlc.ignore = '')\n")
+    assert [(each.message, each.help) for each in idlc.check(path).report] == [
+        ("unknown suppression `idlc:ignore-line`", "write `idlc:ignore NAME` or `idlc:ignore-file NAME`"),
+        ("`idlc:ignore` names no diagnostic", "write `idlc:ignore NAME`"),
+        ("`idlc.ignore` names no diagnostic", 'write `idlc.ignore = "NAME"`'),
+    ]
 
 
 def test_unused_suppressions_are_lint(tmp_path: Path) -> None:
