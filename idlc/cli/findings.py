@@ -58,7 +58,8 @@ def finding_options(function: Function) -> Function:
             "--max-errors",
             type=click.IntRange(min=0),
             metavar="N",
-            help="Print at most N errors; 0 prints all. The default is `max_errors` of [checks] in the configuration.",
+            help="Print at most N errors; 0 prints all. The default is `max_errors` of [checks] in the configuration. "
+            "JSON and SARIF always have all.",
         ),
         click.option(
             "--color",
@@ -169,12 +170,13 @@ def show(report: Report, *, style: str = "full", color: str = "auto", max_errors
 
     Args:
         style: one of `FORMATS`.
-        max_errors: number of errors after which the others are only counted; 0 or `None` prints all.
+        max_errors: number of errors after which the others are only counted; 0 or `None` prints all, and so does a
+            document.
     """
     from idlc.diagnostics import summary
 
     total = summary(report)
-    shown, left_out = _limited(report, max_errors) if max_errors else (report, 0)
+    shown, left_out = _limited(report, max_errors) if max_errors and not is_document(style) else (report, 0)
     if is_document(style):
         click.echo(_document(shown, style), nl=False)
     elif len(shown):

@@ -209,6 +209,8 @@ def test_errors_are_limited_and_counted(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[2:] == ["3 more errors not shown (--max-errors 2)"]
     done = idlc(tmp_path, "bad.thrift", "--max-errors", "4")
     assert done.stderr.splitlines()[-2:] == ["1 more error not shown (--max-errors 4)", "5 errors"]
+    done = idlc(tmp_path, "bad.thrift", "--error-format", "json", "--max-errors", "2")
+    assert (json.loads(done.stdout)["counts"]["errors"], done.stderr) == (5, "")
 
 
 def test_the_old_option_warns(tmp_path: Path) -> None:
