@@ -185,12 +185,8 @@ def _is_simple(type: Type) -> bool:
 
 @check("type.byte", "warning", "style", is_fixable=True)
 def byte_is_deprecated(program: Program) -> Iterator[Finding]:
-    """`byte` is the old name of `i8`, which does not show that it is signed. Reported once per file."""
-    spans = [
-        program.document.span(node.name)
-        for _, node in type_nodes(program)
-        if isinstance(node, nodes.NamedType) and node.name.text == "byte"
-    ]
-    if spans:
-        fixes = tuple(Fix(span, "i8") for span in spans)
-        yield Finding("`byte` is deprecated", spans[0], help="write `i8`", fixes=fixes)
+    """`byte` is the old name of `i8`, which does not show that it is signed."""
+    for _, node in type_nodes(program):
+        if isinstance(node, nodes.NamedType) and node.name.text == "byte":
+            span = program.document.span(node.name)
+            yield Finding("`byte` is deprecated", span, help="write `i8`", fixes=(Fix(span, "i8"),))

@@ -131,7 +131,7 @@ def test_the_command_fixes_what_is_safe(tmp_path: Path) -> None:
     ]
     done = idlc(tmp_path, "a.thrift", "--fix", "-W", "docs=off")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "fixed 3 findings in 1 file\nno findings in 1 file\n"
+    assert done.stdout == "fixed 4 findings in 1 file\nno findings in 1 file\n"
     expected = TEXT.replace("Uzer", "i64").replace("byte", "i8").replace('include "other.thrift"\n', "")
     assert path.read_text() == expected.replace("ONE, TWO", "ONE = 0, TWO = 1")
 

@@ -60,6 +60,7 @@ def test_a_comment_of_several_lines_is_used_on_its_first_one(tmp_path: Path) -> 
         ("struct A {\n  1: byte a\n  // idlc:ignore type.byte\n}", [("type.byte", 2), ("suppression.unused", 3)]),
         ("struct A {\n  1: i32 a  // idlc:ignore type.byte\n}", [("suppression.unused", 2)]),
         ("struct A {\n  1: i32 a  // idlc:ignore typ.byte\n}", [("suppression.unknown", 2)]),
+        ("struct A {\n  1: byte a  // idlc:ignore type.byte\n  2: list<byte> b\n}", [("type.byte", 3)]),
         ("struct A {\n  1: byte a  // idlc:ignore\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
         ("struct A {\n  1: byte a  /* idlc:ignore: */\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
         ("struct A {\n  1: byte a  // idlc:ignore -- why\n}", [("type.byte", 2), ("suppression.unknown", 2)]),
