@@ -14,7 +14,16 @@ from typing import Final
 
 from idlrt.serialization import _json_layout as layout
 from idlrt.serialization._json_layout import AFTER, BEFORE, IS_KEY, TYPES, Context
-from idlrt.serialization._json_text import MOST_OF_REAL, binary_of, double_of, string_end, text_of, uuid_of
+from idlrt.serialization._json_text import (
+    MOST_OF_REAL,
+    OTHER_STRING,
+    binary_of,
+    double_of,
+    kind_of,
+    string_end,
+    text_of,
+    uuid_of,
+)
 from idlrt.serialization._walk_primitives import Input
 from idlrt.serialization.base import Limits
 from idlrt.serialization.errors import out_of_range, too_short, unexpected
@@ -81,8 +90,8 @@ class JsonInput(Input):
         return self._data[offset]
 
     def _found(self) -> str:
-        """Return the text at the current position, for an error."""
-        return repr(self._data[self.offset : self.offset + 12].decode(errors="replace"))
+        """Return what is at the current position, for an error."""
+        return kind_of(self._data[self.offset])
 
     def expect(self, token: bytes) -> None:
         """Consume one byte, which must be `token`."""
@@ -143,7 +152,7 @@ class JsonInput(Input):
         start, name, _ = self._string()
         type = TYPES.get(name)
         if type is None:
-            raise unexpected(start - 1, "the name of a type", repr(name[:12].decode(errors="replace")))
+            raise unexpected(start - 1, "the name of a type", OTHER_STRING)
         return type
 
     def _size(self) -> int:

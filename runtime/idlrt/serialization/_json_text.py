@@ -14,10 +14,27 @@ from typing import Final
 from idlrt.serialization.errors import bad_text, out_of_range, over_limit, too_short, unexpected
 from idlrt.serialization.options import TextErrors
 
-__all__ = ["MOST_OF_REAL", "binary_of", "double_of", "string_end", "text_of", "unescaped", "uuid_of"]
+__all__ = [
+    "MOST_OF_REAL",
+    "OTHER_STRING",
+    "binary_of",
+    "double_of",
+    "kind_of",
+    "string_end",
+    "text_of",
+    "unescaped",
+    "uuid_of",
+]
 
 MOST_OF_REAL: Final = 1100
 """Maximum length of a double in bytes: up to 767 significant digits after up to 323 zeros."""
+
+OTHER_STRING: Final = "another string"
+"""A string that is no known name, in errors."""
+
+_QUOTE: Final = ord('"')
+_PUNCTUATION: Final = b"{}[],:"
+_IN_NUMBERS: Final = b"-+.0123456789"
 
 # Bytes of an escape that stands for one byte.
 _LONGEST_ESCAPE = 6
@@ -33,6 +50,15 @@ _BASE64: Final = re.compile(rb"([A-Za-z0-9+/]*+)={0,2}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _NOT_FINITE: Final = {b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf}
 _SIMPLE: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+def kind_of(first: int) -> str:
+    """Return what begins with a byte, for an error: never its content, which may belong to a sensitive field."""
+    if first in _PUNCTUATION:
+        return repr(chr(first))
+    if first == _QUOTE:
+        return "a string"
+    return "a number" if first in _IN_NUMBERS else "other text"
 
 
 def string_end(data: bytes, offset: int) -> tuple[int, bool]:

@@ -17,8 +17,8 @@ cdef inline int next_json(Input* s) noexcept:
     return s.p[0] if s.p < s.end else wrong_short(s, s.p, 1)
 
 cdef int unexpected(Input* s, const unsigned char* at, str wanted) noexcept:
-    # Unexpected text at `p`; the error is reported at `at`.
-    return wrong_other(s, decode_errors.unexpected(at - s.start, wanted, repr(bytes_at(s.p, min(left(s), 12)).decode(errors="replace"))))
+    # Something unexpected at `p`; the error is reported at `at`.
+    return wrong_other(s, decode_errors.unexpected(at - s.start, wanted, json_text.kind_of(s.p[0])))
 
 cdef int unexpected_text(Input* s, const unsigned char* at, str wanted, const unsigned char* text, Py_ssize_t size) noexcept:
     return wrong_other(s, decode_errors.unexpected(at - s.start, wanted, repr(bytes_at(text, size).decode(errors="replace"))))
@@ -134,7 +134,7 @@ cdef int pass_json_type(Input* s) noexcept:
     for code in range(CODE_BOOL, CODE_UID + 1):
         if JSON_NAMES[code] != NULL and strlen(JSON_NAMES[code]) == <size_t>size and memcmp(JSON_NAMES[code], name, size) == 0:
             return code
-    return unexpected_text(s, name - 1, "the name of a type", name, min(size, 12))
+    return wrong_other(s, decode_errors.unexpected(name - 1 - s.start, "the name of a type", json_text.OTHER_STRING))
 
 cdef Py_ssize_t pass_json_size(Input* s) noexcept:
     cdef int64_t number = 0
