@@ -215,7 +215,23 @@ def _shown(default: str | None) -> str:
     return f"`{default}`" if len(default) <= 40 else f"`{default[:37]}...`"
 
 
+def _is_mandatory(argument: Field) -> bool:
+    """Return whether callers must pass an argument, although readers do not insist on it."""
+    return argument.requiredness == "default" and argument.default is None
+
+
 def _compare_requiredness(owner: Owner, old: Field, new: Field, findings: Findings) -> None:
+    was_optional = old.requiredness == "optional" and old.default is None
+    if owner.subject == "argument" and was_optional and _is_mandatory(new):
+        findings.add(
+            "argument.mandatory",
+            f"argument `{new.name}` of `{owner.name}` is no longer `optional`: callers must pass it",
+            new=f"{owner.new}.{new.name}",
+            old=f"{owner.old}.{old.name}",
+            part="requiredness",
+            was="was optional",
+            help="keep `optional`",
+        )
     if old.is_required == new.is_required:
         return
     subject, place = owner.subject, f"{owner.new}.{new.name}"
@@ -315,4 +331,11 @@ def _report_added(owner: Owner, field: Field, findings: Findings) -> None:
             categories=owner.categories(name),
             flows=OLD_TO_NEW,
             help="remove `required`",
+        )
+    elif owner.subject == "argument" and _is_mandatory(field):
+        findings.add(
+            "argument.added",
+            f"argument `{field.name}` was added to `{owner.name}`: callers must pass it",
+            new=place,
+            help="make it `optional`, or give it a default",
         )

@@ -92,6 +92,8 @@ for _subject in ("field", "argument"):
         f"default of a {_subject} changed, which absent values have; idlc writes defaults, so not `WIRE`",
     )
     if _subject == "argument":
+        _add("argument.added", _SOURCE, "argument added that callers must pass: neither `optional` nor with a default")
+        _add("argument.mandatory", _SOURCE, "argument is no longer `optional`, so callers must pass it")
         _add("argument.order", _SOURCE, "order of arguments changed, which callers may pass by position")
     else:
         _add("field.retired", _VALUES, "id of a field that was removed before the snapshot is used again")

@@ -83,22 +83,32 @@ FUNCTIONS = {
         "Item get(1: i64 id) throws (2: Missing missing); void ping()": ["throws.id WIRE JSON"],
         "Item get(1: i64 id) throws (1: Missing other); void ping()": [],
         "Item get(1: i64 id) throws (1: Missing missing, 2: Busy busy); void ping()": ["throws.added WIRE JSON"],
-        "Item get(1: i64 id) throws (1: Missing missing); void ping(1: i32 n)": [],
+        "Item get(1: i64 id) throws (1: Missing missing); void ping(1: i32 n)": ["argument.added SOURCE"],
+        "Item get(1: i64 id) throws (1: Missing missing); void ping(1: optional i32 n, 2: i32 m = 1)": [],
         "Item get(1: i64 id) throws (1: Missing missing); void ping(); void more()": [],
         "Item get(1: i64 key) throws (1: Missing missing); void ping()": ["argument.renamed JSON SOURCE"],
         "Item get(1: required i64 id) throws (1: Missing missing); void ping()": ["argument.required WIRE JSON SOURCE"],
         "Item get(1: i64 id, 2: required i32 n) throws (1: Missing missing); void ping()": [
             "argument.required.added WIRE JSON SOURCE"
         ],
-        "Item get(2: i32 n, 1: i64 id) throws (1: Missing missing); void ping()": ["argument.order SOURCE"],
+        "Item get(2: i32 n, 1: i64 id) throws (1: Missing missing); void ping()": [
+            "argument.added SOURCE",
+            "argument.order SOURCE",
+        ],
         "Item get() throws (1: Missing missing); void ping()": ["argument.removed JSON SOURCE"],
     },
     "i32 add(1: i32 a, 2: i32 b)": {
         "i32 add(2: i32 b, 1: i32 a)": ["argument.order SOURCE"],
-        "i32 add(1: i32 a, 3: i32 c, 2: i32 b)": ["argument.order SOURCE"],
+        "i32 add(1: i32 a, 3: i32 c, 2: i32 b)": ["argument.added SOURCE", "argument.order SOURCE"],
         "i32 add(1: i32 a, 2: i64 b)": ["argument.type WIRE JSON SOURCE"],
         "i32 add(1: i32 a, 2: i32 b = 3)": ["argument.default JSON SOURCE"],
     },
+    "void put(1: optional i32 a)": {
+        "void put(1: i32 a)": ["argument.mandatory SOURCE"],
+        "void put(1: required i32 a)": ["argument.required WIRE JSON SOURCE"],
+        "void put(1: i32 a = 1)": ["argument.default JSON SOURCE"],
+    },
+    "void put(1: required i32 a)": {"void put(1: i32 a)": ["argument.optional WIRE JSON"]},
     'Item get(1: i64 id) (http.get = "/items/{id}")': {
         'Item get(1: i64 id) (http.get = "/item/{id}")': ["http.route REST"],
         "Item get(1: i64 id)": ["http.route REST"],
