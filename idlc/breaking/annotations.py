@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from idlc.breaking.findings import Findings
@@ -23,6 +24,7 @@ _PLACES: Final = (
 )
 _KEYS: Final = ("http.name", "http.as_text")
 _STATUS: Final = "http.status"
+_FLAGS: Final = ("defined_only", "no_sparse", "not_nil")
 _AT_LEAST: Final = ("gt", "ge", "min_size", "min_rune_size")
 _AT_MOST: Final = ("lt", "le", "max_size", "max_rune_size")
 
@@ -62,19 +64,16 @@ def compare_field_annotations(
             part="annotations",
             categories=["REST"] if usage.is_rest else ["JSON"],
         )
-    for name, values in new.annotations.items():
-        if name.startswith("vt.") and _is_stricter(name, old.annotations.get(name), values):
-            earlier = old.annotations.get(name)
-            change = "was added to" if earlier is None else f"is stricter than `{', '.join(earlier)}` for"
-            findings.add(
-                "constraint",
-                f'`{name} = "{", ".join(values)}"` {change} {what}',
-                new=new_key,
-                old=old_key,
-                part="annotations",
-                categories=["REST"] if usage.is_rest else ["SOURCE"],
-                help="values that were valid may be rejected",
-            )
+    for constraint, change in _stricter(old.annotations, new.annotations):
+        findings.add(
+            "constraint",
+            f"`{constraint}` {change} {what}",
+            new=new_key,
+            old=old_key,
+            part="annotations",
+            categories=["REST"] if usage.is_rest else ["SOURCE"],
+            help="values that were valid may be rejected",
+        )
 
 
 def compare_routes(name: str, old: Function, new: Function, old_key: str, new_key: str, findings: Findings) -> None:
@@ -128,16 +127,57 @@ def _listed(annotations: set[str]) -> str:
     return ", ".join(f"`{each}`" for each in sorted(annotations)) or "the default"
 
 
-def _is_stricter(name: str, old: tuple[str, ...] | None, new: tuple[str, ...]) -> bool:
+def _stricter(old: Values, new: Values) -> Iterator[tuple[str, str]]:
+    """Yield the constraints that reject values that were valid: as in the IDL, and how they changed."""
+    for name, values in new.items():
+        if name.startswith("vt.") and _is_stricter(name, old, new):
+            earlier = old.get(name)
+            change = "was added to" if earlier is None else f"is stricter than `{', '.join(earlier)}` for"
+            yield f'{name} = "{", ".join(values)}"', change
+    for name, values in old.items():
+        if name.startswith("vt.") and name.endswith(".skip") and name not in new and _is_on(values):
+            yield f'{name} = "{", ".join(values)}"', "was removed from"
+
+
+def _is_stricter(name: str, old: Values, new: Values) -> bool:
     kind = name.rpartition(".")[2]
-    if kind == "skip" or old == new:
+    before, after = old.get(name), new[name]
+    if before == after:
         return False
-    if old is None:
-        return new[-1] != "false"
+    if kind in _FLAGS:
+        return _is_on(after) and not _is_on(before)
+    if kind == "skip":
+        return _is_on(before) and not _is_on(after)
+    if kind == "in":
+        return before is None or not {*before} <= {*after}
+    if kind == "not_in":
+        return not {*after} <= {*(before or ())}
+    for kinds, sign in ((_AT_LEAST, 1), (_AT_MOST, -1)):
+        if kind in kinds:
+            return _is_tighter(name, old, new, kinds if kind in kinds[:2] else (kind,), sign)
+    return True
+
+
+def _is_on(flag: tuple[str, ...] | None) -> bool:
+    return flag is not None and flag[-1] != "false"
+
+
+def _is_tighter(name: str, old: Values, new: Values, kinds: tuple[str, ...], sign: int) -> bool:
+    """Whether a bound admits less than what the old constraints admit; `gt` and `ge` are one bound.
+
+    Args:
+        kinds: constraints that set the bound.
+        sign: 1 of a lower bound, -1 of an upper one.
+    """
+    part = name.rpartition(".")[0]
     try:
-        before, after = float(old[-1]), float(new[-1])
-    except ValueError:
-        return kind != "not_nil" or new[-1] != "false"
-    if kind in _AT_LEAST:
-        return after > before
-    return after < before if kind in _AT_MOST else True
+        bound = _bound(name, new[name], sign)
+        others = [_bound(each, old[each], sign) for kind in kinds if (each := f"{part}.{kind}") in old]
+    except InvalidOperation:  # an expression, which refers to other fields
+        return True
+    return bound > max(others) if others else True
+
+
+def _bound(name: str, values: tuple[str, ...], sign: int) -> tuple[Decimal, bool]:
+    """Return a bound so that the tighter of two is greater: its value, and whether that itself is excluded."""
+    return sign * Decimal(values[-1]), name.endswith((".gt", ".lt"))

@@ -132,6 +132,36 @@ def test_functions(old: str, new: str) -> None:
     assert found(service(old), service(new)) == FUNCTIONS[old][new]
 
 
+CONSTRAINTS = [
+    ("i32", '(vt.gt = "5")', '(vt.ge = "5")', False),
+    ("i32", '(vt.ge = "5")', '(vt.gt = "5")', True),
+    ("i32", '(vt.lt = "5")', '(vt.le = "5")', False),
+    ("i32", '(vt.le = "5")', '(vt.lt = "5")', True),
+    ("i32", '(vt.ge = "1")', '(vt.ge = "1", vt.gt = "-5")', False),
+    ("i64", '(vt.le = "9007199254740993")', '(vt.le = "9007199254740992")', True),
+    ("string", '(vt.max_size = "5")', '(vt.max_size = "6")', False),
+    ("string", '(vt.max_size = "5")', '(vt.max_size = "5", vt.max_rune_size = "5")', True),
+    ("string", '(vt.in = "x", vt.in = "y")', '(vt.in = "x", vt.in = "y", vt.in = "z")', False),
+    ("string", '(vt.in = "x", vt.in = "y")', '(vt.in = "x")', True),
+    ("string", "", '(vt.in = "x")', True),
+    ("string", '(vt.not_in = "x", vt.not_in = "y")', '(vt.not_in = "y")', False),
+    ("string", '(vt.not_in = "x")', '(vt.not_in = "y")', True),
+    ("Color", '(vt.defined_only = "true")', '(vt.defined_only = "false")', False),
+    ("Color", '(vt.defined_only = "false")', '(vt.defined_only = "true")', True),
+    ("list<Item>", '(vt.elem.skip = "true")', '(vt.elem.skip = "false")', True),
+    ("list<Item>", '(vt.elem.skip = "true")', "", True),
+    ("list<Item>", "", '(vt.elem.skip = "false")', False),
+    ("list<i32>", '(vt.elem.gt = "5")', '(vt.elem.ge = "5")', False),
+    ("string", '(vt.prefix = "x")', '(vt.prefix = "xy")', True),
+]
+
+
+@pytest.mark.parametrize(("type", "old", "new", "is_stricter"), CONSTRAINTS)
+def test_constraints_that_reject_more_are_found(type: str, old: str, new: str, is_stricter: bool) -> None:
+    texts = [f"enum Color {{ RED = 1 }}\n{ITEM}struct Use {{ 1: {type} a {each} }}" for each in (old, new)]
+    assert found(texts[0], texts[1]) == ["constraint SOURCE"] * is_stricter
+
+
 FILES = [
     (ITEM, "", ["type.removed SOURCE"]),
     (ITEM, ITEM.replace("Item", "Article"), ["type.renamed SOURCE"]),
