@@ -26,7 +26,6 @@ class Owner(msgspec.Struct, frozen=True):
         new: key of the new one.
         name: name in messages: `Order`, `Shop.find`.
         retired: ids of fields that were removed earlier.
-        is_union: whether exactly one field is set.
     """
 
     subject: str
@@ -35,7 +34,6 @@ class Owner(msgspec.Struct, frozen=True):
     name: str
     usage: Usage
     retired: Mapping[int, str] = {}
-    is_union: bool = False
 
     def categories(self, name: str, *, without: Iterable[Category] = ()) -> list[Category]:
         """Return the categories of a rule; `REST` only of what HTTP clients can reach."""

@@ -176,6 +176,7 @@ FILES = [
     ("enum E {A = 1, B = 2}", 'enum E {A = 1, C = 2 (py.name = "B")}', ["enum.member.renamed JSON"]),
     ("enum E {A = 1, B = 2}", "enum E {A = 1, B = 3}", ["enum.member.value WIRE JSON"]),
     ("enum E {A = 1, B = 2}", "enum E {A = 1, B = 2, C = 3}", []),
+    ("union U {1: i32 a}", "union U {1: i32 a; 2: string b}", []),
     ("typedef i32 Id", "typedef i64 Id", ["typedef.type WIRE JSON SOURCE"]),
     ("enum E {A = 1}\ntypedef i32 Id", "enum E {A = 1}\ntypedef E Id", ["typedef.type.compatible JSON SOURCE"]),
     ("typedef i32 Id\nstruct A {1: Id a}", "struct A {1: i32 a}", ["type.removed SOURCE"]),
