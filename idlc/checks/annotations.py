@@ -1,4 +1,4 @@
-"""Checks of the names of annotations and of the scopes of namespaces: near misses of known ones.
+"""Checks of the names and places of annotations, and of the scopes of namespaces: near misses of known ones.
 
 Annotations are open: every tool has its names, and ignores those of others. So only a name that differs from a
 known one by a slip of the keyboard is reported, and an unknown name behind `py.`, which belongs to this compiler.
@@ -12,7 +12,7 @@ from typing import Final
 
 from idlc.checks.base import Finding, check
 from idlc.checks.call_settings import CALL_SETTINGS
-from idlc.checks.walk import field_lists
+from idlc.checks.walk import field_lists, type_nodes
 from idlc.diagnostics import Fix
 from idlc.model import Declaration, Program
 from idlc.model.constraints import ALL_CONSTRAINTS
@@ -84,6 +84,44 @@ def annotations_are_spelled_correctly(program: Program) -> Iterator[Finding]:
                 help=f"did you mean `{near}`?" if near else f"known for Python is {known}",
                 fixes=(Fix(span, near, is_safe=False),) if near else (),
             )
+
+
+@check("annotation.place", "warning")
+def annotations_are_where_they_have_an_effect(program: Program) -> Iterator[Finding]:
+    """`sensitive` and constraints are about values of fields and arguments; elsewhere they would be ignored."""
+    for subject, each in _without_values(program):
+        for node in each:
+            name = node.name.text
+            if (name == "sensitive" and node.value != "false") or (
+                name.startswith("vt.") and subject[0] not in ("struct", "exception of")
+            ):
+                yield Finding(
+                    f"`{name}` has no effect on {' '.join(subject)}",
+                    program.document.span(node.name),
+                    help="write it after fields and arguments",
+                )
+
+
+def _without_values(program: Program) -> Iterator[tuple[tuple[str, str], tuple[nodes.Annotation, ...]]]:
+    """Yield all places of annotations but fields and arguments: what is there, its name, and the annotations."""
+    for typedef in program.typedefs:
+        yield ("typedef", f"`{typedef.name}`"), typedef.node.annotations
+    for const in program.consts:
+        yield ("constant", f"`{const.name}`"), const.node.annotations
+    for enum in program.enums:
+        yield ("enum", f"`{enum.name}`"), enum.node.annotations
+        for member in enum.members:
+            yield ("enum member", f"`{enum.name}.{member.name}`"), member.node.annotations
+    for struct in program.structs:
+        yield ("struct", f"`{struct.name}`"), struct.node.annotations
+    for service in program.services:
+        yield ("service", f"`{service.name}`"), service.node.annotations
+        for function in service.functions:
+            yield ("function", f"`{function.name}`"), function.node.annotations
+            for field in function.throws:
+                yield ("exception of", f"`{function.name}`"), field.node.annotations
+    for type, node in type_nodes(program):
+        yield ("type", f"`{type}`"), node.annotations
 
 
 @check("namespace.unknown", "warning", is_fixable=True)
