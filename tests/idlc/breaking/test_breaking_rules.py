@@ -162,7 +162,7 @@ def test_constraints_that_reject_more_are_found(type: str, old: str, new: str, i
     assert found(texts[0], texts[1]) == ["constraint SOURCE"] * is_stricter
 
 
-FILES = [
+FILES: list[tuple[str, str, list[str]]] = [
     (ITEM, "", ["type.removed SOURCE"]),
     (ITEM, ITEM.replace("Item", "Article"), ["type.renamed SOURCE"]),
     (ITEM, ITEM.replace("Item {", "Article {").replace("}", '} (py.name = "Item")'), []),
