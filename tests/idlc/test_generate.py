@@ -1,4 +1,7 @@
-"""`idlc generate`: all files of all targets or none, stale and orphaned files, manifests."""
+"""`idlc generate`: all files of all targets or none, stale and orphaned files, manifests.
+
+The namespace is one that no module of another test has, as that would be a warning.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from idlc.cli import main
 CONFIG = 'roots = ["idl"]\n[[targets]]\noutput = "src"\n'
 FILES = {
     "idlc.toml": CONFIG,
-    "idl/user.thrift": "namespace py shop\nstruct User { 1: i64 id }\n",
-    "idl/order.thrift": "namespace py shop\ninclude 'user.thrift'\nstruct Order { 1: user.User user }\n",
+    "idl/user.thrift": "namespace py gendemo\nstruct User { 1: i64 id }\n",
+    "idl/order.thrift": "namespace py gendemo\ninclude 'user.thrift'\nstruct Order { 1: user.User user }\n",
 }
-OUTPUTS = ["shop/__init__.py", "shop/order.py", "shop/py.typed", "shop/user.py"]
+OUTPUTS = ["gendemo/__init__.py", "gendemo/order.py", "gendemo/py.typed", "gendemo/user.py"]
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -62,20 +65,20 @@ def test_it_runs_in_folders_below(run, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_check_shows_what_is_stale(run, tmp_path: Path) -> None:
     run()
-    write(tmp_path, {"idl/user.thrift": "namespace py shop\nstruct User { 1: i64 user_id }\n"})
-    before = (tmp_path / "src/shop/user.py").read_text()
+    write(tmp_path, {"idl/user.thrift": "namespace py gendemo\nstruct User { 1: i64 user_id }\n"})
+    before = (tmp_path / "src/gendemo/user.py").read_text()
     result = run("--check")
     assert result.exit_code == 1
     assert "-    id: int | None = None\n+    user_id: int | None = None\n" in result.stdout
-    assert result.stderr == "out of date: src/shop/user.py\n1 file out of date, 0 orphaned; run `idlc generate`\n"
+    assert result.stderr == "out of date: src/gendemo/user.py\n1 file out of date, 0 orphaned; run `idlc generate`\n"
     assert run("--check", "--no-diff").stdout == ""
-    assert (tmp_path / "src/shop/user.py").read_text() == before
+    assert (tmp_path / "src/gendemo/user.py").read_text() == before
 
 
 def test_a_missing_file_is_stale(run, tmp_path: Path) -> None:
     run()
-    (tmp_path / "src/shop/py.typed").unlink()
-    assert "out of date: src/shop/py.typed" in run("--check").stderr
+    (tmp_path / "src/gendemo/py.typed").unlink()
+    assert "out of date: src/gendemo/py.typed" in run("--check").stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--no-cache",)])
@@ -83,15 +86,20 @@ def test_orphans_are_told_kept_and_removed(run, tmp_path: Path, options: tuple[s
     run(*options)
     (tmp_path / "idl/order.thrift").unlink()
     assert run("--check", "--no-diff", *options).stderr == (
-        "out of date: src/shop/__init__.py\norphaned: src/shop/order.py\n"
+        "out of date: src/gendemo/__init__.py\norphaned: src/gendemo/order.py\n"
         "1 file out of date, 1 orphaned; run `idlc generate --clean`\n"
     )
     kept = run(*options)
-    assert kept.stderr == "orphaned: src/shop/order.py; `idlc generate --clean` removes it\n"
-    assert "order" not in (tmp_path / "src/shop/__init__.py").read_text()
+    assert kept.stderr == "orphaned: src/gendemo/order.py; `idlc generate --clean` removes it\n"
+    assert "order" not in (tmp_path / "src/gendemo/__init__.py").read_text()
     assert run("--check", *options).exit_code == 1
     assert run("--clean", *options).stdout == "src: 4 files, 1 written, 3 unchanged, 1 removed\n"
-    assert generated(tmp_path / "src") == [".idlc-manifest.json", "shop/__init__.py", "shop/py.typed", "shop/user.py"]
+    assert generated(tmp_path / "src") == [
+        ".idlc-manifest.json",
+        "gendemo/__init__.py",
+        "gendemo/py.typed",
+        "gendemo/user.py",
+    ]
     assert run("--check", *options).exit_code == 0
 
 
@@ -110,14 +118,14 @@ def test_files_of_others_are_left_alone(run, tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "src/shop/mine.py": "",
+            "src/gendemo/mine.py": "",
             "other/idlc.toml": CONFIG.replace('"src"', '"../src"'),
             "other/idl/pay.thrift": "namespace py pay\nstruct Pay {}",
         },
     )
     assert run("--config", "other/idlc.toml", "--clean").exit_code == 0
     assert run("--clean").exit_code == 0
-    assert {"shop/mine.py", "shop/user.py", "pay/pay.py"} <= set(generated(tmp_path / "src"))
+    assert {"gendemo/mine.py", "gendemo/user.py", "pay/pay.py"} <= set(generated(tmp_path / "src"))
 
 
 def test_one_target_of_several(run, tmp_path: Path) -> None:
@@ -188,17 +196,17 @@ def test_without_a_configuration(run, tmp_path: Path) -> None:
 
 
 def test_files_that_were_not_generated_are_neither_replaced_nor_removed(run, tmp_path: Path) -> None:
-    write(tmp_path, {"src/shop/user.py": "# mine\n"})
+    write(tmp_path, {"src/gendemo/user.py": "# mine\n"})
     result = run()
     assert result.exit_code == 2
-    assert "'src/shop/user.py' exists and was not generated; move it away" in result.stderr
-    assert generated(tmp_path / "src") == ["shop/user.py"]
-    (tmp_path / "src/shop/user.py").unlink()
+    assert "'src/gendemo/user.py' exists and was not generated; move it away" in result.stderr
+    assert generated(tmp_path / "src") == ["gendemo/user.py"]
+    (tmp_path / "src/gendemo/user.py").unlink()
     run()
     (tmp_path / "idl/order.thrift").unlink()
-    write(tmp_path, {"src/shop/order.py": "# mine\n"})
+    write(tmp_path, {"src/gendemo/order.py": "# mine\n"})
     assert run("--clean").exit_code == 0
-    assert (tmp_path / "src/shop/order.py").read_text() == "# mine\n"
+    assert (tmp_path / "src/gendemo/order.py").read_text() == "# mine\n"
 
 
 def test_manifests_do_not_lead_out_of_the_folder(run, tmp_path: Path) -> None:
@@ -212,22 +220,17 @@ def test_manifests_do_not_lead_out_of_the_folder(run, tmp_path: Path) -> None:
 
 def test_configurations_share_a_namespace(run, tmp_path: Path) -> None:
     other = CONFIG.replace('"idl"', '"more"')
-    write(tmp_path, {"other.toml": other, "more/pay.thrift": "namespace py shop\nstruct Pay {}"})
+    write(tmp_path, {"other.toml": other, "more/pay.thrift": "namespace py gendemo\nstruct Pay {}"})
     run()
     run("--config", "other.toml")
-    assert '"Pay"' in (tmp_path / "src/shop/__init__.py").read_text()
-    assert '"User"' in (tmp_path / "src/shop/__init__.py").read_text()
+    assert '"Pay"' in (tmp_path / "src/gendemo/__init__.py").read_text()
+    assert '"User"' in (tmp_path / "src/gendemo/__init__.py").read_text()
     for name in ("idlc.toml", "other.toml"):
         assert run("--config", name, "--check").exit_code == 0
     write(tmp_path, {"more/pay.thrift": "namespace py pay\nstruct Pay {}"})
     assert "1 removed" in run("--config", "other.toml", "--clean").stdout
-    assert generated(tmp_path / "src") == [
-        ".idlc-manifest.json",
-        "pay/__init__.py",
-        "pay/pay.py",
-        "pay/py.typed",
-        *OUTPUTS,
-    ]
+    pay = ["pay/__init__.py", "pay/pay.py", "pay/py.typed"]
+    assert generated(tmp_path / "src") == [".idlc-manifest.json", *OUTPUTS, *pay]
 
 
 def test_the_table_can_move_to_pyproject(run, tmp_path: Path) -> None:
@@ -241,10 +244,10 @@ def test_the_table_can_move_to_pyproject(run, tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_is_completed_before_the_cache_is_asked(run, tmp_path: Path) -> None:
     run()
-    write(tmp_path, {"src/.idlc-0.stage/plan.json": '{"replaced": ["shop/extra.py"], "removed": []}'})
+    write(tmp_path, {"src/.idlc-0.stage/plan.json": '{"replaced": ["gendemo/extra.py"], "removed": []}'})
     write(tmp_path, {"src/.idlc-0.stage/new0": "# Generated by idlc\n"})
     run()
-    assert "shop/extra.py" in generated(tmp_path / "src")
+    assert "gendemo/extra.py" in generated(tmp_path / "src")
     assert not (tmp_path / "src/.idlc-0.stage").exists()
 
 
@@ -297,7 +300,7 @@ def test_documents_are_alone_on_standard_output(run, tmp_path: Path) -> None:
     (tmp_path / "idl/order.thrift").unlink()
     result = run("--error-format", "json")
     assert json.loads(result.stdout)
-    assert "orphaned: src/shop/order.py" in result.stderr
+    assert "orphaned: src/gendemo/order.py" in result.stderr
     result = run("--check", "--error-format", "json")
     assert (result.exit_code, bool(json.loads(result.stdout))) == (1, True)
 
