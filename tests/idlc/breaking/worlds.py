@@ -216,9 +216,10 @@ def field_added(family: Family, rng: random.Random) -> bool:
 @change
 def field_renamed(family: Family, rng: random.Random) -> bool:
     members, _, _ = _some_list(family, rng)
-    if members:
-        rng.choice(members).name = "renamed"
-    return bool(members)
+    if not members or any(each.name == "renamed" for each in members):
+        return False
+    rng.choice(members).name = "renamed"
+    return True
 
 
 @change
