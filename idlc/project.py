@@ -305,7 +305,7 @@ def _check_foreign(config: Config, folder: _Folder, files: Iterable[GeneratedFil
     """
     for file in files:
         path = folder.path / file.path
-        if str(file.path) in folder.manifest.files or not path.exists() or _is_generated(path):
+        if str(file.path) in folder.manifest.files or not path.exists() or _is_generated_module(path):
             continue
         if path.read_bytes() != file.text.encode():
             raise ConfigError(
@@ -315,10 +315,14 @@ def _check_foreign(config: Config, folder: _Folder, files: Iterable[GeneratedFil
 
 
 def _is_generated(path: Path) -> bool:
-    """Return whether a file may have been generated: whether it has the first line of a generated module, is empty, or
-    is no module."""
+    """Return whether a file of the manifest is still a generated one; modules show it, other files do not."""
+    return _is_generated_module(path) if path.suffix == ".py" else path.is_file()
+
+
+def _is_generated_module(path: Path) -> bool:
+    """Return whether a file is a module with the first line of generated ones, or an empty one."""
     if path.suffix != ".py":
-        return path.is_file() and (path.suffix != ".typed" or not path.stat().st_size)
+        return False
     try:
         with path.open("rb") as stream:
             return stream.read(len(GENERATED)) in (b"", GENERATED.encode())

@@ -209,6 +209,15 @@ def test_files_that_were_not_generated_are_neither_replaced_nor_removed(run, tmp
     assert (tmp_path / "src/gendemo/order.py").read_text() == "# mine\n"
 
 
+def test_other_files_that_were_not_generated_are_not_replaced(run, tmp_path: Path) -> None:
+    write(tmp_path, {"idlc.toml": CONFIG.replace("[[targets]]", '[[targets]]\nname = "openapi"')})
+    write(tmp_path, {"src/openapi.json": "{}"})
+    result = run()
+    assert result.exit_code == 2
+    assert "'src/openapi.json' exists and was not generated" in result.stderr
+    assert (tmp_path / "src/openapi.json").read_text() == "{}"
+
+
 def test_manifests_do_not_lead_out_of_the_folder(run, tmp_path: Path) -> None:
     run()
     write(tmp_path, {"src/.idlc-manifest.json": '{"files": {"../precious": ["../#python"]}}', "precious": ""})
