@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from idlc.cli.findings import finding_options, is_document, show
+from idlc.cli.options import include_option, negative_ids_option
 from idlc.cli.project import config_option, found_config, load_config
 from idlc.cli.sources import read_sources
 from idlc.files import readable
@@ -46,21 +47,8 @@ __all__ = ["command"]
     "Can be repeated.",
 )
 @click.option("--rules", "is_list", is_flag=True, help="List all rules with their categories, and exit.")
-@click.option(
-    "-I",
-    "--include",
-    "include_dirs",
-    multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
-)
-@click.option(
-    "--allow-neg-keys",
-    "allow_negative_ids",
-    is_flag=True,
-    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
-)
+@include_option
+@negative_ids_option
 @config_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print findings only.")

@@ -21,6 +21,7 @@ from idlc.cli.findings import (
     show,
     write_baseline,
 )
+from idlc.cli.options import depfile_option, include_option, jobs_option, list_outputs_option, negative_ids_option
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.cli.project import config_option, found_config
 from idlc.cli.sources import require_sources
@@ -41,15 +42,7 @@ __all__ = ["command"]
     show_default=True,
     help="Output folder; created if it does not exist.",
 )
-@click.option(
-    "-I",
-    "--include",
-    "include_dirs",
-    multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
-)
+@include_option
 @click.option("--package", default="", metavar="NAME", help="Dotted name of a package that contains all output.")
 @click.option(
     "--target",
@@ -76,12 +69,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Allow `None` for arguments that are neither `required` nor have a default.",
 )
-@click.option(
-    "--allow-neg-keys",
-    "allow_negative_ids",
-    is_flag=True,
-    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
-)
+@negative_ids_option
 @click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is out of date.")
 @click.option("--diff", "with_diff", is_flag=True, help="With --check, print what would change.")
 @click.option(
@@ -92,13 +80,8 @@ __all__ = ["command"]
     metavar="FILE",
     help="Name of the IDL file that is read from standard input (`-`), for its includes, output and diagnostics.",
 )
-@click.option(
-    "--depfile",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the outputs and the IDL files that they depend on to FILE, as a rule of make.",
-)
-@click.option("--list-outputs", is_flag=True, help="Write nothing; print the paths of all output files.")
+@depfile_option
+@list_outputs_option
 @click.option(
     "--cache/--no-cache",
     "use_cache",
@@ -106,14 +89,7 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the compile if nothing has changed since the last one.",
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Number of processes that generate code; by default as many as cores if there are many files.",
-)
+@jobs_option
 @config_option
 @policy_option
 @baseline_options

@@ -9,6 +9,7 @@ import click
 
 import idlc
 from idlc.cli.findings import finding_options, is_document, policy_of, policy_option, require_text, show
+from idlc.cli.options import depfile_option, jobs_option, list_outputs_option
 from idlc.cli.outputs import cannot_write, print_diff, write_depfile
 from idlc.cli.project import config_option, load_config
 from idlc.files import readable
@@ -35,13 +36,8 @@ __all__ = ["command"]
     help="With --check, print what would change.",
 )
 @click.option("--clean", is_flag=True, help="Remove orphaned files: those of IDL files and targets that are gone.")
-@click.option(
-    "--depfile",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the outputs and the IDL files that they depend on to FILE, as a rule of make.",
-)
-@click.option("--list-outputs", is_flag=True, help="Write nothing; print the paths of all output files.")
+@depfile_option
+@list_outputs_option
 @click.option(
     "--cache/--no-cache",
     "use_cache",
@@ -49,14 +45,7 @@ __all__ = ["command"]
     show_default=True,
     help="Skip the generation if nothing has changed since the last one.",
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Number of processes that generate code; by default as many as cores if there are many files.",
-)
+@jobs_option
 @policy_option
 @finding_options
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")

@@ -18,6 +18,7 @@ from idlc.cli.findings import (
     show,
     write_baseline,
 )
+from idlc.cli.options import include_option, negative_ids_option
 from idlc.cli.project import config_option, found_config, load_config, project_sources
 from idlc.cli.sources import require_sources
 from idlc.files import readable
@@ -33,21 +34,8 @@ __all__ = ["command"]
 
 @click.command("lint", short_help="Check IDL files, and fix them.")
 @click.argument("paths", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path))
-@click.option(
-    "-I",
-    "--include",
-    "include_dirs",
-    multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
-)
-@click.option(
-    "--allow-neg-keys",
-    "allow_negative_ids",
-    is_flag=True,
-    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
-)
+@include_option
+@negative_ids_option
 @click.option("--fix", "is_fixing", is_flag=True, help="Apply fixes that do not change what the IDL means.")
 @click.option("--diff", "is_diff", is_flag=True, help="Print these fixes as a unified diff, and apply none.")
 @click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: include all other fixes.")

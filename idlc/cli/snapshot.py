@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from idlc.cli.findings import finding_options, show
+from idlc.cli.options import include_option, negative_ids_option
 from idlc.cli.project import config_option, load_config
 from idlc.cli.sources import read_sources
 from idlc.files import readable
@@ -25,15 +26,7 @@ __all__ = ["command"]
     show_default=True,
     help="Output file; `-` is standard output.",
 )
-@click.option(
-    "-I",
-    "--include",
-    "include_dirs",
-    multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
-)
+@include_option
 @click.option(
     "--since",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -41,12 +34,7 @@ __all__ = ["command"]
     help="Earlier snapshot (may be the output): keep the ids of fields that were removed since, so that "
     "`idlc breaking` finds out if they are used again.",
 )
-@click.option(
-    "--allow-neg-keys",
-    "allow_negative_ids",
-    is_flag=True,
-    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
-)
+@negative_ids_option
 @config_option
 @finding_options
 def command(
