@@ -1,4 +1,4 @@
-"""What codecs and calls do with values of another version: the truth that findings of category `WIRE` must match.
+"""Behavior of codecs and calls with values of another version, which findings of category `WIRE` must match.
 
 Each value is encoded with the old stubs and decoded with the new ones, and the other way round, in `binary` and
 `compact`; each function is called by an old client at a new server, and the other way round. A value survives if the
@@ -286,7 +286,7 @@ def _calls(
     for method in _methods(client.__thrift_service__):
         other = served.get(method.name)
         if other is None:
-            if there == OLD_TO_NEW:  # nobody expects old servers to have new functions
+            if there == OLD_TO_NEW:  # old servers do not have new functions
                 found.add(there)
             continue
         # A client that waits for a server that sends nothing is all that ends with its timeout.

@@ -1,7 +1,7 @@
 // Annotations that programs read, and chosen names.
 namespace py acme.annotations
 
-/** How much somebody may do. */
+/** Level of access. */
 enum Role {
   /** Everything. */
   ADMIN = 1 (rank = "9", py.name = "ROOT"),

@@ -24,7 +24,7 @@ rpc.requires("0.1")
 
 
 class Role(rpc.Enum):
-    """How much somebody may do."""
+    """Level of access."""
 
     ROOT = 1
     """Everything."""
